@@ -1,0 +1,1 @@
+"""SQL becomes statements with kind, risk, data loss and lock. Plain Python, no Django."""

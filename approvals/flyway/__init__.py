@@ -1,0 +1,1 @@
+"""What Flyway does, precisely, as plain Python: names, versions, checksums, history, placeholders."""

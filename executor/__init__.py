@@ -1,0 +1,1 @@
+"""What touches a target database. Runs in the worker only."""
