@@ -1,0 +1,56 @@
+"""Everything there is to ask of a Flyway history: its rows, what stands, and the state of each migration."""
+
+from __future__ import annotations
+
+from approvals.flyway.rows import (
+    BASELINE,
+    BASELINES,
+    DELETE,
+    READABLE,
+    SCHEMA,
+    SQL,
+    SQL_BASELINE,
+    SYNTHETIC,
+    UNDO_SCRIPT,
+    UNDO_SQL,
+    UNDOS,
+    CorruptHistory,
+    HistoryRow,
+    applied,
+    deleted,
+    duplicates,
+    failed,
+    installed_after,
+    newer_applied_above,
+    next_rank,
+    unreadable,
+)
+from approvals.flyway.states import KnownFile, MigrationState, State, overview
+
+__all__ = [
+    "BASELINE",
+    "BASELINES",
+    "DELETE",
+    "READABLE",
+    "SCHEMA",
+    "SQL",
+    "SQL_BASELINE",
+    "SYNTHETIC",
+    "UNDOS",
+    "UNDO_SCRIPT",
+    "UNDO_SQL",
+    "CorruptHistory",
+    "HistoryRow",
+    "KnownFile",
+    "MigrationState",
+    "State",
+    "applied",
+    "deleted",
+    "duplicates",
+    "failed",
+    "installed_after",
+    "newer_applied_above",
+    "next_rank",
+    "overview",
+    "unreadable",
+]

@@ -1,0 +1,76 @@
+"""Flyway's placeholders: which `${names}` a file uses, and the file with values in their place."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+
+from approvals.flyway.checksums import line_starts, position
+
+BUILT_IN = frozenset(
+    f"flyway:{name}"
+    for name in (
+        "defaultSchema", "user", "database", "timestamp",
+        "filename", "workingDirectory", "table", "environment",
+    )
+)  # fmt: skip
+"""Names that Flyway fills by itself. `timestamp`, `user` and `workingDirectory` differ from run to run."""
+
+# Flyway takes a dollar sign together with the character after it, so the second dollar of `$${x}` is used up
+# and nothing is replaced there, while `$$${x}` holds a placeholder. It looks in comments and strings too.
+_DOLLAR = re.compile(r"\$(?:\{(?P<name>[^}]*)(?P<end>\}?)|.)", re.DOTALL)
+
+
+class PlaceholderProblem(ValueError):
+    """A placeholder that cannot be filled; `line` and `column` (from 1) say where it begins."""
+
+    def __init__(self, message: str, name: str, line: int, column: int) -> None:
+        self.name, self.line, self.column = name, line, column
+        super().__init__(f"line {line}, column {column}: {message}")
+
+
+class UnknownPlaceholder(PlaceholderProblem):
+    """No value was given for the name."""
+
+
+class UnclosedPlaceholder(PlaceholderProblem):
+    """`${` without `}` up to the end of the file; Flyway refuses such a file."""
+
+
+def names(sql: str) -> list[tuple[str, int, int]]:
+    """Every placeholder in order of appearance, as (name as written, line, column).
+
+    Raises UnclosedPlaceholder.
+    """
+    starts = line_starts(sql)
+    return [(match["name"], *position(starts, match.start())) for match in _placeholders(sql)]
+
+
+def substitute(sql: str, values: Mapping[str, str]) -> str:
+    """The SQL as Flyway would send it. Names count in any case; values are not searched again.
+
+    Raises UnknownPlaceholder and UnclosedPlaceholder, and ValueError if two given names differ in case only.
+    """
+    known = {name.lower(): value for name, value in values.items()}
+    if len(known) != len(values):
+        raise ValueError("two placeholder names differ only in case, and Flyway takes them for one")
+    pieces: list[str] = []
+    done = 0
+    for match in _placeholders(sql):
+        name = match["name"]
+        if name.lower() not in known:
+            where = position(line_starts(sql), match.start())
+            raise UnknownPlaceholder(f"no value for the placeholder ${{{name}}}", name, *where)
+        pieces += sql[done : match.start()], known[name.lower()]
+        done = match.end()
+    return "".join(pieces) + sql[done:]
+
+
+def _placeholders(sql: str) -> Iterator[re.Match[str]]:
+    for match in _DOLLAR.finditer(sql):
+        if match["name"] is None:
+            continue
+        if not match["end"]:
+            where = position(line_starts(sql), match.start())
+            raise UnclosedPlaceholder("${ without a closing }", match["name"], *where)
+        yield match

@@ -1,0 +1,170 @@
+"""Rows of Flyway's history table, and which of them still stand."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from enum import Enum
+
+from approvals.flyway.versions import MalformedVersion, Version
+
+SCHEMA, BASELINE, DELETE, SQL, SQL_BASELINE = "SCHEMA", "BASELINE", "DELETE", "SQL", "SQL_BASELINE"
+UNDO_SQL, UNDO_SCRIPT = "UNDO_SQL", "UNDO_SCRIPT"
+
+SYNTHETIC = frozenset({SCHEMA, BASELINE, DELETE})
+"""Types of rows that Flyway writes without running a migration."""
+UNDOS = frozenset({UNDO_SQL, UNDO_SCRIPT, "UNDO_JDBC", "UNDO_SPRING_JDBC", "UNDO_CUSTOM"})
+"""Types of rows that say: the migration of this version was undone."""
+BASELINES = frozenset({BASELINE, SQL_BASELINE, "JDBC_BASELINE"})
+READABLE = frozenset({*SYNTHETIC, *BASELINES, SQL, "JDBC", "SPRING_JDBC", "SCRIPT", UNDO_SCRIPT, "CUSTOM"})
+"""Types that open-source Flyway 13 knows; it stops at every read of a history with any other."""
+
+
+class CorruptHistory(ValueError):
+    """The history contradicts itself, so nobody may act on it; the message names version and ranks."""
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryRow:
+    """One row as stored. `installed_on` has no time zone; `execution_time` is in milliseconds."""
+
+    installed_rank: int
+    version: str | None
+    description: str
+    type: str
+    script: str
+    checksum: int | None
+    installed_by: str
+    installed_on: datetime
+    execution_time: int
+    success: bool
+
+
+class Fate(Enum):
+    """What later rows made of a row."""
+
+    STANDS = "stands"
+    DELETED = "deleted"
+    UNDONE = "undone"
+
+
+@dataclass(slots=True)
+class Entry:
+    """A row of a migration or baseline, with its version read and its fate."""
+
+    row: HistoryRow
+    version: Version | None
+    fate: Fate = Fate.STANDS
+
+    @property
+    def stands(self) -> bool:
+        return self.fate is Fate.STANDS
+
+
+def entries(rows: Iterable[HistoryRow]) -> list[Entry]:
+    """The rows of migrations and baselines by rank, each with its fate; other rows decide fates and are left out.
+
+    A successful DELETE row marks the latest migration of its version (or, without one, of its description)
+    as deleted, an undo row marks it as undone. Raises CorruptHistory for what Flyway calls corrupt: a version
+    deleted twice, a version that cannot be read.
+    """
+    result: list[Entry] = []
+    for row in sorted(rows, key=lambda row: row.installed_rank):
+        version = _version(row)
+        if row.type == DELETE or row.type in UNDOS:
+            if row.success:
+                _mark(result, row, version)
+        elif row.type != SCHEMA:
+            result.append(Entry(row, version))
+    return result
+
+
+def _version(row: HistoryRow) -> Version | None:
+    try:
+        return None if row.version is None else Version.parse(row.version)
+    except MalformedVersion as bad:
+        raise CorruptHistory(f"history row {row.installed_rank}: {bad}") from None
+
+
+def _mark(found: list[Entry], marker: HistoryRow, version: Version | None) -> None:
+    for entry in reversed(found):
+        if entry.row.type in SYNTHETIC or entry.version != version:
+            continue
+        if version is None and entry.row.description != marker.description:
+            continue
+        if version is not None and marker.type == DELETE and entry.fate is Fate.DELETED:
+            raise CorruptHistory(
+                f"history row {marker.installed_rank} deletes version {version}, whose latest row "
+                f"({entry.row.installed_rank}) is deleted already"
+            )
+        entry.fate = Fate.DELETED if marker.type == DELETE else Fate.UNDONE
+        return
+
+
+def applied(rows: Iterable[HistoryRow]) -> dict[Version, HistoryRow]:
+    """The migrations that ran on the database and stand, oldest first; of two rows of one version the later.
+
+    Not in it: failed, deleted and undone ones, repeatable ones, and a BASELINE row, which ran nothing.
+    Raises CorruptHistory.
+    """
+    return {version: standing[-1] for version, standing in _applied_rows(rows).items()}
+
+
+def duplicates(rows: Iterable[HistoryRow]) -> dict[Version, list[HistoryRow]]:
+    """Versions that more than one standing row says were applied, with those rows by rank."""
+    return {version: standing for version, standing in _applied_rows(rows).items() if len(standing) > 1}
+
+
+def _applied_rows(rows: Iterable[HistoryRow]) -> dict[Version, list[HistoryRow]]:
+    result: dict[Version, list[HistoryRow]] = defaultdict(list)
+    for entry in entries(rows):
+        if entry.version and entry.stands and entry.row.success and entry.row.type not in SYNTHETIC:
+            result[entry.version].append(entry.row)
+    return dict(result)
+
+
+def deleted(rows: Iterable[HistoryRow]) -> list[HistoryRow]:
+    """The rows that a later DELETE row marks as deleted, by rank."""
+    return [entry.row for entry in entries(rows) if entry.fate is Fate.DELETED]
+
+
+def failed(rows: Iterable[HistoryRow]) -> list[HistoryRow]:
+    """Rows of failed migrations by rank. Flyway refuses to migrate until `repair` has removed them."""
+    return [row for row in sorted(rows, key=lambda row: row.installed_rank) if not row.success]
+
+
+def unreadable(rows: Iterable[HistoryRow]) -> list[HistoryRow]:
+    """Rows of a type at which open-source Flyway stops, such as the UNDO_SQL of the paid editions."""
+    return [row for row in rows if row.type not in READABLE]
+
+
+def newer_applied_above(rows: Iterable[HistoryRow], versions: Collection[Version]) -> list[Version]:
+    """What stands in the way of rolling back `versions`: newer than the lowest of them and not among them.
+
+    Newest first. A baseline counts, and so does a failed migration, which may have left half of its work.
+    Raises CorruptHistory, and ValueError if no version is given.
+    """
+    lowest = min(versions)
+    standing = {entry.version for entry in entries(rows) if entry.version and entry.stands}
+    return sorted((newer for newer in standing - set(versions) if newer > lowest), reverse=True)
+
+
+def installed_after(rows: Iterable[HistoryRow], versions: Collection[Version]) -> list[Version]:
+    """Lower versions that were applied out of order, after one of `versions`, and may build on it.
+
+    Newest first; they stand in the way of a rollback just as newer versions do. Raises CorruptHistory, and ValueError if no version is given.
+    """
+    lowest = min(versions)
+    rank = {
+        entry.version: entry.row.installed_rank for entry in entries(rows) if entry.version and entry.stands
+    }
+    ranks = [rank[version] for version in versions if version in rank]
+    later = (version for version in rank if ranks and rank[version] > min(ranks))
+    return sorted((version for version in later if version < lowest), reverse=True)
+
+
+def next_rank(rows: Iterable[HistoryRow]) -> int:
+    """The rank of the next row that is appended."""
+    return max((row.installed_rank for row in rows), default=0) + 1
