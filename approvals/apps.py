@@ -1,0 +1,14 @@
+"""The approvals app."""
+
+from django.apps import AppConfig
+from django.db.models.signals import post_migrate
+
+
+class ApprovalsConfig(AppConfig):
+    name = "approvals"
+    default_auto_field = "django.db.models.BigAutoField"
+
+    def ready(self) -> None:
+        from .dbroles import grant_portal_roles
+
+        post_migrate.connect(grant_portal_roles, dispatch_uid="grant_portal_roles")

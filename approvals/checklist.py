@@ -1,0 +1,117 @@
+"""The five-point checklist before a rollback: filled by the system where it can know, by a person where it can't."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
+
+from . import audit, policy, workflow
+from .errors import Denied, Refused
+from .models import ChecklistEntry, Evidence, Role, RollbackRequest, User
+
+# What only a person can say: the application's code and the people to tell are outside any database.
+BY_PERSON = (ChecklistEntry.Point.DEPENDENCIES, ChecklistEntry.Point.STAKEHOLDERS)
+
+
+@dataclass(frozen=True)
+class Point:
+    """One point as it stands: what the system found, what a person confirmed, and whether that is enough."""
+
+    point: ChecklistEntry.Point
+    found: str
+    entry: ChecklistEntry | None
+    by_person: bool
+    done: bool
+
+    @property
+    def label(self) -> str:
+        return str(self.point.label)
+
+
+def points(rollback: RollbackRequest) -> list[Point]:
+    """The five points in their order, with what the latest facts and the backup say."""
+    from .gates import latest_evidence
+
+    facts = latest_evidence(rollback, Evidence.Kind.FACTS)
+    backup = latest_evidence(rollback, Evidence.Kind.BACKUP)
+    data = facts.data if facts and facts.holds else {}
+    found = {
+        ChecklistEntry.Point.BACKUP: _backup(rollback, backup),
+        ChecklistEntry.Point.SCHEMA_VERSION: _version(data),
+        ChecklistEntry.Point.TABLES: _tables(data),
+        ChecklistEntry.Point.DEPENDENCIES: _dependents(data),
+        ChecklistEntry.Point.STAKEHOLDERS: "",
+    }
+    entries = {entry.point: entry for entry in rollback.checklist.select_related("confirmed_by")}
+    return [
+        Point(
+            point,
+            found[point],
+            entries.get(point),
+            point in BY_PERSON,
+            done=(point in entries) if point in BY_PERSON else bool(found[point]),
+        )
+        for point in ChecklistEntry.Point
+    ]
+
+
+def _backup(rollback: RollbackRequest, backup: Evidence | None) -> str:
+    if backup and backup.holds:
+        return backup.sentence
+    return "" if policy.rule_for(rollback).backup_required else _("The policy asks for none here.")
+
+
+def _version(data: dict[str, Any]) -> str:
+    return (
+        _("Schema version %(version)s.") % {"version": data["schema_version"]}
+        if data.get("schema_version")
+        else ""
+    )
+
+
+def _tables(data: dict[str, Any]) -> str:
+    if "tables" not in data:
+        return ""
+    if not data["tables"]:
+        return _("No table with rows is touched.")
+    return "; ".join(
+        ngettext(
+            "%(name)s (%(rows)s row, %(kib)s KiB)",
+            "%(name)s (%(rows)s rows, %(kib)s KiB)",
+            table["rows"] or 0,
+        )
+        % {
+            "name": table["relation"],
+            "rows": f"{'' if table['exact'] else '≈ '}{table['rows']:,}",
+            "kib": f"{table['bytes'] // 1024:,}",
+        }
+        for table in data["tables"]
+    )
+
+
+def _dependents(data: dict[str, Any]) -> str:
+    if "dependents" not in data:
+        return ""
+    return ", ".join(data["dependents"]) or _("No view, key or function depends on it.")
+
+
+def confirm(rollback: RollbackRequest, point: ChecklistEntry.Point, *, note: str, actor: User) -> None:
+    """Record that `actor` vouches for a point that only a person can know. Raises Refused without a note."""
+    with audit.unit_of_work("rollback.checklist_confirmed", actor=actor, rollback=rollback) as facts:
+        fresh = workflow.locked(rollback)
+        workflow.require(fresh, workflow.EDITABLE)
+        if not (actor.pk == fresh.requester_id and Role.ENGINEER in actor.roles):
+            raise Denied(
+                _("Only %(name)s, who asked for this rollback, can do this.") % {"name": fresh.requester}
+            )
+        if point not in BY_PERSON:
+            raise Refused(_("The system fills this point itself."))
+        if not note.strip():
+            raise Refused(_("Write what you made sure of, and how."))
+        ChecklistEntry.objects.update_or_create(
+            rollback=fresh, point=point, defaults={"note": note.strip(), "confirmed_by": actor}
+        )
+        facts |= {"point": point.value, "note_sha256": audit.digest_of(note)}

@@ -1,0 +1,127 @@
+"""What approvers decide: approve, ask for changes, reject. Distinct people, never the requester or an author."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from django.conf import settings
+from django.utils import timezone
+from django.utils.translation import gettext as _
+
+from . import audit, gates, policy, rating, rollbacks, workflow
+from .analysis import Risk
+from .errors import Conflict, Denied, Refused
+from .models import Approval, Evidence, Role, RollbackRequest, Status, User
+
+DECIDES = (Role.SENIOR_DBA, Role.PLATFORM_LEAD)
+
+
+def acknowledgement(rollback: RollbackRequest) -> str:
+    """What an approver must tick (HIGH) or type (CRITICAL): what stays lost, in words. Empty below HIGH."""
+    if (rollback.risk or Risk.CRITICAL) < Risk.HIGH:
+        return ""
+    gone = rating.losses(rollback, gates.latest_evidence(rollback, Evidence.Kind.FACTS))
+    return "; ".join(gone) if gone else _("no data goes")
+
+
+def decide(
+    rollback: RollbackRequest,
+    decision: Approval.Decision,
+    *,
+    actor: User,
+    role: Role,
+    digest: str,
+    confirmed_at: datetime | None,
+    comment: str = "",
+    acknowledged: str = "",
+) -> RollbackRequest:
+    """Record one person's decision on the request digest they read, and move the rollback on where that completes it.
+
+    In this order: the rollback must be decidable and unchanged, the actor must be entitled, their identity
+    confirmed within five minutes, reasons and acknowledgement given, gates open. Raises Refused, Conflict or Denied.
+    """
+    with audit.unit_of_work(f"rollback.{_verb(decision)}", actor=actor, rollback=rollback) as facts:
+        rollback = workflow.locked(rollback)
+        _require_entitled(rollback, actor, role)
+        workflow.require(rollback, _decidable(decision), digest=digest)
+        require_confirmed(confirmed_at)
+        if decision != Approval.Decision.APPROVE and not comment.strip():
+            raise Refused(_("Say why; the requester needs to know what to do."))
+        if decision == Approval.Decision.APPROVE:
+            _require_open(rollback, actor, role, acknowledged)
+        approval = Approval.objects.create(
+            rollback=rollback,
+            approver=actor,
+            role=role,
+            decision=decision,
+            request_digest=rollback.request_digest,
+            comment=comment.strip(),
+            acknowledged=acknowledged.strip(),
+            confirmed_at=confirmed_at,
+        )
+        _carry_out(rollback, approval, actor)
+        facts |= {
+            "role": role.value,
+            "request": rollback.request_digest,
+            "comment_sha256": audit.digest_of(comment),
+            "acknowledged": acknowledged.strip(),
+            "now": rollback.status,
+        }
+    return rollback
+
+
+def require_confirmed(confirmed_at: datetime | None) -> None:
+    """Raise Refused unless this person proved who they are within the last five minutes."""
+    limit = timedelta(seconds=settings.STEP_UP_SECONDS)
+    if confirmed_at is None or not timedelta(0) <= timezone.now() - confirmed_at <= limit:
+        raise Refused(_("Confirm your password first; a confirmation lasts five minutes."))
+
+
+def roles_to_give(rollback: RollbackRequest, actor: User) -> list[Role]:
+    """The roles in which this person could sign now, those still missing first."""
+    missing = policy.missing_signatures(rollback)
+    return sorted((role for role in DECIDES if role in actor.roles), key=lambda role: role not in missing)
+
+
+def _verb(decision: Approval.Decision) -> str:
+    return {"approve": "approved", "reject": "rejected", "request_changes": "changes_requested"}[decision]
+
+
+def _decidable(decision: Approval.Decision) -> set[Status]:
+    return (
+        {Status.IN_REVIEW} if decision == Approval.Decision.APPROVE else {Status.IN_REVIEW, Status.APPROVED}
+    )
+
+
+def _require_entitled(rollback: RollbackRequest, actor: User, role: Role) -> None:
+    if actor.pk == rollback.requester_id:
+        raise Denied(_("You asked for this rollback, so you can't decide on it."))
+    if workflow.is_author(rollback, actor):
+        raise Denied(_("You are an author of a script in this rollback, so you can't decide on it."))
+    if role not in DECIDES or role not in actor.roles:
+        raise Denied(_("Only a senior DBA or a platform lead can decide on this rollback."))
+
+
+def _require_open(rollback: RollbackRequest, actor: User, role: Role, acknowledged: str) -> None:
+    if rollback.overdue_expiry:
+        raise Refused(_("The time to decide on %(label)s is over.") % {"label": rollback.label})
+    if missing := gates.missing(rollback, gates.Needed.APPROVE):
+        raise Refused(" ".join(f"{gate.title}: {gate.detail}" for gate in missing))
+    if any(approval.approver_id == actor.pk for approval in policy.valid_approvals(rollback)):
+        raise Conflict(_("You have already approved this."))
+    if role not in policy.missing_signatures(rollback):
+        raise Refused(_("No signature of a %(role)s is missing.") % {"role": role.label})
+    wanted = acknowledgement(rollback)
+    if wanted and " ".join(acknowledged.split()).casefold() != " ".join(wanted.split()).casefold():
+        raise Refused(_("Acknowledge what stays lost, in these words: %(words)s") % {"words": wanted})
+
+
+def _carry_out(rollback: RollbackRequest, approval: Approval, actor: User) -> None:
+    if approval.decision == Approval.Decision.REJECT:
+        workflow.move(rollback, Status.REJECTED, actor=actor)
+        rollbacks.void_approvals(rollback, why="rejected")
+    elif approval.decision == Approval.Decision.REQUEST_CHANGES:
+        workflow.move(rollback, Status.CHANGES_REQUESTED, actor=actor)
+        rollbacks.void_approvals(rollback, why="changes requested")
+    elif not policy.missing_signatures(rollback):
+        rollbacks.mark_approved(rollback, actor=actor)

@@ -1,0 +1,72 @@
+"""The two digests everything binds to: the change digest (what would run) and the request digest (where, under what).
+
+Both are SHA-256 over canonical JSON (RFC 8785), as lower-case hex.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+import rfc8785
+
+from .models import RollbackRequest
+
+
+def canonical_sha256(value: Any) -> str:
+    """SHA-256 in hex of the canonical JSON of `value` (dicts, lists, texts, integers, booleans, None)."""
+    return hashlib.sha256(rfc8785.dumps(value)).hexdigest()
+
+
+def text_sha256(text: str) -> str:
+    """SHA-256 in hex of the UTF-8 bytes of a script."""
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def change_digest(rollback: RollbackRequest) -> str:
+    """What would run: ordered items with script, steps and checks, history treatment, session options."""
+    items = [
+        {
+            "version": item.migration.version,
+            "forward_checksum": item.revision.checksum,
+            "forward_sha256": item.revision.sha256,
+            "script_sha256": text_sha256(item.script.sql) if item.script else None,
+            "steps": [_step(step) for step in (item.script.plan.get("steps", []) if item.script else [])],
+            "checks": item.script.checks if item.script else [],
+        }
+        for item in rollback.items.select_related("migration__service", "revision", "script")
+    ]
+    return canonical_sha256(
+        {
+            "items": items,
+            "placeholders": rollback.service.placeholders,
+            "history_treatment": rollback.history_treatment,
+            "session_options": rollback.session_options,
+        }
+    )
+
+
+def _step(step: dict[str, Any]) -> dict[str, Any]:
+    return {"kind": step["kind"], "sql": step["statement"]["sql"]}
+
+
+def request_digest(rollback: RollbackRequest) -> str:
+    """What would run, on which targets with which pinned history rows, under which policy and at which risk."""
+    targets = [
+        {
+            "name": rt.target.name,
+            "system_identifier": rt.target.system_identifier,
+            "database_oid": rt.target.database_oid,
+            "pins": rt.pins,
+        }
+        for rt in rollback.rollback_targets.select_related("target").order_by("target__name")
+    ]
+    return canonical_sha256(
+        {
+            "change": change_digest(rollback),
+            "automatic_checks": rollback.automatic_checks,
+            "targets": targets,
+            "policy": rollback.policy_version.number if rollback.policy_version else None,
+            "risk": rollback.risk,
+        }
+    )

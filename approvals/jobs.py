@@ -1,0 +1,72 @@
+"""Ask the worker for work: insert a job row, and once that is committed send a message that only hints at it."""
+
+from __future__ import annotations
+
+import logging
+from datetime import timedelta
+from functools import partial
+
+from celery import current_app
+from django.db import transaction
+from django.utils import timezone
+from kombu.exceptions import OperationalError
+
+from .models import Job, User
+
+log = logging.getLogger(__name__)
+
+TASK = "executor.work"
+QUEUES = {
+    Job.Kind.SYNC: "facts",
+    Job.Kind.FACTS: "facts",
+    Job.Kind.REHEARSE: "scratch",
+    Job.Kind.EXECUTE: "execute",
+}
+RESEND_AFTER = timedelta(seconds=30)
+
+
+def ask(kind: Job.Kind, *, subject: object, actor: User | None, digest: str = "") -> Job:
+    """Insert a job inside the caller's transaction; the message leaves when that commits."""
+    job = Job.objects.create(kind=kind, subject=str(subject), digest=digest, asked_by=actor)
+    transaction.on_commit(partial(_send, job.pk, Job.Kind(kind)))
+    return job
+
+
+def _send(job_id: int, kind: Job.Kind) -> None:
+    """Send the hint. A broker that is down loses nothing: the row stays and beat sends again."""
+    try:
+        current_app.send_task(TASK, [job_id], queue=QUEUES[kind])
+    except (OperationalError, OSError) as error:
+        log.warning("job %s waits: the broker did not take the message (%s)", job_id, type(error).__name__)
+
+
+def send_waiting() -> int:
+    """Send again every job that nobody claimed within half a minute. Returns how many."""
+    now = timezone.now()
+    waiting = Job.objects.filter(state=Job.State.WAITING, sent_at__lt=now - RESEND_AFTER)
+    pairs = list(waiting.values_list("pk", "kind"))
+    waiting.update(sent_at=now)
+    for job_id, kind in pairs:
+        _send(job_id, Job.Kind(kind))
+    return len(pairs)
+
+
+def claim(job_id: int, *, worker: str) -> Job | None:
+    """Take a job by compare-and-set; None if somebody else has it, which is what a second delivery gets."""
+    now = timezone.now()
+    taken = Job.objects.filter(pk=job_id, state=Job.State.WAITING).update(
+        state=Job.State.CLAIMED, claimed_at=now, claimed_by=worker
+    )
+    return Job.objects.select_related("asked_by").get(pk=job_id) if taken else None
+
+
+def finish(job: Job, *, failed: bool = False, sentence: str = "") -> None:
+    """Record how the work ended; `sentence` is shown to whoever asked."""
+    job.state = Job.State.FAILED if failed else Job.State.DONE
+    job.finished_at, job.sentence = timezone.now(), sentence
+    job.save(update_fields=["state", "finished_at", "sentence"])
+
+
+def latest(kind: Job.Kind, subject: object) -> Job | None:
+    """The newest job of this kind about this subject."""
+    return Job.objects.filter(kind=kind, subject=str(subject)).order_by("-id").first()

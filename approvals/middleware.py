@@ -1,0 +1,61 @@
+"""What surrounds every request: an id for the audit trail, the reader's time zone, and the table of who may."""
+
+from __future__ import annotations
+
+import zoneinfo
+from collections.abc import Callable
+
+from django.http import HttpRequest, HttpResponse
+from django.utils import timezone
+
+from . import audit, permissions
+
+GetResponse = Callable[[HttpRequest], HttpResponse]
+
+
+class RequestIdMiddleware:
+    """Ties the audit events of one request together and gives the id back in a header."""
+
+    def __init__(self, get_response: GetResponse) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        token = audit.request_id.set(audit.new_request_id())
+        try:
+            response = self.get_response(request)
+            response["X-Request-ID"] = audit.request_id.get()
+            return response
+        finally:
+            audit.request_id.reset(token)
+
+
+class TimeZoneMiddleware:
+    """Shows times in the zone of whoever reads."""
+
+    def __init__(self, get_response: GetResponse) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        name = getattr(request.user, "time_zone", "UTC")
+        try:
+            zone = zoneinfo.ZoneInfo(name)
+        except (zoneinfo.ZoneInfoNotFoundError, ValueError):
+            zone = zoneinfo.ZoneInfo("UTC")
+        with timezone.override(zone):
+            return self.get_response(request)
+
+
+class AccessMiddleware:
+    """Deny by default: a URL that the table of permissions does not name answers nobody."""
+
+    def __init__(self, get_response: GetResponse) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        return self.get_response(request)
+
+    def process_view(
+        self, request: HttpRequest, view: object, args: object, kwargs: dict[str, object]
+    ) -> HttpResponse | None:
+        """Ask the table before any view runs; None lets the view answer."""
+        return permissions.refuse(request)

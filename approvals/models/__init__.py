@@ -1,0 +1,60 @@
+"""Every record of what people decide, one module per concept."""
+
+from .audit import AuditEvent
+from .catalog import Environment, HistoryRow, ImportRun, Migration, MigrationRevision, Service, Target
+from .executions import BUSY, OPEN, Backup, Execution, ExecutionLog, ExecutionStatus, ExecutionStep
+from .incidents import Incident, IncidentNote, PostMortem
+from .jobs import Job
+from .people import Role, Team, User
+from .policy import PolicyRule, PolicyVersion
+from .rollbacks import (
+    Approval,
+    ChecklistEntry,
+    Evidence,
+    FileFate,
+    RollbackItem,
+    RollbackRequest,
+    RollbackTarget,
+    Status,
+    Urgency,
+)
+from .scripts import Check, RollbackScript, Stage
+
+__all__ = [
+    "BUSY",
+    "OPEN",
+    "Approval",
+    "AuditEvent",
+    "Backup",
+    "Check",
+    "ChecklistEntry",
+    "Environment",
+    "Evidence",
+    "Execution",
+    "ExecutionLog",
+    "ExecutionStatus",
+    "ExecutionStep",
+    "FileFate",
+    "HistoryRow",
+    "ImportRun",
+    "Incident",
+    "IncidentNote",
+    "Job",
+    "Migration",
+    "MigrationRevision",
+    "PolicyRule",
+    "PolicyVersion",
+    "PostMortem",
+    "Role",
+    "RollbackItem",
+    "RollbackRequest",
+    "RollbackScript",
+    "RollbackTarget",
+    "Service",
+    "Stage",
+    "Status",
+    "Target",
+    "Team",
+    "Urgency",
+    "User",
+]

@@ -1,0 +1,40 @@
+"""The audit trail's storage: one chain of canonical bodies, each hashed with the link before it."""
+
+from __future__ import annotations
+
+from django.db import models
+from django.db.models.fields.json import KeyTextTransform
+from django.db.models.functions import Cast
+
+
+def _from_body(key: str) -> models.GeneratedField:
+    """A column the database derives from the body, so that a filter can never disagree with what was hashed."""
+    return models.GeneratedField(
+        expression=KeyTextTransform(key, Cast("body", models.JSONField())),
+        output_field=models.TextField(),
+        db_persist=True,
+    )
+
+
+class AuditEvent(models.Model):
+    """One link. `body` is canonical JSON (RFC 8785); hash = SHA256("waqiti-audit/v1\\0" + prev + body)."""
+
+    seq = models.BigIntegerField(primary_key=True)
+    body = models.TextField()
+    prev = models.BinaryField(max_length=32)
+    hash = models.BinaryField(max_length=32)
+    at = _from_body("at")
+    action = _from_body("action")
+    actor = _from_body("actor")
+    target = _from_body("target")
+    rollback = _from_body("rollback")
+
+    class Meta:
+        ordering = ("-seq",)
+        indexes = [
+            models.Index(fields=["action", "-seq"], name="audit_by_action"),
+            models.Index(fields=["actor", "-seq"], name="audit_by_actor"),
+            models.Index(fields=["target", "-seq"], name="audit_by_target"),
+            models.Index(fields=["rollback", "-seq"], name="audit_by_rollback"),
+            models.Index(fields=["at"], name="audit_by_time"),
+        ]

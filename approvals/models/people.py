@@ -1,0 +1,47 @@
+"""People, their roles and the teams that own services."""
+
+from __future__ import annotations
+
+from functools import cached_property
+
+from django.contrib.auth.models import AbstractUser
+from django.db import models
+from django.utils.translation import gettext_lazy as _
+
+
+class Role(models.TextChoices):
+    """What a person may do. Each role is a Django group of the same name; being admin gives no right to approve."""
+
+    ENGINEER = "engineer", _("Engineer")
+    SENIOR_DBA = "senior_dba", _("Senior DBA")
+    PLATFORM_LEAD = "platform_lead", _("Platform lead")
+    OPS = "ops", _("Ops")
+    AUDITOR = "auditor", _("Auditor")
+    ADMIN = "admin", _("Admin")
+
+
+class User(AbstractUser):
+    """A person who signs in. `time_zone` is the zone in which pages show times to them."""
+
+    time_zone = models.CharField(_("time zone"), max_length=64, default="UTC")
+
+    def __str__(self) -> str:
+        return self.get_full_name() or self.username
+
+    @cached_property
+    def roles(self) -> frozenset[Role]:
+        """The roles this person holds now, read once per instance; a disabled person holds none."""
+        if not self.is_active:
+            return frozenset()
+        known = set(Role.values)
+        return frozenset(Role(name) for name in self.groups.values_list("name", flat=True) if name in known)
+
+
+class Team(models.Model):
+    """People who own services and therefore see them."""
+
+    name = models.SlugField(max_length=60, unique=True)
+    members = models.ManyToManyField(User, related_name="teams", blank=True)
+
+    def __str__(self) -> str:
+        return self.name

@@ -1,0 +1,270 @@
+"""The requester's verbs: ask for a rollback, edit it, submit it, withdraw it; and what time does to it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import Any
+
+from django.utils import timezone
+from django.utils.translation import gettext as _
+
+from . import access, audit, digests, gates, history, policy, rating, workflow
+from .errors import Conflict, Denied, Refused
+from .models import (
+    Approval,
+    Evidence,
+    Job,
+    Migration,
+    Role,
+    RollbackItem,
+    RollbackRequest,
+    RollbackScript,
+    RollbackTarget,
+    Status,
+    Target,
+    User,
+)
+
+# What the requester fills in; everything else is worked out.
+FIELDS = frozenset(
+    {"incident", "urgency", "reason", "forward_fix", "file_fate", "frozen_by", "frozen_until", "app_version"}
+)
+
+
+def create(target: Target, migrations: Sequence[Migration], *, actor: User, **fields: Any) -> RollbackRequest:
+    """Make a draft that takes back `migrations` on `target`, newest first, and ask the worker for the facts.
+
+    Takes the newest script of each migration. Raises Denied for anybody but an engineer of the owning team, and
+    Refused where a migration is not applied, differs from its file, or newer ones above it are not included.
+    """
+    with audit.unit_of_work("rollback.created", actor=actor, target=target) as facts:
+        if (
+            Role.ENGINEER not in actor.roles
+            or not access.services(actor).filter(pk=target.service_id).exists()
+        ):
+            raise Denied(
+                _("Only an engineer of the team that owns %(service)s can ask.") % {"service": target.service}
+            )
+        rollback = RollbackRequest(service=target.service, requester=actor)
+        _assign(rollback, fields)
+        rollback.save()
+        _choose(rollback, target, migrations)
+        _reckon(rollback)
+        _ask_for_facts(rollback, actor)
+        facts |= {
+            "rollback": rollback.label,
+            "versions": _versions(rollback),
+            "change": rollback.change_digest,
+        }
+    return rollback
+
+
+def edit(
+    rollback: RollbackRequest,
+    *,
+    actor: User,
+    revision: int,
+    migrations: Sequence[Migration] | None = None,
+    scripts: Iterable[RollbackScript] = (),
+    **fields: Any,
+) -> RollbackRequest:
+    """Change a request. It becomes a draft again and every approval given so far is void.
+
+    `revision` is the one the page showed: a different one now raises Conflict. `scripts` replace the scripts of
+    their migrations' items. Raises Denied for anybody but the requester.
+    """
+    with audit.unit_of_work("rollback.edited", actor=actor, rollback=rollback) as facts:
+        rollback = workflow.locked(rollback)
+        workflow.require(rollback, workflow.EDITABLE)
+        if workflow.Party.REQUESTER not in workflow.parties(rollback, actor):
+            raise Denied(
+                _("Only %(name)s, who asked for this rollback, can change it.") % {"name": rollback.requester}
+            )
+        if revision != rollback.revision:
+            raise Conflict(
+                _("Somebody edited %(label)s meanwhile. Your text is kept below.") % {"label": rollback.label}
+            )
+        if rollback.status != Status.DRAFT:
+            workflow.move(rollback, Status.DRAFT, actor=actor)
+        facts["voided"] = void_approvals(rollback, why="edited")
+        _assign(rollback, fields)
+        rollback.revision += 1
+        rollback.request_digest, rollback.policy_version, rollback.expires_at = "", None, None
+        rollback.save()
+        if migrations is not None:
+            _choose(rollback, rollback.rollback_targets.get().target, migrations)
+        for script in scripts:
+            rollback.items.filter(migration_id=script.migration_id).update(script=script)
+        before = rollback.change_digest
+        _reckon(rollback)
+        if rollback.change_digest != before:
+            _ask_for_facts(rollback, actor)
+        facts |= {"fields": sorted(fields), "versions": _versions(rollback), "change": rollback.change_digest}
+    return rollback
+
+
+def submit(rollback: RollbackRequest, *, actor: User) -> RollbackRequest:
+    """Send a draft to its approvers: risk, policy and both digests are fixed from here on.
+
+    Raises Refused naming the first gate that is missing. Where the policy asks for no signature it is approved.
+    """
+    with audit.unit_of_work("rollback.submitted", actor=actor, rollback=rollback) as facts:
+        rollback = workflow.locked(rollback)
+        workflow.require(rollback, [Status.DRAFT])
+        _pin(rollback)
+        _reckon(rollback)
+        rollback.policy_version = policy.current()
+        rollback.request_digest = digests.request_digest(rollback)
+        rule = policy.rule_for(rollback)
+        needs_people = bool(rule.senior_dbas + rule.platform_leads)
+        _require_gates(rollback, gates.Needed.SUBMIT if needs_people else gates.Needed.APPROVE)
+        now = timezone.now()
+        rollback.submitted_at, rollback.expires_at = now, now + policy.review_period(rule)
+        rollback.save()
+        workflow.move(rollback, Status.IN_REVIEW, actor=actor)
+        if not needs_people:
+            mark_approved(rollback, actor=None)
+        facts |= {
+            "risk": rating.analysis.Risk(rollback.risk).name,
+            "request": rollback.request_digest,
+            "change": rollback.change_digest,
+            "policy": rollback.policy_version.number,
+            "reason_sha256": audit.digest_of(rollback.reason),
+        }
+    return rollback
+
+
+def withdraw(rollback: RollbackRequest, *, actor: User, reason: str) -> RollbackRequest:
+    """Cancel a request before its execution begins. Raises Refused without a reason."""
+    with audit.unit_of_work("rollback.withdrawn", actor=actor, rollback=rollback) as facts:
+        rollback = workflow.locked(rollback)
+        if not reason.strip():
+            raise Refused(_("Say why you withdraw it; the approvers will read it."))
+        workflow.move(rollback, Status.CANCELLED, actor=actor)
+        void_approvals(rollback, why="withdrawn")
+        facts["reason_sha256"] = audit.digest_of(reason)
+    return rollback
+
+
+def read_facts_again(rollback: RollbackRequest, *, actor: User) -> Job:
+    """Ask the worker to read the target anew. Anybody who sees the rollback may ask."""
+    with audit.unit_of_work("rollback.facts_requested", actor=actor, rollback=rollback):
+        rollback = workflow.locked(rollback)
+        workflow.require(rollback, {*workflow.EDITABLE, Status.IN_REVIEW, Status.APPROVED})
+        return _ask_for_facts(rollback, actor)
+
+
+def record_facts(
+    rollback: RollbackRequest, *, change_digest: str, holds: bool, sentence: str, data: dict[str, Any]
+) -> Evidence | None:
+    """The worker's answer: what it read from the target. None if the request changed while it was reading."""
+    with audit.unit_of_work("rollback.facts_read", actor=None, rollback=rollback) as facts:
+        rollback = workflow.locked(rollback)
+        facts |= {"change": change_digest, "holds": holds}
+        if change_digest != rollback.change_digest:
+            facts["stale"] = True
+            return None
+        evidence = Evidence.objects.create(
+            rollback=rollback,
+            kind=Evidence.Kind.FACTS,
+            change_digest=change_digest,
+            holds=holds,
+            sentence=sentence,
+            data=data,
+        )
+        if rollback.status == Status.DRAFT:
+            _reckon(rollback)
+        return evidence
+
+
+def mark_approved(rollback: RollbackRequest, *, actor: User | None) -> None:
+    """Move a (locked) rollback in review to approved; from now on the time to execute it runs."""
+    rollback.approved_at = timezone.now()
+    rollback.expires_at = rollback.approved_at + policy.execution_period(policy.rule_for(rollback))
+    rollback.save(update_fields=["approved_at", "expires_at"])
+    workflow.move(rollback, Status.APPROVED, actor=actor)
+
+
+def void_approvals(rollback: RollbackRequest, *, why: str) -> int:
+    """Void every approval that still counts; returns how many."""
+    return Approval.objects.filter(rollback=rollback, voided_at=None).update(
+        voided_at=timezone.now(), void_reason=why
+    )
+
+
+def expire_due(now: datetime | None = None) -> int:
+    """Expire what waited too long for its decisions or its execution. Returns how many."""
+    due = RollbackRequest.objects.filter(
+        status__in=[Status.IN_REVIEW, Status.APPROVED], expires_at__lte=now or timezone.now()
+    )
+    expired = 0
+    for found in due:
+        with audit.unit_of_work("rollback.expired", actor=None, rollback=found) as facts:
+            rollback = workflow.locked(found)
+            facts["was"] = rollback.status
+            if (Status(rollback.status), Status.EXPIRED) in workflow.MOVES and rollback.overdue_expiry:
+                workflow.move(rollback, Status.EXPIRED, actor=None)
+                void_approvals(rollback, why="expired")
+                expired += 1
+    return expired
+
+
+def _assign(rollback: RollbackRequest, fields: dict[str, Any]) -> None:
+    if unknown := set(fields) - FIELDS:
+        raise TypeError(f"not fields of a request: {', '.join(sorted(unknown))}")
+    incident = fields.get("incident")
+    if incident is not None and incident.service_id != rollback.service_id:
+        raise Refused(_("%(incident)s belongs to another service.") % {"incident": incident.label})
+    for name, value in fields.items():
+        setattr(rollback, name, value)
+
+
+def _choose(rollback: RollbackRequest, target: Target, migrations: Sequence[Migration]) -> None:
+    """Write the items, newest applied first, each with the revision that is applied and its newest script."""
+    applied = history.require_newest(target, migrations)
+    kept = {item.migration_id: item.script for item in rollback.items.select_related("script")}
+    rollback.items.all().delete()
+    rollback.rollback_targets.all().delete()
+    for position, row in enumerate(applied, start=1):
+        script = kept.get(row.migration.pk) or row.migration.scripts.order_by("-number").first()
+        RollbackItem.objects.create(
+            rollback=rollback,
+            position=position,
+            migration=row.migration,
+            revision=row.revision,
+            script=script,
+        )
+    RollbackTarget.objects.create(rollback=rollback, target=target, pins=[row.pin for row in applied])
+
+
+def _pin(rollback: RollbackRequest) -> None:
+    """Pin the history rows as last read: they may have changed since the draft was made."""
+    for rollback_target in rollback.rollback_targets.select_related("target__service"):
+        migrations = [item.migration for item in rollback.items.select_related("migration")]
+        rollback_target.pins = [row.pin for row in history.require_newest(rollback_target.target, migrations)]
+        rollback_target.save(update_fields=["pins"])
+
+
+def _reckon(rollback: RollbackRequest) -> None:
+    """Work out the change digest, the risk and what rests on it anew, and store them."""
+    rollback.change_digest = digests.change_digest(rollback)
+    rated = rating.rate(rollback, gates.latest_evidence(rollback, Evidence.Kind.FACTS))
+    rollback.risk, rollback.rating = int(rated.risk), rated.reasons
+    rollback.automatic_checks = rated.automatic_checks
+    rollback.save()
+
+
+def _require_gates(rollback: RollbackRequest, needed: gates.Needed) -> None:
+    if missing := gates.missing(rollback, needed):
+        raise Refused(" ".join(f"{gate.title}: {gate.detail}" for gate in missing))
+
+
+def _ask_for_facts(rollback: RollbackRequest, actor: User) -> Job:
+    from . import jobs
+
+    return jobs.ask(Job.Kind.FACTS, subject=rollback.pk, actor=actor, digest=rollback.change_digest)
+
+
+def _versions(rollback: RollbackRequest) -> list[str]:
+    return [str(item.migration) for item in rollback.items.select_related("migration")]
