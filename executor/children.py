@@ -59,6 +59,16 @@ def spawn(
     )
 
 
+def end(process: subprocess.Popen[bytes], patience: float) -> None:
+    """Ask a child that `spawn` started to stop; after `patience` seconds kill it and its whole group."""
+    process.terminate()
+    try:
+        process.wait(patience)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
 def _become(parent: int, death_signal: int, uid: str, gid: str, argv: list[str]) -> None:
     """Change user, ask to die with the parent, and turn into the program."""
     libc = None

@@ -7,6 +7,7 @@ identifier, and the identifier is how an execution knows which server it is on.
 from __future__ import annotations
 
 import os
+import secrets
 import shutil
 import signal
 import subprocess
@@ -15,6 +16,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from urllib.parse import quote
 
+import psycopg
+from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
 from executor.children import spawn
@@ -89,6 +92,36 @@ class Cluster(Server):
         """A libpq connection string for the superuser."""
         return self.dsn(dbname, SUPERUSER, self.password)
 
+    def login_password(self, role: str) -> str:
+        """The password that `ensure_login` gives the role: random, kept beside the superuser's."""
+        note = self.directory / f"password-of-{role}"
+        if not note.exists():
+            write_secret(note, secrets.token_urlsafe(24))
+        return note.read_text()
+
+    def ensure_login(self, role: str, attributes: str = "") -> str:
+        """Make sure, on the running server, that an ordinary role may log in, and return its password.
+        `attributes` are SQL, such as "CREATEDB"; only a role that is new gets them."""
+        password = self.login_password(role)
+        with psycopg.connect(self.superuser_dsn(), autocommit=True) as connection:
+            known = connection.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", [role]).fetchone()
+            command = (
+                "ALTER ROLE {} LOGIN PASSWORD {}"
+                if known
+                else "CREATE ROLE {} LOGIN PASSWORD {} " + attributes
+            )
+            connection.execute(sql.SQL(command).format(sql.Identifier(role), sql.Literal(password)))
+        return password
+
+    def ensure_database(self, name: str, owner: str) -> bool:
+        """Make sure that a database exists on the running server; whether it is new."""
+        with psycopg.connect(self.superuser_dsn(), autocommit=True) as connection:
+            if connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", [name]).fetchone():
+                return False
+            statement = sql.SQL("CREATE DATABASE {} OWNER {}")
+            connection.execute(statement.format(sql.Identifier(name), sql.Identifier(owner)))
+        return True
+
     def start(self, *, say: Say = quiet, die_with_parent: bool = False) -> None:
         """Start it, making it first if need be; returns when it accepts connections. See `start_all`."""
         start_all([self], say=say, die_with_parent=die_with_parent)
@@ -102,11 +135,10 @@ class Cluster(Server):
         self.stop(immediate=immediate)
         self.start(die_with_parent=self._dies_with_parent)
 
-    def remove(self) -> None:
-        """Stop it and delete all it has."""
+    def remove_data(self) -> None:
+        """Stop it and delete its databases; the next start makes it anew, port and passwords as before."""
         self.stop()
-        for place in {self.data.parent, self.directory}:
-            shutil.rmtree(place, ignore_errors=True)
+        shutil.rmtree(self.data, ignore_errors=True)
 
     # Steps of `start_all` and `stop_all`, apart so that several clusters take them side by side
 

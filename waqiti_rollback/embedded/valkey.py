@@ -3,13 +3,12 @@ a message is only a hint, the job's row in the portal's database is the work."""
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 import time
 from pathlib import Path
 
-from executor.children import spawn
+from executor.children import end, spawn
 
 from .places import HOST, EmbeddedError
 from .server import START_SECONDS, STOP_SECONDS, Say, Server, quiet
@@ -100,13 +99,3 @@ class Valkey(Server):
             except redis.RedisError:
                 return False
         return True
-
-
-def end(process: subprocess.Popen[bytes], patience: float) -> None:
-    """Ask a child to stop; after `patience` seconds kill it and its process group."""
-    process.terminate()
-    try:
-        process.wait(patience)
-    except subprocess.TimeoutExpired:
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()

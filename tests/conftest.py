@@ -1,0 +1,14 @@
+"""Give Django its environment before it reads its settings, and load the fixtures."""
+
+from __future__ import annotations
+
+import tests.environment  # noqa: F401 (sets os.environ; must be the first)
+
+pytest_plugins = ["tests.servers"]
+
+
+def pytest_configure() -> None:
+    """Load the settings: pytest-django sets Django up only where somebody has."""
+    from django.conf import settings
+
+    assert settings.WAQITI_ENV == "test"
