@@ -28,7 +28,7 @@ class EncodingProblem(ValueError):
 
 
 def line_starts(text: str) -> list[int]:
-    """The offset at which each line begins. Lines end at \\n, \\r and \\r\\n; unlike in Python, nowhere else."""
+    """The offset at which each line begins. Lines end at \\n, \\r and \\r\\n and nowhere else."""
     return [0, *(end.end() for end in _LINE_END.finditer(text))]
 
 

@@ -131,7 +131,7 @@ def _duplicates(named: list[tuple[str, FileName]]) -> Iterator[FileProblem]:
         if len(paths) < 2:
             continue
         what = "version" if kind in VERSIONED_KINDS else "description"
-        message = f"{' and '.join(paths)} carry one {what}, and Flyway refuses to start: remove or rename all but one"
+        message = f"{' and '.join(paths)} carry one {what}, and Flyway refuses to start: keep only one"
         yield from (FileProblem(path, None, None, f"duplicate-{what}", message) for path in paths)
 
 
@@ -139,8 +139,8 @@ def _rollbacks_as_repeatables(named: list[tuple[str, FileName]]) -> Iterator[Fil
     for path, name in named:
         if name.looks_like_rollback:
             message = (
-                f"{name.script} looks like a rollback, but Flyway runs every R file as a repeatable migration at "
-                f"the next migrate: name it U<version>__description.sql, or move it out of this directory"
+                f"{name.script} looks like a rollback, but Flyway runs each R file as a repeatable migration"
+                f" at the next migrate: name it U<version>__description.sql, or move it out of this directory"
             )
             yield FileProblem(path, None, None, "rollback-as-repeatable", message)
 

@@ -125,7 +125,9 @@ def _prefix(filename: str, stem: str) -> tuple[str, Kind]:
 
 
 def _version(filename: str, kind: Kind, before: str, after: str, suffix: str) -> Version:
-    example = f"name it like {kind.value}1_2__{after or 'description'}{suffix}"
+    number = _leading_version(before) or "1_2"
+    rest = after or before.removeprefix(number).strip("_.- ") or "description"
+    example = f"name it like {kind.value}{number}__{rest}{suffix}"
     if not before:
         raise MalformedName(f"{filename} must contain a version between {kind.value} and __: {example}")
     try:
@@ -133,6 +135,11 @@ def _version(filename: str, kind: Kind, before: str, after: str, suffix: str) ->
     except MalformedVersion as problem:
         hint = "" if SEPARATOR in filename else " (is the double underscore before the description missing?)"
         raise MalformedName(f"{filename}: {problem}{hint}; {example}") from None
+
+
+def _leading_version(text: str) -> str:
+    found = re.match(r"[0-9]+(?:[._][0-9]+)*", text)
+    return found[0] if found else ""
 
 
 def _text_before_separator(

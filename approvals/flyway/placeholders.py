@@ -34,7 +34,7 @@ class UnknownPlaceholder(PlaceholderProblem):
 
 
 class UnclosedPlaceholder(PlaceholderProblem):
-    """`${` without `}` up to the end of the file; Flyway refuses such a file."""
+    """`${` without `}` up to the end of the file, where Flyway would look up a name nobody meant."""
 
 
 def names(sql: str) -> list[tuple[str, int, int]]:

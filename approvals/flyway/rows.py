@@ -64,7 +64,7 @@ class Entry:
 
 
 def entries(rows: Iterable[HistoryRow]) -> list[Entry]:
-    """The rows of migrations and baselines by rank, each with its fate; other rows decide fates and are left out.
+    """The rows of migrations and baselines by rank, each with its fate; the other rows decide the fates.
 
     A successful DELETE row marks the latest migration of its version (or, without one, of its description)
     as deleted, an undo row marks it as undone. Raises CorruptHistory for what Flyway calls corrupt: a version
@@ -154,7 +154,8 @@ def newer_applied_above(rows: Iterable[HistoryRow], versions: Collection[Version
 def installed_after(rows: Iterable[HistoryRow], versions: Collection[Version]) -> list[Version]:
     """Lower versions that were applied out of order, after one of `versions`, and may build on it.
 
-    Newest first; they stand in the way of a rollback just as newer versions do. Raises CorruptHistory, and ValueError if no version is given.
+    Newest first; they stand in the way of a rollback just as newer versions do.
+    Raises CorruptHistory, and ValueError if no version is given.
     """
     lowest = min(versions)
     rank = {
