@@ -8,6 +8,8 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from django.db import IntegrityError
+from django.db.models import CharField, Exists, OuterRef, Q
+from django.db.models.functions import Cast
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
@@ -266,6 +268,7 @@ def record_backend(
     backend_start: datetime,
     system_identifier: str,
     timeline: int,
+    postmaster_start: datetime | None = None,
 ) -> None:
     """Which backend is about to run the script: evidence for the resolver, written before the first statement."""
     with audit.unit_of_work("execution.running", actor=None, execution=execution) as facts:
@@ -274,7 +277,8 @@ def record_backend(
         fresh.status = ExecutionStatus.RUNNING
         fresh.xid, fresh.pid, fresh.backend_start = xid, pid, backend_start
         fresh.system_identifier, fresh.timeline = system_identifier, timeline
-        fresh.save(update_fields=["status", "xid", "pid", "backend_start", "system_identifier", "timeline"])
+        fresh.postmaster_start = postmaster_start
+        fresh.save()
         facts |= {"xid": xid, "pid": pid, "system_identifier": system_identifier, "timeline": timeline}
 
 
@@ -300,12 +304,21 @@ def cancel_requested(execution_id: uuid.UUID) -> bool:
 
 
 def silent() -> list[Execution]:
-    """Open executions that a worker had and has not been heard of for a while, and unresolved ones."""
+    """Open executions whose worker has not been heard of for a while, and unresolved ones.
+
+    One that is still queued counts if its job was claimed: the worker ended between the two.
+    """
     limit = timezone.now() - SILENCE
+    job_taken = Job.objects.filter(
+        kind__in=[Job.Kind.EXECUTE, Job.Kind.REHEARSE],
+        subject=Cast(OuterRef("pk"), CharField()),
+        claimed_at__lt=limit,
+    )
     return list(
         Execution.objects.filter(
-            status__in=[*BUSY, ExecutionStatus.UNRESOLVED], heartbeat_at__lt=limit
-        ).select_related("target", "rollback_target__rollback")
+            Q(status__in=[*BUSY, ExecutionStatus.UNRESOLVED], heartbeat_at__lt=limit)
+            | Q(status=ExecutionStatus.QUEUED) & Exists(job_taken)
+        ).select_related("target__rehearsal_target", "rollback_target__rollback")
     )
 
 

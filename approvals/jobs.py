@@ -23,6 +23,9 @@ QUEUES = {
     Job.Kind.EXECUTE: "execute",
 }
 RESEND_AFTER = timedelta(seconds=30)
+# Reading changes nothing, so a reading whose worker died may be given to another one.
+READINGS = (Job.Kind.SYNC, Job.Kind.FACTS)
+READ_AGAIN_AFTER = timedelta(minutes=5)
 
 
 def ask(kind: Job.Kind, *, subject: object, actor: User | None, digest: str = "") -> Job:
@@ -43,6 +46,10 @@ def _send(job_id: int, kind: Job.Kind) -> None:
 def send_waiting() -> int:
     """Send again every job that nobody claimed within half a minute. Returns how many."""
     now = timezone.now()
+    lost = Job.objects.filter(
+        kind__in=READINGS, state=Job.State.CLAIMED, claimed_at__lt=now - READ_AGAIN_AFTER
+    )
+    lost.update(state=Job.State.WAITING)
     waiting = Job.objects.filter(state=Job.State.WAITING, sent_at__lt=now - RESEND_AFTER)
     pairs = list(waiting.values_list("pk", "kind"))
     waiting.update(sent_at=now)

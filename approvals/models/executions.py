@@ -66,6 +66,7 @@ class Execution(models.Model):
     backend_start = models.DateTimeField(null=True)
     system_identifier = models.CharField(max_length=40, blank=True)
     timeline = models.IntegerField(null=True)
+    postmaster_start = models.DateTimeField(null=True)
     sentence = models.TextField(blank=True, help_text=_("What happened, in plain words."))
     sqlstate = models.CharField(max_length=5, blank=True)
     blocker = models.JSONField(null=True)

@@ -1,0 +1,216 @@
+"""Tell the portal what an execution does: durable writes in time or not at all, everything else in the background.
+
+All writes leave through one thread, in order, so that the thread that runs the script never waits for a page's
+progress bar while it holds locks on a target. Only `backend` and `committing` are waited for, two seconds at most.
+"""
+
+from __future__ import annotations
+
+import contextvars
+import logging
+import queue
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future
+from contextlib import contextmanager
+from dataclasses import asdict
+from typing import Any
+
+from django.db import connections
+
+from approvals import executions
+from approvals.models import Execution, ExecutionLog, ExecutionStatus, ExecutionStep
+from executor.errors import ExecutorError, masked
+from executor.spec import Backend, Blocker, CheckSpec, Level, Limits, ObservedLock, Phase
+
+log = logging.getLogger(__name__)
+
+HEARTBEAT_S = 2.0
+
+
+class PortalTooSlow(ExecutorError):
+    """The portal's database did not take a write in time while locks were held on the target."""
+
+
+class PortalRecorder:
+    """The `executor.spec.Recorder` of real executions and rehearsals. Use as a context manager.
+
+    `secrets` never reach the log. Leaving the block waits until everything was written.
+    """
+
+    def __init__(
+        self, execution: Execution, *, secrets: Sequence[str] = (), limits: Limits | None = None
+    ) -> None:
+        self.execution = execution
+        self._secrets = tuple(secrets)
+        self._seconds = (limits or Limits()).portal_write_s
+        self._queue: queue.SimpleQueue[tuple[Callable[[], None], Future[None]] | None] = queue.SimpleQueue()
+        self._writer = threading.Thread(target=self._write, name="portal-writer", daemon=True)
+
+    def __enter__(self) -> PortalRecorder:
+        context = contextvars.copy_context()
+        self._writer = threading.Thread(
+            target=context.run, args=(self._write,), name="portal-writer", daemon=True
+        )
+        self._writer.start()
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self._queue.put(None)
+        self._writer.join()
+
+    # --- durable -----------------------------------------------------------------------------------------------
+
+    def backend(self, backend: Backend) -> None:
+        """Durable before it returns: which backend runs the script."""
+        self._now(
+            lambda: executions.record_backend(
+                self.execution,
+                xid=str(backend.xid),
+                pid=backend.pid,
+                backend_start=backend.backend_start,
+                system_identifier=backend.system_identifier,
+                timeline=backend.timeline,
+                postmaster_start=backend.postmaster_start,
+            )
+        )
+
+    def committing(self) -> None:
+        """Durable before it returns: COMMIT is about to be sent."""
+        self._now(lambda: executions.enter(self.execution, ExecutionStatus.COMMITTING))
+
+    # --- in the background --------------------------------------------------------------------------------------
+
+    def phase(self, name: Phase) -> None:
+        """Shown as a line of the log; after the commit the execution is verifying."""
+        if name == "after commit":
+            self._later(lambda: executions.enter(self.execution, ExecutionStatus.VERIFYING))
+        self.log("info", f"— {name} —")
+
+    def log(self, level: Level, text: str) -> None:
+        """One line, without secrets."""
+        line = ExecutionLog(execution=self.execution, level=level, text=masked(text, *self._secrets))
+        self._later(lambda: line.save(force_insert=True))
+
+    def step_started(self, position: int) -> None:
+        """The step runs now."""
+        self._step(position, state=ExecutionStep.State.RUNNING)
+
+    def step_done(self, position: int, rows: int | None, ms: float, tag: str) -> None:
+        """The step was answered."""
+        self._step(position, state=ExecutionStep.State.DONE, rows=rows, milliseconds=ms, tag=tag)
+
+    def step_failed(self, position: int) -> None:
+        """The step is the one at which the attempt ended."""
+        self._step(position, state=ExecutionStep.State.FAILED)
+
+    def check_done(self, check: CheckSpec, passed: bool, actual: str | None, ms: float) -> None:
+        """The check was evaluated; its answer goes into the outcome."""
+        self.log(
+            "info" if passed else "error",
+            f"Check “{check.name}”: {'passed' if passed else 'not passed'}, expected {check.expected}, got {actual}.",
+        )
+
+    def waiting(self, blocker: Blocker | None) -> None:
+        """Who stands in the way, for the page."""
+        found = blocker_json(blocker)
+        self._later(lambda: self._update(blocker=found))
+        if blocker:
+            self.log("warning", f"Waiting for a lock: {blocker}.")
+
+    def locks(self, observed: Sequence[ObservedLock]) -> None:
+        """The locks seen so far."""
+        found = [lock_json(lock) for lock in observed]
+        self._later(lambda: self._update(locks=found))
+
+    def heartbeat(self) -> None:
+        """Left to `alive`, which covers the backup too."""
+
+    def cancelled(self) -> bool:
+        """Has somebody asked to end it? Asked on the watch thread's own connection."""
+        return executions.cancel_requested(self.execution.pk)
+
+    def watch_ended(self) -> None:
+        """Close the watch thread's connection to the portal."""
+        connections.close_all()
+
+    def _step(self, position: int, **fields: Any) -> None:
+        steps = ExecutionStep.objects.filter(execution=self.execution, position=position)
+        self._later(lambda: steps.update(**fields))
+
+    def _update(self, **fields: Any) -> None:
+        Execution.objects.filter(pk=self.execution.pk).update(**fields)
+
+    # --- the writer -------------------------------------------------------------------------------------------
+
+    def _later(self, write: Callable[[], Any]) -> None:
+        self._queue.put((write, Future()))
+
+    def _now(self, write: Callable[[], Any]) -> None:
+        done: Future[None] = Future()
+        self._queue.put((write, done))
+        try:
+            done.result(self._seconds)
+        except TimeoutError:
+            done.cancel()
+            raise PortalTooSlow(
+                f"The portal's database took longer than {self._seconds:g} s for a write while locks were held."
+            ) from None
+
+    def _write(self) -> None:
+        try:
+            while (job := self._queue.get()) is not None:
+                write, done = job
+                if not done.set_running_or_notify_cancel():
+                    continue
+                try:
+                    write()
+                except Exception as error:  # noqa: BLE001 (handed to whoever waits; nobody waits for a progress bar)
+                    done.set_exception(error)
+                    log.warning("%s: a write to the portal failed: %s", self.execution, type(error).__name__)
+                else:
+                    done.set_result(None)
+        finally:
+            connections.close_all()
+
+
+@contextmanager
+def alive(execution: Execution) -> Iterator[None]:
+    """Say every two seconds that this worker lives, for as long as the block runs."""
+    stop = threading.Event()
+
+    def beat() -> None:
+        try:
+            while not stop.wait(HEARTBEAT_S):
+                try:
+                    executions.heartbeat(execution.pk)
+                except Exception as error:  # noqa: BLE001 (the portal is away: the resolver will ask the target)
+                    log.warning("%s: no heartbeat: %s", execution, type(error).__name__)
+                    connections.close_all()
+        finally:
+            connections.close_all()
+
+    thread = threading.Thread(target=beat, name="heartbeat", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join()
+
+
+def blocker_json(blocker: Blocker | None) -> dict[str, Any] | None:
+    """A blocker as the page reads it."""
+    if blocker is None:
+        return None
+    found = asdict(blocker)
+    found["query_start"] = blocker.query_start.isoformat() if blocker.query_start else None
+    return found
+
+
+def lock_json(lock: ObservedLock) -> dict[str, Any]:
+    """An observed lock as the page reads it."""
+    found = asdict(lock)
+    for name in ("held_from", "held_to"):
+        found[name] = found[name].isoformat() if found[name] else None
+    return found

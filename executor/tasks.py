@@ -1,0 +1,82 @@
+"""Celery's way in: ids in, one call out. Nothing here is ever retried by the queue; the job's row decides."""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+from collections.abc import Callable
+
+from celery import shared_task
+from celery.signals import worker_ready
+from django.db import close_old_connections
+
+from approvals import audit, executions, jobs, rollbacks
+from approvals.models import Job
+from executor import execute, read, rehearse, settle
+
+log = logging.getLogger(__name__)
+
+WORK: dict[str, Callable[[Job], str]] = {
+    Job.Kind.SYNC: read.sync_job,
+    Job.Kind.FACTS: read.facts_job,
+    Job.Kind.REHEARSE: rehearse.job,
+    Job.Kind.EXECUTE: execute.job,
+}
+
+
+def worker_name() -> str:
+    """Which process on which machine has a job or an execution."""
+    return f"{socket.gethostname()}/{os.getpid()}"
+
+
+@shared_task(name=jobs.TASK)
+def work(job_id: int) -> None:
+    """Claim the job and do it; a message that arrives twice finds it claimed and does nothing."""
+    close_old_connections()
+    job = jobs.claim(job_id, worker=worker_name())
+    if job is None:
+        log.info("job %s: duplicate message ignored", job_id)
+        return
+    token = audit.request_id.set(f"job-{job_id}")
+    try:
+        sentence = WORK[job.kind](job)
+    except Exception as error:
+        log.exception("job %s failed", job_id)
+        jobs.finish(job, failed=True, sentence=read.in_plain_words(error))
+    else:
+        jobs.finish(job, sentence=sentence)
+    finally:
+        audit.request_id.reset(token)
+
+
+@shared_task(name="executor.resolve_stale")
+def resolve_stale() -> None:
+    """Ask the targets about every execution whose worker fell silent."""
+    for execution in executions.silent():
+        settle.settle(execution)
+
+
+@shared_task(name="executor.send_waiting_jobs")
+def send_waiting_jobs() -> None:
+    """Send messages again for jobs that nobody claimed."""
+    jobs.send_waiting()
+
+
+@shared_task(name="executor.watch_histories")
+def watch_histories() -> None:
+    """Look whether a migration that was rolled back in the last 24 hours came back."""
+    for target in {execution.target for execution in executions.watched()}:
+        read.watch(target)
+
+
+@shared_task(name="executor.expire_rollbacks")
+def expire_rollbacks() -> None:
+    """Expire what waited too long."""
+    rollbacks.expire_due()
+
+
+@worker_ready.connect
+def resolve_at_start(**_kwargs: object) -> None:
+    """A worker that starts may be the successor of one that was killed: look at once, not at the next beat."""
+    resolve_stale.apply_async(queue="facts")
