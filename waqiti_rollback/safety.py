@@ -1,4 +1,4 @@
-"""What production refuses to start with, and why. Settings call the first part, starting processes the second."""
+"""What production refuses to start with, and why: settings call the first part, processes the second."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Settings, all from the environment; docs/settings.md is the table of them. Insecure ones refuse to start."""
+"""Settings, all from the environment; docs/settings.md is their table. Insecure ones refuse to start."""
 
 from __future__ import annotations
 
