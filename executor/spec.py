@@ -76,7 +76,7 @@ class Limits:
     lock_timeout_ms: int = 1_000  # one wait in the lock queue; whoever waits longer blocks readers
     lock_phase_s: float = 120.0  # all tries together, then "no effect"
     statement_timeout_ms: int = 15 * 60_000
-    idle_timeout_ms: int = 60_000  # between two statements: this worker hangs or is gone
+    idle_timeout_ms: int = 10_000  # between two statements: this worker hangs or is gone, and locks are held
     transaction_timeout_ms: int = 30 * 60_000  # PostgreSQL 17 and newer
     client_deadline_s: float = 35 * 60.0  # ours; a script can't switch it off
     check_timeout_ms: int = 30_000
@@ -155,7 +155,7 @@ class ObservedLock:
     relation: str
     mode: str
     held_from: datetime | None  # None: waited for and never granted
-    held_to: datetime | None
+    held_to: datetime | None  # None: not yet released
     waited_s: float
 
 
@@ -212,12 +212,12 @@ class Result:
 
 
 class Recorder(Protocol):
-    """Whom the executor tells what happens. An exception from any of these ends the attempt as rolled
-    back if COMMIT has not been sent yet.
+    """Whom the executor tells what happens.
 
     `backend` and `committing` must be durable when they return, within `Limits.portal_write_s`.
-    `waiting`, `locks`, `heartbeat`, `cancelled` and `watch_ended` are called from the watch thread,
-    everything else from the thread that runs the attempt.
+    `waiting`, `locks`, `heartbeat`, `cancelled` and `watch_ended` are called from the watch thread, and an
+    exception from these is only logged. Everything else is called from the thread that runs the attempt; an
+    exception there ends the attempt without effect unless COMMIT has been sent.
     """
 
     def phase(self, name: Phase) -> None:

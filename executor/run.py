@@ -1,0 +1,291 @@
+"""Run one attempt: claim, lock, script, checks, history row and COMMIT in a single transaction.
+
+Where it may stop, and what that means: until all locks are had nothing ran (no effect), from then on
+everything is rolled back, and from COMMIT on only the target knows, so the resolver asks it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import random
+import time
+from datetime import UTC, datetime
+
+import psycopg
+
+from executor import checks, locks, marker
+from executor.connect import Connection, Endpoint, SocketCut, connect, identity, refuse_unfit
+from executor.ending import PortalFailed, Stop, said, why
+from executor.errors import ExecutorError
+from executor.history import HistoryChanged
+from executor.progress import At, Progress
+from executor.resolve import Attempt, Resolution, Verdict, resolve, resolve_on, session_name
+from executor.script import Script
+from executor.spec import CheckResult, CheckSpec, Outcome, Recorder, Result, RunSpec
+from executor.telling import Telling
+from executor.transaction import Transaction
+from executor.validate import validate
+from executor.watch import Deadline, Watch
+
+PAUSE_S = (0.2, 1.0)
+"""Between two tries for the locks: a random time within, so that two waiters don't march in step."""
+
+ENDS = {Outcome.NO_EFFECT: " Nothing was changed.", Outcome.ROLLED_BACK: " Everything was rolled back."}
+
+
+def run(spec: RunSpec, endpoint: Endpoint, recorder: Recorder) -> Result:
+    """Run `spec` once against `endpoint`, telling `recorder`, and say how it ended.
+
+    Never raises for what target, script or portal do: every such end is a Result. Nothing is repeated in
+    here but the try for the locks, before which nothing has happened.
+    """
+    return _Run(spec, endpoint, recorder).run()
+
+
+class _Run:
+    """One attempt, from its first connection to its result."""
+
+    control: Connection
+    transaction: Transaction
+    deadline: Deadline
+    watch: Watch
+    script: Script
+
+    def __init__(self, spec: RunSpec, endpoint: Endpoint, recorder: Recorder) -> None:
+        self.spec = spec
+        self.endpoint = endpoint
+        self.recorder = recorder
+        self.tell = Telling(recorder, spec.limits.portal_write_s, endpoint.password)
+        self.progress = Progress()
+
+    def run(self) -> Result:
+        try:
+            validate(self.spec)
+            with contextlib.ExitStack() as stack:
+                self._connect(stack)
+                try:
+                    self._until_committed()
+                finally:
+                    self.progress.locked = self.transaction.locked_at
+                    self.progress.released = self.progress.released or time.monotonic()
+                    self.progress.observed = self.watch.observed(datetime.now(UTC))
+                self._after_commit()
+        except Stop as stop:
+            return self._result(stop)
+        except (ExecutorError, PortalFailed, psycopg.Error) as error:  # only before BEGIN
+            return self._result(Stop(Outcome.NO_EFFECT, said(error)))
+        return self._succeeded()
+
+    def _connect(self, stack: contextlib.ExitStack) -> None:
+        """Control connection first, for cancelling and resolving; then the attempt's own, and who it is."""
+        self.tell(self.recorder.phase, "connect")
+        # `closing`, because leaving psycopg's own block would commit.
+        self.control = stack.enter_context(
+            contextlib.closing(connect(self.endpoint.named("waqiti_rollback control")))
+        )
+        session = self.endpoint.named(session_name(self.spec.execution_id))
+        connection = stack.enter_context(contextlib.closing(connect(session)))
+        cuts = [stack.enter_context(SocketCut(each)) for each in (connection, self.control)]
+        who = identity(connection)
+        refuse_unfit(
+            who,
+            client_pid=connection.info.backend_pid,
+            system_identifier=self.spec.expected_system_identifier,
+            database_oid=self.spec.database_oid,
+        )
+        if self.spec.marker:
+            marker.require(connection)
+        self.tell.listen(connection)
+        self.transaction = Transaction(connection, self.spec, who)
+        self.deadline = stack.enter_context(Deadline(self.spec.limits.client_deadline_s, *cuts))
+        self.watch = stack.enter_context(Watch(self.control, who.backend_pid, self.recorder, cuts[0]))
+        self.script = Script(
+            self.spec, self.transaction, self.tell, self.progress, between=self._stop_if_cancelled
+        )
+
+    # From BEGIN to COMMIT
+
+    def _until_committed(self) -> None:
+        """Everything in the transaction. Returns only if it has committed; raises Stop otherwise."""
+        try:
+            self._lock()
+            self.progress.at = At.SCRIPT
+            self.progress.doing = "Recording the backend"
+            self.progress.backend = self.transaction.backend()
+            self.tell(self.recorder.backend, self.progress.backend)
+            self.script.run()
+            self._commit()
+        except Stop as stop:
+            self._give_back(stop)
+            raise
+        except (HistoryChanged, PortalFailed, ExecutorError, psycopg.Error) as error:
+            if self.transaction.connection.closed:
+                self._lost(error)
+                return
+            ending = self._stop_for(error)
+            self._give_back(ending)
+            raise ending from error
+
+    def _lock(self) -> None:
+        """Try for all locks, in a transaction of its own each time, until the lock phase is over."""
+        self.tell(self.recorder.phase, "lock")
+        self.progress.locks_wanted = time.monotonic()
+        until = self.progress.locks_wanted + self.spec.limits.lock_phase_s
+        while True:
+            self._stop_if_cancelled()
+            self.progress.lock_tries += 1
+            self.watch.forget()
+            try:
+                self.transaction.begin()
+            except locks.LockBusy as busy:
+                self._wait(busy, until)
+            else:
+                self.progress.locks_had = time.monotonic()
+                return
+
+    def _wait(self, busy: locks.LockBusy, until: float) -> None:
+        """Somebody holds what we need: let go of all, say who, and pause; raises Stop when time is up."""
+        pid = self.transaction.who.backend_pid
+        blocker = locks.holder(self.control, pid, busy) or self.watch.blocker
+        self.transaction.rollback()
+        if blocker and blocker.application == session_name(self.spec.execution_id):
+            raise Stop(Outcome.UNRESOLVED, "This very execution runs already, over another connection.")
+        held = f"held by {blocker}" if blocker else "held by somebody who has let go since"
+        tries = f"{self.progress.lock_tries} tries"
+        pause = random.uniform(*PAUSE_S)  # noqa: S311 (jitter, no secret)
+        if time.monotonic() + pause > until:
+            waited = time.monotonic() - (self.progress.locks_wanted or 0.0)
+            sentence = f"After {waited:.0f} s and {tries}, {busy.what} was still {held}."
+            raise Stop(Outcome.NO_EFFECT, sentence, blocker=blocker)
+        self.tell.line("warning", f"Not granted in time: {busy.what}, {held} ({tries}). Trying again.")
+        time.sleep(pause)
+
+    def _commit(self) -> None:
+        """The portal first, then COMMIT; whoever cancels from here on comes too late."""
+        self.tell(self.recorder.phase, "commit")
+        self.progress.doing = "COMMIT"
+        self.watch.sample()
+        self.tell(self.recorder.committing)
+        if not self.watch.point_of_no_return():
+            self._stop_if_cancelled()
+        self.tell.past_return = True
+        self.progress.at = At.COMMIT
+        started = time.monotonic()
+        self.transaction.commit()
+        self.progress.released = time.monotonic()
+        self.progress.commit_s = self.progress.released - started
+
+    # After COMMIT
+
+    def _after_commit(self) -> None:
+        """The checks of that stage, all of them: what is committed stays, so people need to know it all."""
+        wanted = checks.of_stage(self.spec.checks, "after commit")
+        if not wanted:
+            return
+        self.tell(self.recorder.phase, "after commit")
+        try:
+            results = self._evaluate_after(wanted)
+        except (ExecutorError, psycopg.Error) as error:
+            sentence = f"Committed, but the checks after it could not all be evaluated: {said(error)}."
+            raise Stop(Outcome.COMMITTED_CHECK_FAILED, sentence) from error
+        failed = [result for result in results if not result.passed]
+        if failed:
+            sentence = "Committed, and stays so. " + " ".join(map(checks.failed, failed))
+            raise Stop(Outcome.COMMITTED_CHECK_FAILED, sentence, failed_check=failed[0].check)
+
+    def _evaluate_after(self, wanted: list[CheckSpec]) -> list[CheckResult]:
+        connection = self.transaction.connection
+        with contextlib.ExitStack() as stack:
+            if connection.closed:  # lost at COMMIT, and found committed
+                connection = stack.enter_context(contextlib.closing(connect(self.endpoint)))
+            return [self.script.note(result) for result in checks.after(connection, self.spec, wanted)]
+
+    # Ends
+
+    def _stop_if_cancelled(self) -> None:
+        if self.watch.cancel_requested:
+            outcome = Outcome.NO_EFFECT if self.progress.at is At.LOCKING else Outcome.ROLLED_BACK
+            raise Stop(outcome, "It was cancelled on request.", failed_step=self.progress.step)
+
+    def _give_back(self, stop: Stop) -> None:
+        """Roll back on the server; if that can't be told any more, the resolver has to see to it."""
+        try:
+            self.transaction.rollback()
+        except psycopg.Error as error:
+            if stop.outcome is Outcome.ROLLED_BACK:
+                self._lost(error)
+
+    def _stop_for(self, error: Exception) -> Stop:
+        """The end that an error means, on a connection that still answers."""
+        progress = self.progress
+        locking = progress.at is At.LOCKING and not isinstance(error, HistoryChanged)
+        outcome = Outcome.NO_EFFECT if locking else Outcome.ROLLED_BACK
+        if self.watch.cancel_requested:
+            return Stop(outcome, "It was cancelled on request.", failed_step=progress.step)
+        if not isinstance(error, psycopg.Error):
+            return Stop(outcome, str(error), failed_step=progress.step)
+        blocker = self.watch.blocker if isinstance(error, psycopg.OperationalError) else None
+        sentence = f"{progress.doing} failed: {why(error, blocker)}."
+        return Stop(outcome, sentence, failed_step=progress.step, sqlstate=error.sqlstate, blocker=blocker)
+
+    def _lost(self, error: Exception) -> None:
+        """The connection is gone. Returns if the resolver finds that it committed all the same."""
+        resolution = self._resolve()
+        sentence = f"{self._loss()} {resolution.sentence}"
+        at = self.progress.at
+        if resolution.verdict is Verdict.COMMITTED:
+            if at is At.COMMIT:
+                self.tell.line("warning", sentence)
+                return
+            raise Stop(Outcome.PARTIAL, f"{sentence} The script must have ended the transaction by itself.")
+        outcome = Outcome.ROLLED_BACK
+        if at is At.LOCKING:
+            outcome = Outcome.NO_EFFECT  # COMMIT was never sent
+        elif resolution.verdict is Verdict.UNKNOWN:
+            outcome = Outcome.UNRESOLVED
+        state = error.sqlstate if isinstance(error, psycopg.Error) else None
+        raise Stop(outcome, sentence, failed_step=self.progress.step, sqlstate=state) from error
+
+    def _loss(self) -> str:
+        if self.watch.cancel_requested:
+            return "It was cancelled on request, and its backend was ended."
+        what = "The deadline passed" if self.deadline.expired else "The connection was lost"
+        return f"{what} during: {self.progress.doing}."
+
+    def _resolve(self) -> Resolution:
+        """Ask over the control connection, which is there already; else over a new one."""
+        self.watch.stop()
+        attempt = Attempt.of(self.spec, self.progress.backend)
+        if not self.control.closed and not self.deadline.expired:
+            resolution = resolve_on(self.control, attempt)
+            if resolution.verdict is not Verdict.UNKNOWN:
+                return resolution
+        return resolve(self.endpoint, attempt)
+
+    def _succeeded(self) -> Result:
+        spec, timings = self.spec, self.progress.timings()
+        versions = ", ".join(item.version for item in spec.items)
+        passed = sum(result.passed for result in self.progress.results)
+        sentence = (
+            f"Committed: {versions} taken back by {len(spec.steps)} statements in {timings.script_s:.2f} s, "
+            f"{passed} checks passed, {len(spec.items)} history rows deleted, "
+            f"locks held for {timings.lock_held_s:.2f} s."
+        )
+        waiting = checks.of_stage(spec.checks, "after restart")
+        if waiting:
+            sentence += f" {len(waiting)} checks wait for a restart of the server."
+        return self._result(Stop(Outcome.AWAITING_RESTART if waiting else Outcome.SUCCEEDED, sentence))
+
+    def _result(self, stop: Stop) -> Result:
+        return Result(
+            outcome=stop.outcome,
+            sentence=stop.sentence + ENDS.get(stop.outcome, ""),
+            failed_step=stop.failed_step,
+            failed_check=stop.failed_check,
+            sqlstate=stop.sqlstate,
+            blocker=stop.blocker,
+            checks=tuple(self.progress.results),
+            locks=self.progress.observed,
+            timings=self.progress.timings(),
+            backend=self.progress.backend,
+        )
