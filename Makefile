@@ -68,11 +68,11 @@ lock: .venv/installed-dev ## write requirements*.txt anew from requirements*.in
 	@touch $@
 
 .venv/installed: requirements.txt | .venv/made
-	@echo 'Installing what it runs on (about 60 packages, only the first time takes long) …'
+	@echo 'Installing what it runs on (about 50 packages, only the first time takes long) …'
 	@$(INSTALL) requirements.txt
 	@touch $@
 
 .venv/installed-dev: requirements-dev.txt | .venv/made
-	@echo 'Installing what it runs on and is tested with (about 100 packages, only the first time takes long) …'
+	@echo 'Installing what it runs on and is tested with (about 80 packages, only the first time takes long) …'
 	@$(INSTALL) requirements-dev.txt
 	@touch $@

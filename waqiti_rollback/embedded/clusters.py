@@ -160,11 +160,10 @@ class Cluster(Server):
         with self.open_log() as log:
             return spawn(argv, account=account, cwd=ROOT, stdout=log, stderr=log)
 
-    def _finish_making(self, initdb: subprocess.Popen[bytes]) -> None:
+    def _finish_making(self, made: bool) -> None:
         new, password_file = self._unfinished()
-        failed = initdb.wait() != 0
         password_file.unlink()
-        if failed:
+        if not made:
             raise EmbeddedError(f"The cluster {self.name} could not be made.\n{self.log_tail()}")
         with (new / "postgresql.conf").open("a") as config:
             config.write("\ninclude 'embedded.conf'\n")
@@ -233,11 +232,7 @@ def start_all(clusters: Iterable[Cluster], *, say: Say = quiet, die_with_parent:
     """
     clusters = list(clusters)
     stop_all(clusters)
-    making = [(cluster, initdb) for cluster in clusters if (initdb := cluster._begin_making())]
-    if making:
-        say(f"Making the PostgreSQL clusters {', '.join(cluster.name for cluster, _ in making)} …")
-    for cluster, initdb in making:
-        cluster._finish_making(initdb)
+    _make_missing(clusters, say)
     noted_ports = [cluster.port for cluster in clusters]
     deadline = time.monotonic() + START_SECONDS
     try:
@@ -250,6 +245,15 @@ def start_all(clusters: Iterable[Cluster], *, say: Say = quiet, die_with_parent:
     except BaseException:
         stop_all(clusters, immediate=True)
         raise
+
+
+def _make_missing(clusters: Iterable[Cluster], say: Say) -> None:
+    making = [(cluster, initdb) for cluster in clusters if (initdb := cluster._begin_making())]
+    if making:
+        say(f"Making the PostgreSQL clusters {', '.join(cluster.name for cluster, _ in making)} …")
+    # All are waited for before the first is judged: none is left running when one has failed.
+    for cluster, made in [(cluster, initdb.wait() == 0) for cluster, initdb in making]:
+        cluster._finish_making(made)
 
 
 def stop_all(clusters: Iterable[Cluster], *, immediate: bool = False) -> None:

