@@ -1,10 +1,147 @@
-"""THE table of who may open which URL. A URL that is not in it answers nobody."""
+"""THE table of who may open which URL. A URL that is not in it answers nobody.
+
+Each entry names who may read (GET, HEAD) and who may write (POST), and what the URL is about. Objects of services
+that somebody does not see answer 404: views look them up in the querysets of `approvals.access`. What a person may
+do to an object that they see is the domain's decision; this table is the fence around it, not in place of it.
+"""
 
 from __future__ import annotations
 
-from django.http import HttpRequest, HttpResponse
+import logging
+from dataclasses import dataclass
+from urllib.parse import urlencode
+
+from django.contrib.auth.models import AnonymousUser
+from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed
+from django.shortcuts import redirect, render, resolve_url
+from django.utils.translation import gettext as _
+
+from . import audit
+from .access import SEES_ALL
+from .incidents import WRITES
+from .models import Role, User
+
+log = logging.getLogger(__name__)
+
+Who = frozenset[str]
+
+ANONYMOUS, SIGNED_IN = "anonymous", "signed in"
+NOBODY: Who = frozenset()
+VISITORS: Who = frozenset({ANONYMOUS, SIGNED_IN})
+PEOPLE: Who = frozenset({SIGNED_IN})  # with or without a role
+READERS: Who = frozenset(Role)
+OVERSEERS: Who = frozenset(SEES_ALL)
+ENGINEERS: Who = frozenset({Role.ENGINEER})
+CATALOG_WRITERS: Who = frozenset({Role.ENGINEER, Role.SENIOR_DBA, Role.PLATFORM_LEAD, Role.OPS, Role.ADMIN})
+INCIDENT_WRITERS: Who = frozenset(WRITES)
+DECIDERS: Who = frozenset({Role.SENIOR_DBA, Role.PLATFORM_LEAD})
+OPS: Who = frozenset({Role.OPS})
+# Everybody who acts on rollbacks at all; the domain knows who may do what to which.
+ACTORS: Who = frozenset(Role) - {Role.AUDITOR, Role.ADMIN}
+
+
+@dataclass(frozen=True)
+class Rule:
+    """Who may read and who may write at one URL; `about` is the kind of object that its arguments name."""
+
+    read: Who = NOBODY
+    write: Who = NOBODY
+    about: str = ""
+
+
+CLOSED = Rule()
+
+TABLE: dict[str, Rule] = {
+    # signing in; accounts are made by an admin, so everything else of allauth answers nobody
+    "account_login": Rule(VISITORS, VISITORS),
+    "account_logout": Rule(PEOPLE, PEOPLE),
+    "account_change_password": Rule(PEOPLE, PEOPLE),
+    "account_reauthenticate": Rule(PEOPLE, PEOPLE),
+    "account_inactive": Rule(VISITORS),
+    "account_signup": CLOSED,
+    "account_email": CLOSED,
+    "account_email_verification_sent": CLOSED,
+    "account_confirm_email": CLOSED,
+    "account_set_password": CLOSED,
+    "account_reset_password": CLOSED,
+    "account_reset_password_done": CLOSED,
+    "account_reset_password_from_key": CLOSED,
+    "account_reset_password_from_key_done": CLOSED,
+    "account_confirm_login_code": CLOSED,
+    # oneself
+    "account": Rule(PEOPLE, PEOPLE),
+    "confirm": Rule(PEOPLE, PEOPLE),
+    # the catalog
+    "dashboard": Rule(PEOPLE),
+    "service_list": Rule(READERS),
+    "service_detail": Rule(READERS, about="service"),
+    "service_problems": Rule(READERS, about="service"),
+    "target_list": Rule(READERS),
+    "target_detail": Rule(READERS, about="target"),
+    "target_sync": Rule(READERS, CATALOG_WRITERS, about="target"),
+    "migration_detail": Rule(READERS, about="migration"),
+    "script_new": Rule(ENGINEERS, ENGINEERS, about="migration"),
+    "matrix": Rule(READERS),
+    "people": Rule(READERS),
+    # the record
+    "audit_list": Rule(OVERSEERS),
+    "audit_event": Rule(OVERSEERS, about="event"),
+    "audit_verify": Rule(OVERSEERS),
+    "rollback_story": Rule(READERS, about="rollback"),
+    "incident_list": Rule(READERS),
+    "incident_new": Rule(INCIDENT_WRITERS, INCIDENT_WRITERS),
+    "incident_detail": Rule(READERS, about="incident"),
+    "incident_note": Rule(NOBODY, INCIDENT_WRITERS, about="incident"),
+    "post_mortem": Rule(READERS, INCIDENT_WRITERS, about="incident"),
+    # rollbacks
+    # executions
+}
+
+SAFE_METHODS = ("GET", "HEAD")
+
+
+def held(user: User | AnonymousUser) -> Who:
+    """What the table may ask of this person: signed in or not, and their roles."""
+    return frozenset({SIGNED_IN, *user.roles}) if isinstance(user, User) else frozenset({ANONYMOUS})
+
+
+def may_read(user: User | AnonymousUser, name: str) -> bool:
+    """True if this person may open the URL of this name."""
+    return bool(TABLE.get(name, CLOSED).read & held(user))
+
+
+def may_write(user: User | AnonymousUser, name: str) -> bool:
+    """True if this person may post to the URL of this name."""
+    return bool(TABLE.get(name, CLOSED).write & held(user))
 
 
 def refuse(request: HttpRequest) -> HttpResponse | None:
-    """Replaced together with the pages."""
-    return None
+    """The answer to somebody who may not be here; None lets the view answer."""
+    name = request.resolver_match.view_name if request.resolver_match else ""
+    rule = TABLE.get(name)
+    if rule is None:
+        log.error("no permission is defined for the URL %r (%s): nobody may open it", name, request.path)
+    if rule is None or rule == CLOSED:
+        return render(request, "404.html", status=404)
+    methods = [*(SAFE_METHODS if rule.read else ()), *(["POST"] if rule.write else ())]
+    if request.method not in methods:
+        return HttpResponseNotAllowed(methods)
+    if (rule.read if request.method in SAFE_METHODS else rule.write) & held(request.user):
+        return None
+    if not isinstance(request.user, User):
+        back = request.get_full_path() if request.method in SAFE_METHODS else resolve_url("dashboard")
+        return redirect(f"{resolve_url('account_login')}?{urlencode({'next': back})}")
+    return forbidden(request, _wrong_role(rule, request), name=name)
+
+
+def forbidden(request: HttpRequest, why: str, *, name: str = "") -> HttpResponse:
+    """The 403 page. With the name of a URL the attempt is put on record; the domain records its own refusals."""
+    if name and isinstance(request.user, User):
+        audit.record_denial("page.opened", actor=request.user, why=f"{request.method} {request.path}: {why}")
+    return render(request, "403.html", {"why": why}, status=403)
+
+
+def _wrong_role(rule: Rule, request: HttpRequest) -> str:
+    wanted = rule.read if request.method in SAFE_METHODS else rule.write
+    roles = ", ".join(str(Role(role).label) for role in Role if role in wanted)
+    return _("This takes one of these roles: %(roles)s.") % {"roles": roles}

@@ -1,0 +1,208 @@
+"""What templates need to show the portal's words: state, risk, SQL, time, icons."""
+
+from __future__ import annotations
+
+import json
+import zoneinfo
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from django import template
+from django.db.models import TextChoices
+from django.forms import BoundField
+from django.http import HttpRequest
+from django.templatetags.static import static
+from django.utils import timezone
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
+
+from approvals import once, sqltext
+from approvals.analysis import Risk
+from approvals.models import Backup, Execution, ExecutionStatus, ExecutionStep, Job, Status, Target
+
+register = template.Library()
+
+OK, RUN, WARN, FAIL, LOST, IDLE = "ok", "run", "warn", "fail", "lost", "idle"
+
+# value -> (shape, tone). One value means the same wherever it stands, so one table serves every status enum.
+STATES: dict[str, tuple[str, str]] = {
+    Status.DRAFT: ("edit", IDLE),
+    Status.IN_REVIEW: ("review", RUN),
+    Status.APPROVED: ("ok", OK),
+    Status.EXECUTING: ("run", RUN),
+    Status.EXECUTED: ("ok", OK),
+    Status.CHANGES_REQUESTED: ("talk", WARN),
+    Status.REJECTED: ("void", IDLE),
+    Status.CANCELLED: ("void", IDLE),
+    Status.EXPIRED: ("void", IDLE),
+    Status.FAILED: ("fail", FAIL),
+    ExecutionStatus.QUEUED: ("wait", IDLE),
+    ExecutionStatus.CLAIMED: ("run", RUN),
+    ExecutionStatus.PREFLIGHT: ("run", RUN),
+    ExecutionStatus.BACKUP: ("run", RUN),
+    ExecutionStatus.RUNNING: ("run", RUN),
+    ExecutionStatus.COMMITTING: ("run", RUN),
+    ExecutionStatus.VERIFYING: ("run", RUN),
+    ExecutionStatus.SUCCEEDED: ("ok", OK),
+    ExecutionStatus.NO_EFFECT: ("void", IDLE),
+    ExecutionStatus.ROLLED_BACK: ("fail", FAIL),
+    ExecutionStatus.UNRESOLVED: ("lost", LOST),
+    ExecutionStatus.PARTIAL: ("warn", WARN),
+    ExecutionStatus.AWAITING_RESTART: ("restart", WARN),
+    ExecutionStatus.COMMITTED_CHECK_FAILED: ("warn", WARN),
+    ExecutionStep.State.PENDING: ("wait", IDLE),
+    ExecutionStep.State.DONE: ("ok", OK),
+    Job.State.WAITING: ("wait", IDLE),
+    Backup.State.DUMPED: ("warn", WARN),
+    Backup.State.VERIFIED: ("ok", OK),
+    Backup.State.REFUSED: ("void", WARN),
+    Backup.State.REMOVED: ("void", IDLE),
+    Target.Health.UNKNOWN: ("wait", IDLE),
+    Target.Health.GOOD: ("ok", OK),
+    Target.Health.FAILING: ("warn", WARN),
+}
+_ENUMS: tuple[type[TextChoices], ...] = (
+    Status,
+    ExecutionStatus,
+    ExecutionStep.State,
+    Job.State,
+    Backup.State,
+    Target.Health,
+)
+
+
+@dataclass(frozen=True)
+class State:
+    """How a status looks: its shape (an icon's name), its tone (a colour's name) and its word."""
+
+    icon: str
+    tone: str
+    word: str
+
+
+@register.filter
+def as_state(value: str) -> State:
+    """The look of a status value. An unknown one is shown as not known, never as nothing."""
+    icon, tone = STATES.get(value, ("lost", LOST))
+    word = next((str(enum(value).label) for enum in _ENUMS if value in enum.values), str(value))
+    return State(icon, tone, word[:1].upper() + word[1:])
+
+
+@register.simple_tag
+def icon(name: str, css: str = "", word: str = "") -> SafeString:
+    """A shape from static/icons.svg. Without `word` it only repeats what text beside it says."""
+    label = format_html('role="img" aria-label="{}"', word) if word else format_html('aria-hidden="{}"', "true")
+    classes = f"i {css}".strip() if not name.startswith("risk-") else "meter"
+    return format_html('<svg class="{}" {}><use href="{}#{}"/></svg>', classes, label, static("icons.svg"), name)
+
+
+@register.filter
+def risk_word(value: int | str | None) -> str:
+    """MINIMAL … CRITICAL for 1 … 5; a word stays what it is."""
+    return value if isinstance(value, str) else Risk(value).name if value else ""
+
+
+@register.filter
+def risk_level(value: int | str | None) -> int:
+    """1 … 5 for a risk given as number or word, 0 for none."""
+    return int(Risk[value]) if isinstance(value, str) and value else int(value or 0)
+
+
+@register.simple_tag
+def sql(text: str, first: int = 1, prefix: str = "", marks: Mapping[int, str] | None = None) -> SafeString:
+    """SQL with line numbers, see `approvals.sqltext`."""
+    return sqltext.to_html(text, first=first, prefix=prefix, marks=marks)
+
+
+@register.filter
+def since(at: datetime, now: datetime | None = None) -> str:
+    """`3 h ago`, `in 9 h`, `just now`: the largest unit that fits."""
+    seconds = ((now or timezone.now()) - at).total_seconds()
+    if abs(seconds) < 45:
+        return _("just now") if seconds >= 0 else _("in a moment")
+    text = duration(abs(seconds))
+    return _("%(time)s ago") % {"time": text} if seconds >= 0 else _("in %(time)s") % {"time": text}
+
+
+@register.filter
+def duration(seconds: float | None) -> str:
+    """A span of time in the largest unit that fits: `0.4 s`, `12 min`, `3 h`, `5 days`. Empty for None."""
+    if seconds is None:
+        return ""
+    if seconds < 10:
+        return _("%(n)s s") % {"n": f"{seconds:.1f}"}
+    if seconds < 90:
+        return _("%(n)d s") % {"n": round(seconds)}
+    if seconds < 90 * 60:
+        return _("%(n)d min") % {"n": round(seconds / 60)}
+    if seconds < 48 * 3600:
+        return _("%(n)d h") % {"n": round(seconds / 3600)}
+    days = round(seconds / 86400)
+    return ngettext("%(n)d day", "%(n)d days", days) % {"n": days}
+
+
+@register.filter
+def milliseconds(value: float | None) -> str:
+    """Milliseconds as a duration."""
+    return duration(None if value is None else value / 1000)
+
+
+@register.filter
+def in_zone(at: datetime, zone: str) -> datetime:
+    """The same moment in a target's zone; an unknown zone is UTC."""
+    try:
+        return at.astimezone(zoneinfo.ZoneInfo(zone))
+    except (zoneinfo.ZoneInfoNotFoundError, ValueError):
+        return at.astimezone(zoneinfo.ZoneInfo("UTC"))
+
+
+@register.filter
+def get(mapping: Mapping[Any, Any], key: Any) -> Any:
+    """`mapping|get:key`; nothing for a missing key."""
+    return mapping.get(key)
+
+
+@register.filter
+def pretty_json(value: Any) -> str:
+    """JSON for people: indented, keys as they come."""
+    return json.dumps(value, indent=2, ensure_ascii=False)
+
+
+@register.simple_tag(takes_context=True)
+def query(context: dict[str, Any], **changes: Any) -> str:
+    """The present query string with some parameters set, or left out where the value is empty."""
+    request: HttpRequest = context["request"]
+    parameters = request.GET.copy()
+    for name, value in changes.items():
+        parameters.pop(name, None)
+        if value not in (None, ""):
+            parameters[name] = str(value)
+    return "?" + parameters.urlencode()
+
+
+@register.simple_tag
+def once_token() -> SafeString:
+    """A hidden field that makes a form count once, however often it is sent. See `approvals.once`."""
+    return format_html('<input type="hidden" name="{}" value="{}">', once.FIELD, once.new_token())
+
+
+@register.filter
+def is_check(field: BoundField) -> bool:
+    """True for a single checkbox, whose label stands beside it."""
+    return getattr(field.field.widget, "input_type", "") == "checkbox"
+
+
+@register.filter
+def is_group(field: BoundField) -> bool:
+    """True for several radio buttons or checkboxes, which need a fieldset."""
+    return bool(field.use_fieldset)
+
+
+@register.filter
+def executions_label(execution: Execution) -> str:
+    """Rehearsal or execution, as a word for people."""
+    return _("Rehearsal") if execution.purpose == Execution.Purpose.REHEARSAL else _("Execution")

@@ -1,0 +1,36 @@
+// Small helps for forms; everything works without them.
+
+// A form that was sent can't be sent again by a second click (the server would refuse it anyway).
+document.addEventListener("submit", (event) => {
+  const form = event.target;
+  if (form.method !== "post" || form.hasAttribute("hx-post")) return;
+  if (form.dataset.sent) {
+    event.preventDefault();
+    return;
+  }
+  form.dataset.sent = "yes";
+  for (const button of form.querySelectorAll("button:not([type=button])")) button.setAttribute("aria-disabled", "true");
+});
+
+// Coming back by the browser's history shows the page as it was: let it be sent again.
+window.addEventListener("pageshow", () => {
+  for (const form of document.querySelectorAll("form[data-sent]")) {
+    delete form.dataset.sent;
+    for (const button of form.querySelectorAll("[aria-disabled]")) button.removeAttribute("aria-disabled");
+  }
+});
+
+// The first field with an error gets the focus, so that a keyboard or a screen reader begins there.
+document.querySelector("[aria-invalid=true]")?.focus();
+
+// Menus close by Escape and by a click elsewhere.
+document.addEventListener("keydown", (event) => {
+  if (event.key === "Escape") closeMenus();
+});
+document.addEventListener("click", (event) => {
+  if (!event.target.closest(".menu")) closeMenus();
+});
+
+function closeMenus() {
+  for (const menu of document.querySelectorAll("details.menu[open]")) menu.open = false;
+}
