@@ -13,7 +13,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import TextIO
 
-from .clusters import SUPERUSER, Cluster, start_all, stop_all
+from .clusters import Cluster, start_all, stop_all
+from .making import SUPERUSER
 from .places import HOST, EmbeddedError, free_port, port_is_free, server_home
 from .server import Say, quiet
 from .valkey import Valkey

