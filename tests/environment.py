@@ -31,12 +31,33 @@ def hold_estate() -> Estate:
     raise AssertionError("unreachable")
 
 
+def publish() -> None:
+    """Say in the environment where the servers are, or will be; tell settings that are loaded already.
+
+    Those of a pytest-xdist worker are: with the addresses of the session that started it. And a port that
+    somebody takes before our servers start is another one afterwards.
+    """
+    database_url = ESTATE.portal.url(PORTAL_DATABASE, WEB_ROLE, ESTATE.portal.login_password(WEB_ROLE))
+    os.environ.update(DATABASE_URL=database_url, CELERY_BROKER_URL=ESTATE.valkey.url)
+    from django.conf import settings
+
+    if not settings.configured:
+        return
+    from django.db import connections
+
+    from waqiti_rollback.celery import app
+
+    address = {"PORT": ESTATE.portal.port, "PASSWORD": ESTATE.portal.login_password(WEB_ROLE)}
+    connections.settings["default"].update(address)
+    settings.DATABASE_URL = database_url
+    settings.CELERY_BROKER_URL = app.conf.broker_url = ESTATE.valkey.url
+
+
 ESTATE = hold_estate()
 os.environ.update(
     DJANGO_SETTINGS_MODULE="waqiti_rollback.settings",
     WAQITI_ENV="test",
     SECRET_KEY="only for tests, never for a portal that anybody can reach",
     ALLOWED_HOSTS="testserver,127.0.0.1,localhost",
-    DATABASE_URL=ESTATE.portal.url(PORTAL_DATABASE, WEB_ROLE, ESTATE.portal.login_password(WEB_ROLE)),
-    CELERY_BROKER_URL=ESTATE.valkey.url,
 )
+publish()

@@ -20,7 +20,7 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from tests.environment import ESTATE, PORTAL_DATABASE, WEB_ROLE
+from tests.environment import ESTATE, WEB_ROLE, publish
 from waqiti_rollback.embedded import SUPERUSER, Cluster, Estate, Valkey
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -61,15 +61,13 @@ class Database:
 def estate() -> Iterator[Estate]:
     """All servers, started for this session, with nothing left of the last one but the portal's template."""
     _remove_what_cannot_be_reused()
-    ports = ESTATE.portal.port, ESTATE.valkey.port
     ESTATE.start()
     try:
         for cluster in ESTATE.clusters.values():
             _tidy(cluster)
         for role in (OWNER_ROLE, WEB_ROLE, WORKER_ROLE):
             ESTATE.portal.ensure_login(role)
-        if ports != (ESTATE.portal.port, ESTATE.valkey.port):
-            _tell_django_the_ports()
+        publish()
         yield ESTATE
     finally:
         ESTATE.stop()
@@ -294,17 +292,3 @@ def _point_django_at(name: str) -> str:
     before: str = settings["NAME"]
     settings["NAME"] = name
     return before
-
-
-def _tell_django_the_ports() -> None:
-    """Somebody took a port between the start of the session and the start of the servers."""
-    from django.conf import settings
-    from django.db import connections
-
-    from waqiti_rollback.celery import app
-
-    connections["default"].settings_dict["PORT"] = ESTATE.portal.port
-    os.environ["DATABASE_URL"] = settings.DATABASE_URL = ESTATE.portal.url(
-        PORTAL_DATABASE, WEB_ROLE, ESTATE.portal.login_password(WEB_ROLE)
-    )
-    os.environ["CELERY_BROKER_URL"] = settings.CELERY_BROKER_URL = app.conf.broker_url = ESTATE.valkey.url

@@ -73,7 +73,7 @@ def test_the_audit_trail_is_append_only_for_the_web_role(portal_db: Database) ->
 
 @pytest.fixture
 def gone_afterwards() -> Iterator[list[Database]]:
-    """Looks, after the fixtures that a test names behind this one are torn down, that these databases are gone."""
+    """Looks, when what a test names behind this fixture is torn down, that these databases are gone."""
     databases: list[Database] = []
     yield databases
     for database in databases:
