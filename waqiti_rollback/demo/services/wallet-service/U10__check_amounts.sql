@@ -1,0 +1,2 @@
+ALTER TABLE payments DROP CONSTRAINT payments_amount_check;
+ALTER TABLE wallet_transactions DROP CONSTRAINT wallet_transactions_amount_check;

@@ -1,0 +1,2 @@
+DROP INDEX idx_wallets_balance;
+ALTER TABLE wallets DROP CONSTRAINT wallets_balance_limit;

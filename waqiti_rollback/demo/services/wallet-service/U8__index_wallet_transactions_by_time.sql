@@ -1,0 +1,1 @@
+DROP INDEX idx_wallet_transactions_wallet_booked;

@@ -1,0 +1,2 @@
+-- People may name their wallets.
+ALTER TABLE wallets ADD COLUMN nickname varchar(40);

@@ -1,0 +1,101 @@
+"""Make the target databases, with their roles, and the file that tells the worker how to sign in."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Literal
+
+import psycopg
+from psycopg import sql
+
+from executor import marker
+from waqiti_rollback.embedded import Cluster, Estate
+from waqiti_rollback.embedded.server import Say, quiet, write_secret
+
+from .deploy import deploy
+from .services import SERVICES, TARGETS, DemoTarget
+
+Size = Literal["small", "full"]
+CLONE, SCRATCH = "waqiti_rollback_clone", "waqiti_scratch"
+
+
+def prepare_targets(
+    servers: Estate, *, size: Size, targets: Iterable[DemoTarget] = TARGETS, say: Say = quiet
+) -> None:
+    """Make the target databases anew on the running servers; those of the last time are dropped."""
+    servers.scratch.ensure_login(SCRATCH, "CREATEDB")
+    for cluster in (servers.production, servers.staging):
+        _make_roles(cluster)
+    # Both clusters have two cores between them, and production is the long one: it begins first.
+    ordered = sorted(targets, key=lambda target: -target.rows)
+    with ThreadPoolExecutor(2) as pool:
+        for target in pool.map(lambda target: _make(servers, target, size), ordered):
+            say(
+                f"{target.name}: {target.service.name} at version {target.newest}, {target.size(size):,} rows"
+            )
+
+
+def write_credentials(path: Path, servers: Estate) -> None:
+    """The worker's logins, in a file that only its account can read."""
+    entries = {}
+    for target in TARGETS:
+        cluster = servers.clusters[target.environment]
+        logins = {"executor": marker.EXECUTOR, "backup": marker.BACKUP}
+        if target.environment == "staging":
+            logins["clone"] = CLONE
+        entries[target.name] = {
+            purpose: {"user": role, "password": cluster.login_password(role)}
+            for purpose, role in logins.items()
+        }
+    write_secret(path, json.dumps(entries, indent=2) + "\n")
+
+
+def _make(servers: Estate, target: DemoTarget, size: Size) -> DemoTarget:
+    cluster = servers.clusters[target.environment]
+    owner = target.service.owner_role
+    with psycopg.connect(cluster.superuser_dsn(), autocommit=True) as admin:
+        name = sql.Identifier(target.database)
+        admin.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(name))
+        admin.execute(sql.SQL("CREATE DATABASE {} OWNER {}").format(name, sql.Identifier(owner)))
+    with psycopg.connect(cluster.superuser_dsn(target.database), autocommit=True) as connection:
+        _allow_server_settings(connection, target)
+        deploy(connection, target, rows=target.size(size))
+        setup = marker.Setup(
+            owner_role=owner,
+            database=target.database,
+            server_version=connection.info.server_version,
+            alter_system=target.alter_system,
+        )
+        marker.install(
+            connection,
+            setup,
+            executor_password=cluster.login_password(marker.EXECUTOR),
+            backup_password=cluster.login_password(marker.BACKUP),
+        )
+    return target
+
+
+def _make_roles(cluster: Cluster) -> None:
+    """The owners of the services' objects, and on staging a role that makes databases for rehearsals."""
+    owners = [service.owner_role for service in SERVICES]
+    with psycopg.connect(cluster.superuser_dsn(), autocommit=True) as admin:
+        known = {row[0] for row in admin.execute("SELECT rolname FROM pg_roles").fetchall()}
+        for role in {*owners, marker.OWNER} - known:
+            admin.execute(sql.SQL("CREATE ROLE {} NOLOGIN").format(sql.Identifier(role)))
+        if cluster.name == "staging":
+            cluster.ensure_login(CLONE, "CREATEDB")
+            for role in (*owners, marker.OWNER):
+                admin.execute(sql.SQL("GRANT {} TO {}").format(sql.Identifier(role), sql.Identifier(CLONE)))
+
+
+def _allow_server_settings(connection: psycopg.Connection[tuple[object, ...]], target: DemoTarget) -> None:
+    """What the service's owner needs to change server settings by a migration, without being a superuser."""
+    owner = sql.Identifier(target.service.owner_role)
+    for name in target.alter_system:
+        grant = sql.SQL("GRANT ALTER SYSTEM ON PARAMETER {} TO {}")
+        connection.execute(grant.format(sql.Identifier(name), owner))
+    if target.alter_system:
+        connection.execute(sql.SQL("GRANT EXECUTE ON FUNCTION pg_reload_conf() TO {}").format(owner))
