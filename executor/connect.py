@@ -45,6 +45,10 @@ class Endpoint:
         """The same endpoint under another application name."""
         return replace(self, application_name=application_name)
 
+    def on(self, dbname: str) -> Endpoint:
+        """The same login on another database of the server."""
+        return replace(self, dbname=dbname)
+
     def __str__(self) -> str:
         return f"{self.user}@{self.host}:{self.port}/{self.dbname}"
 

@@ -8,6 +8,7 @@ primary key then stops a late worker. The executor's role can do both only throu
 from __future__ import annotations
 
 import uuid
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from textwrap import dedent
@@ -22,6 +23,7 @@ SCHEMA = "waqiti_rollback"
 OWNER = "waqiti_rollback_owner"
 EXECUTOR = "waqiti_rollback_executor"
 BACKUP = "waqiti_rollback_backup"
+CLONER = "waqiti_rollback_clone"
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +32,7 @@ class Setup:
 
     `allow_replica_role` lets scripts ask for session_replication_role (PostgreSQL 15 and newer), and
     `alter_system` names the parameters that autocommit steps may change with ALTER SYSTEM (15 and newer).
+    `clone_role` is for servers on which rehearsal clones are made: a login that may create them.
     """
 
     owner_role: str
@@ -41,6 +44,7 @@ class Setup:
     backup_role: str = BACKUP
     allow_replica_role: bool = False
     alter_system: tuple[str, ...] = ()
+    clone_role: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,42 +62,30 @@ class Marker:
 def setup_sql(setup: Setup) -> str:
     """The text that a DBA runs once per target with psql; running it again changes nothing.
 
-    Passwords come from the psql variables executor_password and backup_password, or else psql asks for them,
-    so that they are in no file and in no server log.
+    Passwords come from psql variables (executor_password, backup_password, clone_password), or else psql asks
+    for them, so that they are in no file and in no server log.
     """
     head = f"""\
         -- Prepares the database {_comment(setup.database)} for Waqiti Rollback. Run as a superuser (or the
         -- provider's equivalent) while connected to it:  psql -d {_comment(setup.database)} -f this_file.sql
-        -- It asks for two passwords. Without a terminal, give them as psql variables:
-        --   executor_password  of {_comment(setup.executor_role)}
-        --   backup_password    of {_comment(setup.backup_role)}
+        -- It asks for a password for each login. Without a terminal, give them as psql variables:
+        --   {", ".join(variable for _, variable in _logins(setup))}
         \\set ON_ERROR_STOP on
         BEGIN;
         """
     parts = [dedent(head), *(statement + ";\n" for statement in _all_statements(setup)), "COMMIT;\n"]
-    parts += [
-        _psql_password(setup.executor_role, "executor_password"),
-        _psql_password(setup.backup_role, "backup_password"),
-    ]
+    parts += [_psql_password(role, variable) for role, variable in _logins(setup)]
     return "\n".join(parts)
 
 
-def install(
-    connection: Connection,
-    setup: Setup,
-    *,
-    executor_password: str | None = None,
-    backup_password: str | None = None,
-) -> None:
-    """Run the same setup over a connection (embedded clusters). Passwords leave this process only as SCRAM
-    verifiers. Raises psycopg.Error."""
+def install(connection: Connection, setup: Setup, *, passwords: Mapping[str, str] | None = None) -> None:
+    """Run the same setup over a connection (embedded clusters). `passwords` are by role; they leave this
+    process only as SCRAM verifiers. Raises psycopg.Error."""
     with connection.transaction():
         for statement in _all_statements(setup):
             connection.execute(statement)
-        passwords = ((setup.executor_role, executor_password), (setup.backup_role, backup_password))
-        for role, password in passwords:
-            if password is not None:
-                _set_password(connection, role, password)
+        for role, password in (passwords or {}).items():
+            _set_password(connection, role, password)
 
 
 def install_in_clone(connection: Connection, setup: Setup) -> None:
@@ -196,7 +188,17 @@ def _role_statements(setup: Setup) -> list[str]:
         statements += [
             f"GRANT ALTER SYSTEM ON PARAMETER {_name(name)} TO {executor}" for name in setup.alter_system
         ]
-    return statements
+    return statements + (_clone_role_statements(setup, setup.clone_role) if setup.clone_role else [])
+
+
+def _clone_role_statements(setup: Setup, role: str) -> list[str]:
+    """A clone's objects and its marker belong to the same owners as the target's."""
+    membership = " WITH INHERIT TRUE, SET TRUE" if setup.server_version >= 160000 else ""
+    return [
+        _create_role(role),
+        f"ALTER ROLE {_name(role)} LOGIN CREATEDB",
+        f"GRANT {_name(setup.owner_role)}, {OWNER} TO {_name(role)}{membership}",
+    ]
 
 
 def _create_role(role: str) -> str:
@@ -263,6 +265,12 @@ def _grant_statements(setup: Setup) -> list[str]:
         f"GRANT USAGE ON SCHEMA {history_schema} TO {executor}",
         f"GRANT SELECT, INSERT, DELETE ON {history} TO {executor}",
     ]
+
+
+def _logins(setup: Setup) -> list[tuple[str, str]]:
+    """The roles that log in, with the psql variables of their passwords."""
+    logins = [(setup.executor_role, "executor_password"), (setup.backup_role, "backup_password")]
+    return logins + ([(setup.clone_role, "clone_password")] if setup.clone_role else [])
 
 
 def _psql_password(role: str, variable: str) -> str:

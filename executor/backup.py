@@ -1,0 +1,240 @@
+"""Back a target up with pg_dump, and call it verified only after a restore that equals the source.
+
+`pg_restore --list` accepts truncated files, and an uncompressed dump with one digit changed restores without
+an error (measured on PostgreSQL 15), so nothing less than comparing rows counts.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import secrets
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+import psycopg
+
+from executor.connect import Connection, Endpoint, connect, one
+from executor.errors import BackupFailed, BackupRefused, ExecutorError, plain
+from executor.marker import SCHEMA
+from executor.restore import create_database, drop_database, restore, run_tool
+from executor.sums import Sums, differences, table_sums
+
+Progress = Callable[[int], None]
+"""Told the bytes written so far; an exception from it ends the dump."""
+
+LOCK_WAIT_MS = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Dump:
+    """A dump in custom format. `tables` are counts and hashes of its own snapshot, taken at `taken_at`."""
+
+    path: Path
+    sha256: str
+    size: int
+    seconds: float
+    taken_at: datetime
+    encoding: str
+    server_version: int
+    tables: Sums
+
+
+@dataclass(frozen=True, slots=True)
+class Verification:
+    """Whether a restored copy equals the source, table by table."""
+
+    ok: bool
+    sentence: str
+    differences: tuple[str, ...]
+    seconds: float
+
+
+def estimate(endpoint: Endpoint) -> int:
+    """Bytes of all tables without their indexes: an upper bound for the dump, and what a restore writes.
+    Raises ConnectFailed, BackupFailed."""
+    with contextlib.closing(connect(endpoint)) as connection:
+        try:
+            return _estimate(connection)
+        except psycopg.Error as error:
+            raise BackupFailed(f"The size can't be estimated: {plain(error)}.") from None
+
+
+def dump(
+    endpoint: Endpoint,
+    directory: Path,
+    name: str,
+    *,
+    limit_bytes: int | None = None,
+    lock_wait_ms: int = LOCK_WAIT_MS,
+    progress: Progress | None = None,
+) -> Dump:
+    """Dump the database to `directory/name.dump`, which appears only when it is complete and on disk.
+
+    `endpoint` logs in as the backup role, which reads everything. Counts and hashes are taken in the dump's
+    own snapshot while pg_dump runs. Raises BackupRefused above `limit_bytes`, BackupFailed, ConnectFailed;
+    nothing is left behind then.
+    """
+    directory.mkdir(parents=True, exist_ok=True)
+    started = time.monotonic()
+    with contextlib.closing(connect(endpoint)) as connection, _as_failure(endpoint):
+        _refuse_large(connection, limit_bytes)
+        connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+        snapshot, taken_at, encoding = one(
+            connection,
+            """SELECT pg_export_snapshot(), clock_timestamp(), pg_encoding_to_char(encoding)
+                 FROM pg_database WHERE datname = current_database()""",
+        )
+        with _partial(directory, name) as partial:
+            arguments = [
+                "--format=custom",
+                f"--snapshot={snapshot}",
+                f"--lock-wait-timeout={lock_wait_ms}",
+                f"--exclude-schema={SCHEMA}",
+                f"--file={partial}",
+            ]
+            tables = _dump_and_sum(endpoint, arguments, connection, partial, progress)
+            digest = _fsync_and_hash(partial)
+            size = partial.stat().st_size
+            path = directory / f"{name}.dump"
+            partial.rename(path)
+        _fsync(directory)
+    seconds = time.monotonic() - started
+    version = connection.info.server_version
+    return Dump(path, digest, size, seconds, taken_at, encoding, version, tables)
+
+
+def verify(made: Dump, scratch: Endpoint) -> Verification:
+    """Restore the dump into a database of its own on the scratch server, compare every table, and drop it.
+
+    `scratch` is a login that may create databases there. Only `ok` deserves the word verified. Raises
+    ConnectFailed where the scratch server doesn't answer; what is wrong with the dump is an answer.
+    """
+    started = time.monotonic()
+    name = f"waqiti_verify_{secrets.token_hex(8)}"
+    try:
+        rehash(made.path, made.sha256)
+        copy = create_database(scratch, name, encoding=made.encoding)
+        try:
+            restore(made.path, copy)
+            found = differences(made.tables, _sums_of(copy))
+        finally:
+            drop_database(scratch, name)
+    except BackupFailed as error:
+        return Verification(False, f"Not verified. {error}", (str(error),), time.monotonic() - started)
+    seconds = time.monotonic() - started
+    if found:
+        return Verification(False, f"Not verified. {' '.join(found)}", tuple(found), seconds)
+    rows = sum(count for count, _ in made.tables.values())
+    sentence = f"Verified: restored in {seconds:.1f} s; {len(made.tables)} tables with {rows} rows are equal."
+    return Verification(True, sentence, (), seconds)
+
+
+def rehash(path: Path, sha256: str) -> None:
+    """Raise BackupFailed unless the file is there and still has this SHA-256."""
+    try:
+        with path.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise BackupFailed(f"The dump {path.name} can't be read: {error.strerror}.") from None
+    if digest != sha256:
+        raise BackupFailed(f"The dump {path.name} has changed since it was taken: its SHA-256 is {digest}.")
+
+
+def _refuse_large(connection: Connection, limit_bytes: int | None) -> None:
+    size = _estimate(connection)
+    if limit_bytes is not None and size > limit_bytes:
+        raise BackupRefused(
+            f"The tables hold {_megabytes(size)}, above the {_megabytes(limit_bytes)} that this portal dumps "
+            "and restores in full. A larger database needs a physical backup and a restore point."
+        )
+
+
+def _estimate(connection: Connection) -> int:
+    return int(
+        one(
+            connection,
+            """SELECT coalesce(sum(pg_table_size(c.oid)), 0)::bigint
+                 FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace
+                WHERE relkind IN ('r', 'm') AND nspname !~ '^pg_' AND nspname <> 'information_schema'""",
+        )[0]
+    )
+
+
+def _dump_and_sum(
+    endpoint: Endpoint, arguments: list[str], connection: Connection, partial: Path, progress: Progress | None
+) -> Sums:
+    """Run pg_dump in this thread and sum up the tables in another, both in the exported snapshot."""
+
+    def look() -> None:
+        if progress is not None:
+            progress(partial.stat().st_size)
+        if sums.done():
+            sums.result()  # no need to dump to the end what can't be compared
+
+    with ThreadPoolExecutor(1, thread_name_prefix="table sums") as pool:
+        sums: Future[Sums] = pool.submit(table_sums, connection)
+        try:
+            run_tool("pg_dump", endpoint, arguments, while_running=look)
+        except BaseException:
+            connection.cancel_safe(timeout=5)
+            raise
+        return sums.result()
+
+
+@contextlib.contextmanager
+def _partial(directory: Path, name: str) -> Iterator[Path]:
+    """A file that only we can read; whatever happens, none of it stays under this name."""
+    path = directory / f".{name}.partial"
+    try:
+        path.unlink(missing_ok=True)
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+        yield path
+    finally:
+        path.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def _as_failure(endpoint: Endpoint) -> Iterator[None]:
+    """Server and disk errors become BackupFailed, in plain words."""
+    try:
+        yield
+    except ExecutorError:
+        raise
+    except psycopg.Error as error:
+        raise BackupFailed(f"The dump failed: {plain(error, endpoint.password)}.") from error
+    except OSError as error:
+        raise BackupFailed(f"The dump can't be written: {error.strerror}.") from error
+
+
+def _sums_of(endpoint: Endpoint) -> Sums:
+    with contextlib.closing(connect(endpoint)) as connection:
+        connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+        try:
+            return table_sums(connection)
+        except psycopg.Error as error:
+            raise BackupFailed(f"The restored copy can't be read: {plain(error)}.") from None
+
+
+def _fsync_and_hash(path: Path) -> str:
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+        os.fsync(file.fileno())
+    return digest
+
+
+def _fsync(directory: Path) -> None:
+    descriptor = os.open(directory, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _megabytes(size: int) -> str:
+    return f"{size / 1_000_000:,.1f} MB"

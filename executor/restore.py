@@ -1,0 +1,134 @@
+"""Run PostgreSQL's own programs against a server, and make databases from dumps."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import psycopg
+from psycopg import sql
+from psycopg.conninfo import make_conninfo
+
+from executor.children import spawn
+from executor.connect import Connection, Endpoint, connect, one
+from executor.errors import BackupFailed, masked, plain
+from executor.pgtools import ToolMissing, tool
+
+POLL_S = 0.1
+
+
+def run_tool(
+    name: str, endpoint: Endpoint, arguments: Sequence[str | Path], *, while_running: Callable[[], None]
+) -> None:
+    """Run `name` against `endpoint` until it ends; `while_running` is called ten times a second, and an
+    exception from it ends the program. The password goes through the environment, never the command line.
+
+    Call it from a thread that lives until it returns: the child dies with it. Raises BackupFailed with the
+    program's last words.
+    """
+    try:
+        program = tool(name)
+    except ToolMissing as error:
+        raise BackupFailed(str(error)) from None
+    database = make_conninfo(
+        host=endpoint.host, port=endpoint.port, user=endpoint.user, dbname=endpoint.dbname
+    )
+    with tempfile.TemporaryFile() as said:
+        child = spawn(
+            [program, "--no-password", f"--dbname={database}", *arguments],
+            env=_environment(endpoint),
+            stdout=subprocess.DEVNULL,
+            stderr=said,
+        )
+        with _ended(child):
+            while child.poll() is None:
+                while_running()
+                time.sleep(POLL_S)
+        if child.returncode != 0:
+            said.seek(0)
+            words = said.read().decode("utf-8", "replace").strip().splitlines()[-3:]
+            raise BackupFailed(masked(f"{name} failed: {' '.join(words)}", endpoint.password))
+
+
+@contextlib.contextmanager
+def _ended(child: subprocess.Popen[bytes]) -> Iterator[None]:
+    try:
+        yield
+    finally:
+        if child.poll() is None:
+            child.terminate()
+            try:
+                child.wait(timeout=10)
+            except subprocess.TimeoutExpired:
+                child.kill()
+                child.wait()
+
+
+def _environment(endpoint: Endpoint) -> dict[str, str]:
+    """What libpq has to know beside the address; nothing of ours but PATH and the language of messages."""
+    environment = {
+        "PATH": os.environ.get("PATH", ""),
+        "LC_ALL": "C",
+        "PGPASSWORD": endpoint.password,
+        "PGSSLMODE": endpoint.sslmode,
+        "PGAPPNAME": endpoint.application_name,
+        "PGCONNECT_TIMEOUT": "10",
+    }
+    if endpoint.sslrootcert:
+        environment["PGSSLROOTCERT"] = endpoint.sslrootcert
+    return environment
+
+
+def create_database(
+    server: Endpoint, name: str, *, owner: str | None = None, encoding: str = "UTF8"
+) -> Endpoint:
+    """An empty database `name` on the server, and its endpoint for the same login. Raises BackupFailed."""
+    with contextlib.closing(connect(server)) as connection:
+        options = sql.SQL(" OWNER {}").format(sql.Identifier(owner)) if owner else sql.SQL("")
+        if encoding != _template_encoding(connection):
+            options += sql.SQL(" ENCODING {} LOCALE 'C'").format(sql.Literal(encoding))
+        statement = sql.SQL("CREATE DATABASE {} TEMPLATE template0{}").format(sql.Identifier(name), options)
+        try:
+            connection.execute(statement)
+        except psycopg.Error as error:
+            raise BackupFailed(f"The database {name} could not be made: {plain(error)}.") from None
+    return server.on(name)
+
+
+def drop_database(server: Endpoint, name: str) -> None:
+    """Drop a database and end whoever is in it; nothing happens where there is none. Raises BackupFailed."""
+    with contextlib.closing(connect(server)) as connection:
+        statement = sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name))
+        try:
+            connection.execute(statement)
+        except psycopg.Error as error:
+            raise BackupFailed(f"The database {name} could not be dropped: {plain(error)}.") from None
+
+
+def restore(path: Path, endpoint: Endpoint, *, role: str | None = None) -> None:
+    """Restore a dump in custom format into an empty database; everything belongs to `role`, or else to the
+    login, and grants, publications and subscriptions stay out. Raises BackupFailed at the first error."""
+    arguments: list[str | Path] = [
+        "--exit-on-error",
+        "--no-owner",
+        "--no-privileges",
+        "--no-publications",
+        "--no-subscriptions",
+    ]
+    if role is not None:
+        arguments.append(f"--role={role}")
+    run_tool("pg_restore", endpoint, [*arguments, path], while_running=_nothing)
+
+
+def _template_encoding(connection: Connection) -> str:
+    query = "SELECT pg_encoding_to_char(encoding) FROM pg_database WHERE datname = 'template0'"
+    return str(one(connection, query)[0])
+
+
+def _nothing() -> None:
+    """Nobody waits for the progress of a restore."""
