@@ -81,6 +81,6 @@ def _locks(items: list[RollbackItem]) -> tuple[tuple[str, str], ...]:
 
 
 def _limits(rollback: RollbackRequest) -> Limits:
-    """The defaults, changed where the request's session options say so (they are part of the change digest)."""
+    """The defaults, changed where the request says so (session options are part of the change digest)."""
     known = {name: value for name, value in rollback.session_options.items() if name in Limits.__slots__}
     return Limits(**known)

@@ -32,7 +32,8 @@ def endpoint(target: Target, purpose: Purpose) -> Endpoint:
     entry = _all().get(target.name, {}).get(purpose)
     if not entry:
         raise CredentialsMissing(
-            f"The worker has no “{purpose}” login for {target.name}. Add it to the file that TARGET_CREDENTIALS names."
+            f"The worker has no “{purpose}” login for {target.name}. "
+            "Add it to the file that TARGET_CREDENTIALS names."
         )
     return Endpoint(
         host=target.host,

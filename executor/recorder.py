@@ -1,14 +1,16 @@
-"""Tell the portal what an execution does: durable writes in time or not at all, everything else in the background.
+"""Tell the portal what an execution does: durable writes in time or not at all, the rest in the background.
 
-All writes leave through one thread, in order, so that the thread that runs the script never waits for a page's
-progress bar while it holds locks on a target. Only `backend` and `committing` are waited for, two seconds at most.
+All writes leave through one thread, in order, so that the thread that runs the script never waits for
+somebody's progress bar while it holds locks on a target. Only `backend` and `committing` are waited for.
 """
 
 from __future__ import annotations
 
 import contextvars
 import logging
+import os
 import queue
+import socket
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
@@ -59,7 +61,7 @@ class PortalRecorder:
         self._queue.put(None)
         self._writer.join()
 
-    # --- durable -----------------------------------------------------------------------------------------------
+    # --- durable ---
 
     def backend(self, backend: Backend) -> None:
         """Durable before it returns: which backend runs the script."""
@@ -79,7 +81,7 @@ class PortalRecorder:
         """Durable before it returns: COMMIT is about to be sent."""
         self._now(lambda: executions.enter(self.execution, ExecutionStatus.COMMITTING))
 
-    # --- in the background --------------------------------------------------------------------------------------
+    # --- in the background ---
 
     def phase(self, name: Phase) -> None:
         """Shown as a line of the log; after the commit the execution is verifying."""
@@ -106,10 +108,9 @@ class PortalRecorder:
 
     def check_done(self, check: CheckSpec, passed: bool, actual: str | None, ms: float) -> None:
         """The check was evaluated; its answer goes into the outcome."""
-        self.log(
-            "info" if passed else "error",
-            f"Check “{check.name}”: {'passed' if passed else 'not passed'}, expected {check.expected}, got {actual}.",
-        )
+        word = "passed" if passed else "not passed"
+        text = f"Check “{check.name}”: {word}, expected {check.expected}, got {actual}."
+        self.log("info" if passed else "error", text)
 
     def waiting(self, blocker: Blocker | None) -> None:
         """Who stands in the way, for the page."""
@@ -141,7 +142,7 @@ class PortalRecorder:
     def _update(self, **fields: Any) -> None:
         Execution.objects.filter(pk=self.execution.pk).update(**fields)
 
-    # --- the writer -------------------------------------------------------------------------------------------
+    # --- the writer ---
 
     def _later(self, write: Callable[[], Any]) -> None:
         self._queue.put((write, Future()))
@@ -154,7 +155,7 @@ class PortalRecorder:
         except TimeoutError:
             done.cancel()
             raise PortalTooSlow(
-                f"The portal's database took longer than {self._seconds:g} s for a write while locks were held."
+                f"The portal's database took longer than {self._seconds:g} s while locks were held."
             ) from None
 
     def _write(self) -> None:
@@ -165,13 +166,18 @@ class PortalRecorder:
                     continue
                 try:
                     write()
-                except Exception as error:  # noqa: BLE001 (handed to whoever waits; nobody waits for a progress bar)
+                except Exception as error:  # noqa: BLE001 (handed to whoever waits)
                     done.set_exception(error)
                     log.warning("%s: a write to the portal failed: %s", self.execution, type(error).__name__)
                 else:
                     done.set_result(None)
         finally:
             connections.close_all()
+
+
+def worker_name() -> str:
+    """Which process on which machine has a job or an execution."""
+    return f"{socket.gethostname()}/{os.getpid()}"
 
 
 @contextmanager

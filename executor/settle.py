@@ -74,7 +74,7 @@ def _committed(execution: Execution, spec: RunSpec, resolution: Resolution) -> N
 
 
 def _settle_rehearsal(execution: Execution) -> None:
-    """The worker died with the rehearsal: its clone goes, and nothing was proven. The target was never touched."""
+    """The worker died with the rehearsal: its clone goes, and nothing was proven. The target is untouched."""
     server = execution.target.rehearsal_target or execution.target
     sentence = "The worker ended during the rehearsal. Nothing was proven; ask for it again."
     try:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
-import socket
 from collections.abc import Callable
 
 from celery import shared_task
@@ -14,6 +12,7 @@ from django.db import close_old_connections
 from approvals import audit, executions, jobs, rollbacks
 from approvals.models import Job
 from executor import execute, read, rehearse, settle
+from executor.recorder import worker_name
 
 log = logging.getLogger(__name__)
 
@@ -23,11 +22,6 @@ WORK: dict[str, Callable[[Job], str]] = {
     Job.Kind.REHEARSE: rehearse.job,
     Job.Kind.EXECUTE: execute.job,
 }
-
-
-def worker_name() -> str:
-    """Which process on which machine has a job or an execution."""
-    return f"{socket.gethostname()}/{os.getpid()}"
 
 
 @shared_task(name=jobs.TASK)
@@ -78,5 +72,5 @@ def expire_rollbacks() -> None:
 
 @worker_ready.connect
 def resolve_at_start(**_kwargs: object) -> None:
-    """A worker that starts may be the successor of one that was killed: look at once, not at the next beat."""
+    """A worker that starts may follow one that was killed: look at once, not at the next beat."""
     resolve_stale.apply_async(queue="facts")

@@ -1,0 +1,143 @@
+"""Read a target for the portal: its history, and the facts that a rollback's rating and checklist rest on."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import psycopg
+
+from approvals import analysis, executions, history, rollbacks
+from approvals.errors import Refused
+from approvals.models import Job, RollbackRequest, Target
+from executor import credentials, facts
+from executor.connect import Connection, connect, identity
+from executor.errors import ExecutorError, masked, plain
+from executor.history import read_history
+
+log = logging.getLogger(__name__)
+
+
+def in_plain_words(error: BaseException) -> str:
+    """A sentence for people: our own errors say themselves what to do, of others only the kind is told."""
+    if isinstance(error, ExecutorError | Refused):
+        return masked(str(error))
+    if isinstance(error, psycopg.Error):
+        return f"The database answered: {plain(error)}."
+    return f"The worker failed with {type(error).__name__}; its log has the details."
+
+
+@contextmanager
+def reading(target: Target) -> Iterator[Connection]:
+    """A connection that may read everything and change nothing: the backup role, read only."""
+    with connect(credentials.endpoint(target, "backup")) as connection:
+        connection.execute("SET default_transaction_read_only = on")
+        connection.execute("SET lock_timeout = '5s'")
+        yield connection
+
+
+def sync_job(job: Job) -> str:
+    """Read the history of the job's target. Returns a sentence; no answer from it is recorded as such."""
+    return sync(Target.objects.get(pk=job.subject))
+
+
+def sync(target: Target) -> str:
+    """Read the history and store it; raise the alarm where a rolled back migration is there again."""
+    try:
+        with reading(target) as connection:
+            rows = read_history(connection, target.history_schema, target.history_table)
+            who = identity(connection)
+    except (ExecutorError, psycopg.Error) as error:
+        history.record_sync_failure(target, in_plain_words(error))
+        raise
+    history.record_sync(
+        target,
+        rows,
+        system_identifier=who.system_identifier,
+        database_oid=who.database_oid,
+        server_version=str(who.version),
+    )
+    executions.check_reappeared(target)
+    return f"{len(rows)} rows read."
+
+
+def watch(target: Target) -> None:
+    """Look at the history of a target whose rollback is less than a day old; store it only if it changed."""
+    try:
+        with reading(target) as connection:
+            rows = read_history(connection, target.history_schema, target.history_table)
+    except (ExecutorError, psycopg.Error) as error:
+        log.warning("%s can't be watched: %s", target, in_plain_words(error))
+        return
+    if [history.pin_of(row) for row in rows] != [history.pin_of(row) for row in history.rows_of(target)]:
+        sync(target)
+
+
+def facts_job(job: Job) -> str:
+    """Read the facts for the job's rollback and record them for the change digest that was asked about."""
+    rollback = RollbackRequest.objects.get(pk=job.subject)
+    return read_facts(rollback, change_digest=job.digest)
+
+
+def read_facts(rollback: RollbackRequest, *, change_digest: str) -> str:
+    """Count what the scripts touch, list what depends on it, compare the history; record it as evidence."""
+    target = rollback.rollback_targets.select_related("target").get().target
+    try:
+        sync(target)
+        data = _facts(rollback, target)
+    except (ExecutorError, psycopg.Error) as error:
+        sentence = in_plain_words(error)
+        rollbacks.record_facts(rollback, change_digest=change_digest, holds=False, sentence=sentence, data={})
+        return sentence
+    gone = [pin["version"] for pin in rollback.rollback_targets.get().pins if not _is_applied(target, pin)]
+    if gone:
+        sentence = f"The history changed: {', '.join(gone)} is not there as it was."
+    else:
+        count = len(data["tables"])
+        noun = "table" if count == 1 else "tables"
+        sentence = f"Read {target}: {count} {noun}, schema version {data['schema_version']}."
+    rollbacks.record_facts(
+        rollback, change_digest=change_digest, holds=not gone, sentence=sentence, data=data
+    )
+    return sentence
+
+
+def _is_applied(target: Target, pin: dict[str, Any]) -> bool:
+    return target.history.filter(**pin).exists()
+
+
+def _facts(rollback: RollbackRequest, target: Target) -> dict[str, Any]:
+    plans = [
+        analysis.plan_script(item.script.sql)
+        for item in rollback.items.select_related("script")
+        if item.script is not None
+    ]
+    destroyed = {gone for plan in plans for gone in plan.destroys}
+    relations = {name for plan in plans for name in plan.relations} | {gone.relation for gone in destroyed}
+    columns = sorted((gone.relation, gone.column) for gone in destroyed if gone.column is not None)
+    with reading(target) as connection:
+        tables = facts.table_facts(connection, sorted(relations), search_path=target.search_path)
+        values = facts.values(connection, columns, search_path=target.search_path)
+        version = facts.current_version(history.rows_of(target))
+    return {
+        "tables": [_table(each) for each in tables if each.rows is not None or each.bytes],
+        "values": [
+            {"column": f"{relation}.{column}", "values": count, "exact": count is not None}
+            for (relation, column), count in values.items()
+        ],
+        "dependents": sorted({f"{d.kind} {d.name}" for each in tables for d in each.dependents}),
+        "schema_version": version.text if version else "",
+    }
+
+
+def _table(found: facts.TableFacts) -> dict[str, Any]:
+    as_of = found.estimated_at.isoformat() if found.estimated_at else None
+    return {
+        "relation": found.relation,
+        "rows": found.rows,
+        "exact": found.exact,
+        "as_of": as_of,
+        "bytes": found.bytes,
+    }

@@ -1,0 +1,108 @@
+"""Rehearse a rollback: the same code and the same bytes on a clone of the target, dropped afterwards."""
+
+from __future__ import annotations
+
+import uuid
+
+from approvals import executions, history
+from approvals.models import Execution, ExecutionStatus, Job, Target
+from executor import briefing, credentials
+from executor.attempt import carry_out, dump_path, record, take_backup
+from executor.clone import drop_clone, make_clone
+from executor.connect import Endpoint, connect
+from executor.errors import ExecutorError
+from executor.history import read_history
+from executor.read import in_plain_words
+from executor.recorder import alive, worker_name
+from executor.settle import clone_name
+from executor.spec import Outcome, Result
+
+
+def job(job: Job) -> str:
+    """Rehearse the job's execution. Returns the sentence that was recorded."""
+    execution = executions.claim(uuid.UUID(job.subject), worker=worker_name())
+    if execution is None:
+        return "Nothing to do: it was taken before, or what is stored is not what was asked for."
+    with alive(execution):
+        try:
+            return _rehearse(execution)
+        except Exception as error:
+            sentence = f"The rehearsal did not take place: {in_plain_words(error)}"
+            executions.record_outcome(execution, ExecutionStatus.NO_EFFECT, sentence)
+            executions.record_rehearsal(execution, holds=False, sentence=sentence, data={})
+            if isinstance(error, ExecutorError):
+                return sentence
+            raise
+
+
+def _rehearse(execution: Execution) -> str:
+    """Backup, clone, run, drop the clone, and record what was seen as evidence for these bytes."""
+    dump = dump_path(take_backup(execution))
+    executions.enter(execution, ExecutionStatus.PREFLIGHT)
+    server = credentials.endpoint(execution.target.rehearsal_target or execution.target, "clone")
+    name = clone_name(execution)
+    clone = make_clone(
+        dump,
+        server,
+        name,
+        owner_role=execution.target.owner_role,
+        history_schema=execution.target.history_schema,
+        history_table=execution.target.history_table,
+    )
+    try:
+        if difference := _history_difference(clone, execution.target):
+            raise ExecutorError(difference)
+        result = carry_out(
+            execution, briefing.run_spec(execution, on_clone=True), _as_executor(execution, clone)
+        )
+    finally:
+        drop_clone(server, name)
+    holds = result.outcome is Outcome.SUCCEEDED
+    sentence = _sentence(result)
+    executions.record_rehearsal(execution, holds=holds, sentence=sentence, data=_data(result))
+    record(execution, result, sentence=sentence)
+    return sentence
+
+
+def _as_executor(execution: Execution, clone: Endpoint) -> Endpoint:
+    """The clone, signed in to as the role that runs scripts: a rehearsal by somebody else proves nothing."""
+    login = credentials.endpoint(execution.target.rehearsal_target or execution.target, "executor")
+    return Endpoint(
+        clone.host,
+        clone.port,
+        clone.dbname,
+        login.user,
+        login.password,
+        login.application_name,
+        clone.sslmode,
+    )
+
+
+def _history_difference(clone: Endpoint, target: Target) -> str:
+    """Why the clone is not the target the request was written for, as a sentence; empty if it is."""
+    with connect(clone) as connection:
+        rows = read_history(connection, target.history_schema, target.history_table)
+    there = {(row.version, row.checksum, row.success) for row in rows}
+    here = {(row.version, row.checksum, row.success) for row in history.rows_of(target)}
+    if there == here:
+        return ""
+    other = sorted(str(version) for version, _checksum, _success in there ^ here)
+    return (
+        f"The copy's history is not the one that was read from {target}: {', '.join(other)} differs. "
+        "Read the target again, then rehearse."
+    )
+
+
+def _sentence(result: Result) -> str:
+    if result.outcome is Outcome.SUCCEEDED:
+        seconds, held = result.timings.total_s, result.timings.lock_held_s
+        return f"Passed on a copy of the target in {seconds:.1f} s, locks held for {held:.1f} s."
+    return f"Not passed: {result.sentence}"
+
+
+def _data(result: Result) -> dict[str, object]:
+    return {
+        "seconds": round(result.timings.total_s, 3),
+        "lock_held_s": round(result.timings.lock_held_s, 3),
+        "outcome": result.outcome.value,
+    }
