@@ -208,7 +208,9 @@ def test_a_pid_file_that_names_another_program_is_no_hindrance(cluster: Cluster)
     stranger = spawn(["sleep", "600"], account=server_account())  # of PostgreSQL's account: it would refuse
     try:
         lines = [str(stranger.pid), str(cluster.data), "1", str(cluster.port), "", HOST, "1 1", "ready", ""]
-        (cluster.data / "postmaster.pid").write_text("\n".join(lines))
+        pid_file = cluster.data / "postmaster.pid"
+        pid_file.write_text("\n".join(lines))
+        os.chown(pid_file, *(server_account() or (-1, -1)))
         assert not cluster.running
         cluster.start(die_with_parent=True)
         assert cluster.running
@@ -299,9 +301,12 @@ def test_an_estate_is_one_processs_at_a_time_even_if_that_is_killed(place: Path)
 def test_an_estate_says_what_it_does_and_leaves_nothing_when_removed(place: Path) -> None:
     said: list[str] = []
     estate = Estate(place / "whole", durable=False, die_with_parent=True)
-    estate.start(say=said.append)
-    assert estate.running
-    assert [line.split(" on ")[0] for line in said] == [
+    try:
+        estate.start(say=said.append)
+        assert estate.running
+    finally:
+        estate.remove()
+    assert [line.split(" on ")[0] for line in said[-6:]] == [
         "Making the PostgreSQL clusters portal, production, staging, scratch …",
         "PostgreSQL cluster portal answers",
         "PostgreSQL cluster production answers",
@@ -309,7 +314,6 @@ def test_an_estate_says_what_it_does_and_leaves_nothing_when_removed(place: Path
         "PostgreSQL cluster scratch answers",
         "Valkey answers",
     ]
-    estate.remove()
     assert not estate.directory.exists()
     assert port_is_free(estate.portal.port)
     shutil.rmtree(estate.directory)
