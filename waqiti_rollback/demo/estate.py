@@ -6,6 +6,7 @@ import os
 import secrets
 import subprocess
 import sys
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Literal
@@ -16,12 +17,17 @@ from psycopg import sql
 from waqiti_rollback.embedded import HOST, Estate
 from waqiti_rollback.embedded.server import Say, quiet, write_secret
 
+from .services import TARGETS, DemoTarget
 from .targets import SCRATCH, Size, prepare_targets, write_credentials
 
 Process = Literal["web", "worker", "beat", "migrate"]
 ROOT = Path(__file__).resolve().parent.parent.parent
 PORTAL = "portal"
 ROLES = {"web": "waqiti_web", "worker": "waqiti_worker", "beat": "waqiti_worker", "migrate": "waqiti_owner"}
+
+
+class MigrationFailed(Exception):
+    """The portal's own database could not be migrated; the message has the end of what was said."""
 
 
 class PortalEstate:
@@ -99,12 +105,12 @@ class PortalEstate:
         self.migrate()
 
     def migrate(self) -> None:
-        """Bring the portal's database to this version, as its owner. Raises RuntimeError."""
+        """Bring the portal's database to this version, as its owner. Raises MigrationFailed."""
         argv = [sys.executable, "-W", "ignore", str(ROOT / "manage.py"), "migrate", "--no-input"]
         env = os.environ | self.environment("migrate")
         done = subprocess.run(argv, env=env, capture_output=True, text=True)
         if done.returncode:
-            raise RuntimeError(f"The portal's database could not be migrated.\n{done.stderr[-2000:]}")
+            raise MigrationFailed(f"The portal's database could not be migrated.\n{done.stderr[-2000:]}")
 
     def _secret_key(self) -> str:
         note = self.directory / "secret-key"
@@ -113,7 +119,14 @@ class PortalEstate:
         return note.read_text()
 
 
-def prepare(servers: Estate, *, size: Size = "small", env: str = "demo", say: Say = quiet) -> PortalEstate:
+def prepare(
+    servers: Estate,
+    *,
+    size: Size = "small",
+    targets: Iterable[DemoTarget] = TARGETS,
+    env: str = "demo",
+    say: Say = quiet,
+) -> PortalEstate:
     """Make a complete portal anew on running servers: its database, the targets, all roles and secrets.
 
     The portal's database is migrated while the targets are filled.
@@ -121,7 +134,7 @@ def prepare(servers: Estate, *, size: Size = "small", env: str = "demo", say: Sa
     estate = PortalEstate(servers, env=env)
     with ThreadPoolExecutor(1) as pool:
         portal = pool.submit(estate.prepare_portal)
-        prepare_targets(servers, size=size, say=say)
+        prepare_targets(servers, size=size, targets=targets, say=say)
         write_credentials(estate.credentials, servers)
         portal.result()
     say("The portal's database is ready")

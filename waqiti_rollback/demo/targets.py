@@ -69,12 +69,8 @@ def _make(servers: Estate, target: DemoTarget, size: Size) -> DemoTarget:
             server_version=connection.info.server_version,
             alter_system=target.alter_system,
         )
-        marker.install(
-            connection,
-            setup,
-            executor_password=cluster.login_password(marker.EXECUTOR),
-            backup_password=cluster.login_password(marker.BACKUP),
-        )
+        passwords = {role: cluster.login_password(role) for role in (marker.EXECUTOR, marker.BACKUP)}
+        marker.install(connection, setup, passwords=passwords)
     return target
 
 

@@ -1,0 +1,142 @@
+"""Start the whole portal with demo data: python -m waqiti_rollback.demo [--reset] [--port N]."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from waqiti_rollback.embedded import HOST, EmbeddedError, Estate, free_port, port_is_free
+from waqiti_rollback.embedded.processes import Children
+
+from . import running
+from .estate import ROOT, MigrationFailed, PortalEstate, prepare
+
+DIRECTORY = ROOT / ".local" / "demo"
+PORT = 8000
+INTERRUPTED = 130
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run until Ctrl-C. Returns the exit code; every failure is a sentence, never a traceback."""
+    options = _parser().parse_args(arguments)
+    servers = Estate(options.directory, die_with_parent=True)
+    try:
+        if options.reset and servers.directory.exists():
+            servers.remove()
+            say("Everything from before is deleted.")
+        servers.start(say=say)
+        try:
+            _run(PortalEstate(servers), options.port)
+        finally:
+            say("Stopping the servers …")
+            servers.stop()
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except (EmbeddedError, MigrationFailed) as error:
+        say(f"The demo could not be started. {error}")
+        return 1
+    return 0
+
+
+def _run(estate: PortalEstate, port: int) -> None:
+    """Prepare what is missing, start the processes, tell where to go, and stay."""
+    loaded = estate.directory / "loaded"
+    first = not loaded.exists()
+    if first:
+        prepare(estate.servers, size="full", say=say)
+    else:
+        estate.migrate()
+    _set_up_django(estate)
+    with Children(estate.logs, say=say) as children:
+        beat = running.start_beat(children, estate)
+        if first:
+            _load(estate)
+            loaded.touch()
+        else:
+            _follow_ports(estate)
+        port = _free(port)
+        web, worker = running.start_web(children, estate, port), running.start_worker(children, estate)
+        running.await_worker(worker)
+        running.await_beat(beat)
+        running.await_web(web, port)
+        _tell(estate, port)
+        children.wait()
+
+
+def _set_up_django(estate: PortalEstate) -> None:
+    """Make this process one like the web server: the same settings, the same database role."""
+    os.environ.update(estate.environment("web"))
+    import django
+
+    django.setup()
+
+
+def _load(estate: PortalEstate) -> None:
+    """Fill the portal. The worker for that is one of its own, since a story kills it."""
+    from approvals.errors import Denied, Refused
+
+    from .journey import Stuck
+    from .load import load
+
+    with Children(estate.logs) as children:
+        worker = running.start_worker(children, estate, "loading-worker")
+        running.await_worker(worker)
+        try:
+            load(estate.servers, _logins(estate), kill_worker=worker.process.kill, say=say)
+        except (Stuck, Refused, Denied) as error:
+            raise EmbeddedError(f"The demo's data could not be loaded: {error} (see {worker.log})") from error
+
+
+def _follow_ports(estate: PortalEstate) -> None:
+    from .load import follow_ports
+
+    if moved := follow_ports(estate.servers):
+        say(f"Written down where these answer now: {', '.join(moved)}")
+
+
+def _free(port: int) -> int:
+    if port_is_free(port):
+        return port
+    other = free_port()
+    say(f"Port {port} is in use; the portal takes {other}.")
+    return other
+
+
+def _logins(estate: PortalEstate) -> Path:
+    return estate.directory / "logins.json"
+
+
+def _tell(estate: PortalEstate, port: int) -> None:
+    """Address and logins: what somebody needs who has just typed `make demo`."""
+    from .people import logins
+
+    rows = [(person.username, password, person.role_names) for person, password in logins(_logins(estate))]
+    say("Web server, worker and beat answer.")
+    print(f"\n  Waqiti Rollback   http://{HOST}:{port}/\n")
+    for row in [("sign in as", "password", "role"), *rows]:
+        print(f"  {row[0]:<12}{row[1]:<18}{row[2]}")
+    print("\n  Ctrl-C stops everything and keeps the data; make demo-reset starts over.\n", flush=True)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m waqiti_rollback.demo", description=__doc__)
+    parser.add_argument("--reset", action="store_true", help="delete the demo's servers and data first")
+    parser.add_argument("--port", type=int, default=PORT, help=f"of the web server ({PORT})")
+    parser.add_argument("--directory", type=Path, default=DIRECTORY, help="where servers and data are kept")
+    return parser
+
+
+_started = time.monotonic()
+
+
+def say(message: str) -> None:
+    """One line of progress, with the seconds since the start."""
+    print(f"{time.monotonic() - _started:6.1f} s  {message}", flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,54 @@
+"""An execution whose outcome nobody knows: its worker was killed, and its target answers nobody since.
+
+This is no pretence. The worker process is really killed while it waits for a lock, and the database really
+takes no connections any more. The resolver of the portal's other workers asks again every few seconds; the
+execution stays unresolved, and its rollback executing, until a DBA lets it in (see `REOPEN`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import psycopg
+from psycopg import sql
+
+from approvals import incidents
+from approvals.models import RollbackRequest
+from waqiti_rollback.embedded import Estate
+
+from . import journey
+from .people import user
+from .services import BY_NAME
+
+REOPEN = "ALTER DATABASE {} ALLOW_CONNECTIONS true"
+WAITS_FOR_LOCK = "SELECT 1 FROM pg_stat_activity WHERE application_name LIKE %s AND wait_event_type = 'Lock'"
+END_SESSIONS = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s"
+
+
+def interrupt(servers: Estate, rollback: RollbackRequest, *, kill_worker: Callable[[], None]) -> None:
+    """Start the approved rollback, kill the worker in the middle of it, and close its database."""
+    target = BY_NAME[rollback.rollback_targets.get().target.name]
+    cluster = servers.clusters[target.environment]
+    with (
+        psycopg.connect(cluster.superuser_dsn(), autocommit=True) as admin,
+        psycopg.connect(cluster.superuser_dsn(target.database)) as reader,
+    ):
+        reader.execute("SELECT count(*) FROM transactions")  # its lock is held until this transaction ends
+        execution = journey.start(rollback)
+
+        def waits() -> bool | None:
+            return True if admin.execute(WAITS_FOR_LOCK, [f"%{execution.pk}%"]).fetchone() else None
+
+        journey.wait_for(f"{execution}'s wait for a lock", waits)
+        kill_worker()
+        name = sql.Identifier(target.database)
+        admin.execute(sql.SQL("ALTER DATABASE {} ALLOW_CONNECTIONS false").format(name))
+    with psycopg.connect(cluster.superuser_dsn(), autocommit=True) as admin:
+        admin.execute(END_SESSIONS, [target.database])
+    if rollback.incident:
+        incidents.add_note(
+            rollback.incident,
+            text=f"The worker was killed, and {target.name} takes no connections. To let the portal find out "
+            f"what became of the rollback, a DBA runs: {REOPEN.format(target.database)}",
+            actor=user("grace"),
+        )

@@ -1,0 +1,190 @@
+"""The verbs of a rollback's way, each by the person whose turn it is; waits for what the worker answers."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TypeVar
+
+from django.utils import timezone
+
+from approvals import checklist, decisions, executions, history, incidents, rollbacks
+from approvals.models import (
+    OPEN,
+    Approval,
+    ChecklistEntry,
+    Execution,
+    ExecutionStatus,
+    FileFate,
+    Incident,
+    Job,
+    Migration,
+    Role,
+    RollbackRequest,
+    Target,
+    Urgency,
+)
+
+from .people import user
+
+T = TypeVar("T")
+PATIENCE = 180.0
+
+
+class Stuck(Exception):
+    """The worker did not answer, or not as it should have; the message says what it said instead."""
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What somebody asks for and why. `title`, `reason` and `impact` are the incident's."""
+
+    by: str
+    target: str
+    versions: tuple[str, ...]
+    title: str
+    reason: str
+    impact: str
+    forward_fix: str
+    fate: FileFate = FileFate.REMOVED
+    app_version: str = "the release before"
+    urgency: Urgency = Urgency.URGENT
+
+
+def wait_for(what: str, look: Callable[[], T | None], seconds: float = PATIENCE) -> T:
+    """Return what `look` finds as soon as it finds something. Raises Stuck after `seconds`."""
+    deadline = time.monotonic() + seconds
+    while (found := look()) is None:
+        if time.monotonic() > deadline:
+            raise Stuck(f"{what} took longer than {seconds:.0f} s.")
+        time.sleep(0.05)
+    return found
+
+
+def job_done(kind: Job.Kind, subject: object, about: str) -> Job:
+    """Wait until the newest job of this kind about this subject has ended. Raises Stuck if it failed."""
+
+    def look() -> Job | None:
+        job = Job.objects.filter(kind=kind, subject=str(subject)).order_by("-id").first()
+        return job if job and job.finished_at else None
+
+    job = wait_for(f"{Job.Kind(kind).label} ({about})", look)
+    if job.state == Job.State.FAILED:
+        raise Stuck(f"{Job.Kind(kind).label} ({about}): {job.sentence}")
+    return job
+
+
+def sync(targets: Sequence[Target], *, by: str | None = None) -> None:
+    """Ask for the histories of the targets and wait until all were read."""
+    for target in targets:
+        history.ask_for_sync(target, actor=user(by) if by else None)
+    for target in targets:
+        job_done(Job.Kind.SYNC, target.pk, target.name)
+
+
+def open_incident(wish: Wish) -> Incident:
+    """The incident behind a wish."""
+    service = Target.objects.get(name=wish.target).service
+    return incidents.open_incident(
+        service, title=wish.title, reason=wish.reason, impact=wish.impact, actor=user(wish.by)
+    )
+
+
+def ask(wish: Wish, incident: Incident | None = None) -> RollbackRequest:
+    """Draft a rollback and wait until the worker has read the facts for it."""
+    target = Target.objects.get(name=wish.target)
+    migrations = [
+        Migration.objects.get(service=target.service, kind="V", version=version) for version in wish.versions
+    ]
+    rollback = rollbacks.create(
+        target,
+        migrations,
+        actor=user(wish.by),
+        incident=incident or open_incident(wish),
+        urgency=wish.urgency,
+        reason=wish.reason,
+        forward_fix=wish.forward_fix,
+        file_fate=wish.fate,
+        frozen_by=str(user("grace")),
+        frozen_until=timezone.now() + timedelta(days=7),
+        app_version=wish.app_version,
+    )
+    job_done(Job.Kind.FACTS, rollback.pk, rollback.label)
+    return fresh(rollback)
+
+
+def fresh(rollback: RollbackRequest) -> RollbackRequest:
+    """The rollback as it is now."""
+    return RollbackRequest.objects.get(pk=rollback.pk)
+
+
+def submit(rollback: RollbackRequest) -> RollbackRequest:
+    """The requester fills the checklist and submits."""
+    requester = user(rollback.requester.username)
+    notes = {
+        ChecklistEntry.Point.DEPENDENCIES: "Searched the code of all services; no release uses it any more.",
+        ChecklistEntry.Point.STAKEHOLDERS: "Told support, ops and the teams downstream.",
+    }
+    for point, note in notes.items():
+        checklist.confirm(rollback, point, note=note, actor=requester)
+    return rollbacks.submit(rollback, actor=requester)
+
+
+def ask_for_rehearsal(rollback: RollbackRequest) -> Execution:
+    """The requester asks for a rehearsal; see `rehearsed`."""
+    return executions.ask_for_rehearsal(rollback, actor=user(rollback.requester.username))
+
+
+def rehearsed(rehearsal: Execution) -> Execution:
+    """Wait until a rehearsal has ended. Raises Stuck if it did not pass."""
+    ended = executed(rehearsal)
+    job_done(Job.Kind.REHEARSE, rehearsal.pk, str(rehearsal))
+    if ended.status != ExecutionStatus.SUCCEEDED:
+        raise Stuck(
+            f"The rehearsal of {ended.rollback_target.rollback} ended as {ended.status}: {ended.sentence}"
+        )
+    return ended
+
+
+def decide(
+    rollback: RollbackRequest,
+    by: str,
+    role: Role = Role.SENIOR_DBA,
+    decision: Approval.Decision = Approval.Decision.APPROVE,
+    comment: str = "",
+) -> RollbackRequest:
+    """Decide as `by`, right after signing in again, on the digest as it is now."""
+    rollback = fresh(rollback)
+    return decisions.decide(
+        rollback,
+        decision,
+        actor=user(by),
+        role=role,
+        digest=rollback.request_digest,
+        confirmed_at=timezone.now(),
+        comment=comment,
+        acknowledged=decisions.acknowledgement(rollback),
+    )
+
+
+def start(rollback: RollbackRequest, by: str = "grace") -> Execution:
+    """Ops start an approved rollback, right after signing in again."""
+    rollback = fresh(rollback)
+    return executions.start(
+        rollback, actor=user(by), digest=rollback.request_digest, confirmed_at=timezone.now()
+    )
+
+
+def executed(execution: Execution) -> Execution:
+    """Wait until an execution has ended, however, and until the history was read again if it changed."""
+
+    def look() -> Execution | None:
+        found = Execution.objects.get(pk=execution.pk)
+        return None if found.status in OPEN else found
+
+    ended = wait_for(f"{execution} ({execution.get_purpose_display()})", look)
+    if ended.watch_until:
+        job_done(Job.Kind.SYNC, ended.target_id, ended.target.name)
+    return ended

@@ -1,0 +1,87 @@
+"""Load the demo: people, services, targets, and rollbacks in every status.
+
+Everything that people decide goes through the domain functions, and everything that touches a target through
+a real worker, so the audit trail tells what happened.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+from approvals import catalog, scripts
+from approvals.models import Check, Migration, Service, Target, Team
+from waqiti_rollback.embedded import HOST, Estate
+from waqiti_rollback.embedded.server import Say
+
+from . import journey, stories
+from .checks import CHECKS
+from .interrupted import interrupt
+from .people import create_people, user
+from .services import BY_NAME, SERVICES, TARGETS, DemoTarget
+
+AUTHORS = {"wallet-service": "amina", "ledger-service": "chidi"}
+
+
+def load(servers: Estate, logins: Path, *, kill_worker: Callable[[], None], say: Say) -> None:
+    """Fill a fresh portal whose worker runs; the last story kills that worker. Raises journey.Stuck."""
+    say("People, services, targets and their histories …")
+    load_catalog(servers, logins)
+    say("A rollback on production: rehearsed on a clone, approved, backed up, carried out …")
+    stories.production()
+    say("On staging: one carried out, one whose check failed, one approved …")
+    stories.staging()
+    say("Some that were withdrawn, sent back, rejected or forgotten …")
+    stories.ended_early()
+    say("Two that wait for approvals, each rehearsed on a clone …")
+    stories.waiting()
+    say("One whose worker is killed in the middle …")
+    interrupt(servers, stories.preview(), kill_worker=kill_worker)
+
+
+def load_catalog(servers: Estate, logins: Path, targets: Iterable[DemoTarget] = TARGETS) -> None:
+    """People, services with their migrations and scripts, and targets whose histories the worker has read."""
+    create_people(logins)
+    create_catalog(servers, targets)
+    journey.sync(list(Target.objects.all()), by="ines")
+
+
+def create_catalog(servers: Estate, targets: Iterable[DemoTarget] = TARGETS) -> None:
+    """Services with their migrations and scripts, and targets at the addresses where their servers answer."""
+    for service in SERVICES:
+        owner = user(AUTHORS[service.name])
+        stored = Service.objects.create(
+            name=service.name, team=Team.objects.get_or_create(name=service.team)[0]
+        )
+        catalog.import_directory(stored, service.migrations, actor=owner)
+        for (name, version), checks in CHECKS.items():
+            if name == service.name:
+                _add_checks(Migration.objects.get(service=stored, kind="V", version=version), checks)
+    for target in targets:
+        Target.objects.create(
+            name=target.name,
+            service=Service.objects.get(name=target.service.name),
+            environment=target.environment,
+            host=HOST,
+            port=servers.clusters[target.environment].port,
+            dbname=target.database,
+            owner_role=target.service.owner_role,
+            rehearsal_target=Target.objects.filter(name=target.rehearses_on).first(),
+        )
+
+
+def follow_ports(servers: Estate) -> list[str]:
+    """Write down where the targets' servers answer now, if that changed; returns the targets concerned."""
+    moved = []
+    for target in Target.objects.filter(name__in=BY_NAME):
+        port = servers.clusters[target.environment].port
+        if target.port != port:
+            Target.objects.filter(pk=target.pk).update(port=port)
+            moved.append(target.name)
+    return moved
+
+
+def _add_checks(migration: Migration, checks: list[Check]) -> None:
+    """An imported file has no checks; with them it is a revision of its own."""
+    newest = migration.scripts.order_by("-number")[:1].get()
+    scripts.add_script(migration, sql=newest.sql, checks=checks, actor=user(AUTHORS[migration.service.name]))

@@ -1,0 +1,78 @@
+"""The people of the demo: two teams of engineers, senior DBAs, a lead, ops, an auditor, an admin."""
+
+from __future__ import annotations
+
+import json
+import secrets
+from dataclasses import dataclass
+from pathlib import Path
+
+from django.contrib.auth.models import Group
+from django.db import transaction
+
+from approvals.models import Role, Team, User
+from waqiti_rollback.embedded.server import write_secret
+
+
+@dataclass(frozen=True)
+class Person:
+    """Somebody who signs in. `shown` is false for those whose role somebody else already shows."""
+
+    username: str
+    name: str
+    roles: tuple[Role, ...]
+    teams: tuple[str, ...] = ()
+    shown: bool = True
+
+    @property
+    def role_names(self) -> str:
+        return ", ".join(str(role.label) for role in self.roles)
+
+
+PEOPLE = (
+    Person("amina", "Amina Okafor", (Role.ENGINEER,), ("payments",)),
+    Person("bram", "Bram Jansen", (Role.ENGINEER,), ("payments",), shown=False),
+    Person("chidi", "Chidi Eze", (Role.ENGINEER,), ("books",)),
+    Person("dunya", "Dunya Haddad", (Role.SENIOR_DBA,)),
+    Person("emeka", "Emeka Diallo", (Role.SENIOR_DBA,)),
+    Person("fatou", "Fatou Ndiaye", (Role.PLATFORM_LEAD,)),
+    Person("grace", "Grace Kamau", (Role.OPS,)),
+    Person("hassan", "Hassan Ito", (Role.AUDITOR,)),
+    Person("ines", "Ines Vargas", (Role.ADMIN,)),
+    # May do both jobs, but never for one and the same rollback.
+    Person("kwame", "Kwame Mensah", (Role.ENGINEER, Role.SENIOR_DBA), ("payments",)),
+)
+
+
+def create_people(path: Path) -> None:
+    """Make the accounts and write their passwords to `path`, readable by us only."""
+    logins = {person.username: _password() for person in PEOPLE}
+    write_secret(path, json.dumps(logins, indent=2) + "\n")
+    with transaction.atomic():
+        for person in PEOPLE:
+            first, last = person.name.split()
+            user = User.objects.create_user(
+                person.username,
+                f"{person.username}@waqiti.example",
+                logins[person.username],
+                first_name=first,
+                last_name=last,
+            )
+            user.groups.set(Group.objects.filter(name__in=[role.value for role in person.roles]))
+            user.teams.set([Team.objects.get_or_create(name=name)[0] for name in person.teams])
+
+
+def logins(path: Path) -> list[tuple[Person, str]]:
+    """The people to show and their passwords, as written by `create_people`."""
+    passwords = json.loads(path.read_text())
+    return [(person, passwords[person.username]) for person in PEOPLE if person.shown]
+
+
+def user(username: str) -> User:
+    """The account, read anew: an instance remembers its roles."""
+    return User.objects.get(username=username)
+
+
+def _password() -> str:
+    """Random, and short enough to type from a terminal into a browser on the same machine."""
+    return "-".join(secrets.token_hex(2) for _ in range(3))

@@ -1,0 +1,151 @@
+"""The demo's rollbacks, one function for those that belong together; between them they are in every status.
+
+Time alone can't be waited for. An expiry and a due date are moved by SQL, and the incidents concerned say so.
+"""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from datetime import timedelta
+
+from django.utils import timezone
+
+from approvals import incidents, policy, rollbacks, scripts
+from approvals.errors import Denied
+from approvals.models import (
+    Approval,
+    Check,
+    Execution,
+    ExecutionStatus,
+    Incident,
+    Migration,
+    PostMortem,
+    Role,
+    RollbackRequest,
+    RollbackScript,
+    Target,
+)
+
+from . import journey, wishes
+from .people import user
+
+APPROVERS = {Role.SENIOR_DBA: ("dunya", "emeka"), Role.PLATFORM_LEAD: ("fatou",)}
+TOO_STRICT = Check("No wallet is above the limit", "SELECT count(*) FROM wallets WHERE balance > 10000", "0")
+
+
+def production() -> None:
+    """Executed, with everything that production asks for, and its post-mortem handed in."""
+    incident = journey.open_incident(wishes.TOP_UPS_REFUSED)
+    rollback = journey.submit(journey.ask(wishes.TOP_UPS_REFUSED, incident))
+    journey.rehearsed(journey.ask_for_rehearsal(rollback))
+    incidents.add_note(
+        incident, text="Top-ups above 10,000 are queued by the app meanwhile.", actor=user("grace")
+    )
+    sign(rollback)
+    carry_out(rollback, ExecutionStatus.SUCCEEDED)
+    incidents.save_post_mortem(
+        incident,
+        actor=user("amina"),
+        what_happened="A check that new rows should keep was applied to updates of old ones as well.",
+        root_cause="NOT VALID spares existing rows only until they are updated; nobody tried that.",
+        prevention="Migrations that add a check are tried with rows that break it, before the release.",
+        submit=True,
+    )
+
+
+def staging() -> None:
+    """Cancelled; executed, with an overdue post-mortem; failed because of a check; approved and ready."""
+    withdrawn = journey.submit(journey.ask(wishes.NICKNAMES_WITHDRAWN))
+    rollbacks.withdraw(withdrawn, actor=user("bram"), reason="The fault was in the page after all.")
+
+    gone = journey.submit(journey.ask(wishes.NICKNAMES_GO))
+    sign(gone)
+    carry_out(gone, ExecutionStatus.SUCCEEDED)
+    PostMortem.objects.filter(incident=gone.incident).update(due_at=timezone.now() - timedelta(hours=5))
+    _say_moved(gone.incident, "the due date of its post-mortem lies five hours back")
+
+    incident = journey.open_incident(wishes.LIMIT_ON_STAGING)
+    strict = _script_of(wishes.LIMIT_ON_STAGING)
+    right = strict.check_list()
+    scripts.add_script(strict.migration, sql=strict.sql, checks=[*right, TOO_STRICT], actor=user("bram"))
+    failing = journey.submit(journey.ask(wishes.LIMIT_ON_STAGING, incident))
+    sign(failing)
+    carry_out(failing, ExecutionStatus.ROLLED_BACK)
+    scripts.add_script(strict.migration, sql=strict.sql, checks=right, actor=user("amina"))
+    sign(journey.submit(journey.ask(wishes.LIMIT_ON_STAGING, incident)))
+
+
+def ended_early() -> None:
+    """Draft, changes requested, rejected, expired; and one approved whose steps can't run here."""
+    target = Target.objects.get(name=wishes.CASCADES.target)
+    migration = Migration.objects.get(service=target.service, kind="V", version=wishes.KEYS[0])
+    rollbacks.create(target, [migration], actor=user("bram"), reason="Amina asked me to prepare this.")
+
+    early = journey.submit(journey.ask(wishes.CASCADES_TOO_EARLY))
+    with suppress(Denied):  # on record: nobody signs what they asked for
+        journey.decide(early, early.requester.username)
+    journey.decide(
+        early,
+        "emeka",
+        decision=Approval.Decision.REQUEST_CHANGES,
+        comment="Say what a forward fix would cost, and rehearse it first.",
+    )
+    dear = journey.submit(journey.ask(wishes.PARTITIONS_FOR_SPACE))
+    journey.decide(
+        dear,
+        "fatou",
+        Role.PLATFORM_LEAD,
+        Approval.Decision.REJECT,
+        comment="All transactions are too dear a price for two weeks of disk. Make the indexes smaller.",
+    )
+    forgotten = journey.submit(journey.ask(wishes.CASCADES_FORGOTTEN))
+    RollbackRequest.objects.filter(pk=forgotten.pk).update(expires_at=timezone.now())
+    _say_moved(forgotten.incident, "the time to decide ended at once instead of after 72 hours")
+    rollbacks.expire_due()
+
+    sign(journey.submit(journey.ask(wishes.CONNECTIONS_BACK)))
+
+
+def waiting() -> None:
+    """In review: one lacks a single signature, one lacks all three. Both are rehearsed side by side."""
+    cascades = journey.submit(journey.ask(wishes.CASCADES))
+    partitions = journey.submit(journey.ask(wishes.PARTITIONS_BROKEN))
+    for rehearsal in [journey.ask_for_rehearsal(cascades), journey.ask_for_rehearsal(partitions)]:
+        journey.rehearsed(rehearsal)
+    journey.decide(cascades, "dunya", comment="The eight keys are named in the checks; fine by me.")
+
+
+def preview() -> RollbackRequest:
+    """Approved, on a target that nothing else needs."""
+    rollback = journey.submit(journey.ask(wishes.PARTITIONS_ON_PREVIEW))
+    sign(rollback)
+    return rollback
+
+
+def sign(rollback: RollbackRequest) -> None:
+    """Everybody signs whom the policy asks for; nobody, where it asks for nobody."""
+    people = {role: iter(names) for role, names in APPROVERS.items()}
+    for role in policy.missing_signatures(journey.fresh(rollback)):
+        journey.decide(rollback, next(people[role]), role, comment="Read, and rehearsed where it has to be.")
+
+
+def carry_out(rollback: RollbackRequest, expected: ExecutionStatus) -> Execution:
+    """Ops start it. Raises journey.Stuck unless it ends as expected."""
+    ended = journey.executed(journey.start(rollback))
+    if ended.status != expected:
+        raise journey.Stuck(f"{rollback.label} ended as {ended.status}, not {expected}: {ended.sentence}")
+    return ended
+
+
+def _script_of(wish: journey.Wish) -> RollbackScript:
+    """The newest script of the one migration that a wish names."""
+    target = Target.objects.get(name=wish.target)
+    migration = Migration.objects.get(service=target.service, kind="V", version=wish.versions[0])
+    return migration.scripts.order_by("-number")[:1].get()
+
+
+def _say_moved(incident: Incident | None, what: str) -> None:
+    """On the incident's timeline, so that nobody takes an invented moment for a real one."""
+    if incident:
+        text = f"Demo data: {what}, because nobody waits for it here."
+        incidents.add_note(incident, text=text, actor=user(incident.opened_by.username))
