@@ -54,7 +54,7 @@ def table_facts(
     connection: Connection, relations: Iterable[str], *, search_path: str = "public", exact_s: float = EXACT_S
 ) -> list[TableFacts]:
     """Facts about each relation, in the order asked. The connection is in no transaction and may read the
-    tables. Raises psycopg.Error where it may not."""
+    tables. Raises psycopg.Error where it may not, or where a table is locked for longer than a second."""
     until = time.monotonic() + exact_s
     return [_facts(connection, relation, search_path, until) for relation in relations]
 
