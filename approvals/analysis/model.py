@@ -272,7 +272,7 @@ class Plan:
             return ""
         kinds = ", ".join(dict.fromkeys(step.statement.kind for step in outside))
         return (
-            f"{len(outside)} of {len(self.steps)} steps cannot run inside a transaction ({kinds}). "
+            f"{len(outside)} of {len(self.steps)} steps have to run outside the transaction ({kinds}). "
             "Running them comes with a later version."
         )
 
