@@ -55,14 +55,15 @@ def _walk(estate: PortalEstate) -> int:
     from approvals.errors import Denied, Refused
     from waqiti_rollback.demo.acts import Acts, NotSo
     from waqiti_rollback.demo.journey import Stuck
-    from waqiti_rollback.demo.load import load_catalog
+    from waqiti_rollback.demo.load import load_catalog, read_histories
 
     with Children(estate.logs) as children:
         worker = running.start_worker(children, estate)
-        running.await_worker(worker)
-        say("A worker process answers")
         try:
             load_catalog(estate.servers, estate.directory / "logins.json", TARGETS)
+            running.await_worker(worker)
+            say("A worker process answers")
+            read_histories()
             acts = Acts(estate, say)
             for act in (acts.success, acts.failing_check, acts.self_approval):
                 sys.stdout.write("\n")

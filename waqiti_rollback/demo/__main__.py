@@ -1,4 +1,4 @@
-"""Start the whole portal with demo data: python -m waqiti_rollback.demo [--reset] [--port N]."""
+"""Start the whole portal with demo data: python -m waqiti_rollback.demo [--reset] (--help says more)."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from waqiti_rollback.embedded.processes import Children
 
 from . import running
 from .estate import ROOT, MigrationFailed, PortalEstate, prepare
+from .targets import SIZES, Size
 
 DIRECTORY = ROOT / ".local" / "demo"
 PORT = 8000
@@ -30,7 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             say("Everything from before is deleted.")
         servers.start(say=say)
         try:
-            _run(PortalEstate(servers), options.port)
+            _run(PortalEstate(servers), options.port, options.size)
         finally:
             say("Stopping the servers …")
             servers.stop()
@@ -42,12 +43,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _run(estate: PortalEstate, port: int) -> None:
+def _run(estate: PortalEstate, port: int, size: Size) -> None:
     """Prepare what is missing, start the processes, tell where to go, and stay."""
     loaded = estate.directory / "loaded"
     first = not loaded.exists()
     if first:
-        prepare(estate.servers, size="full", say=say)
+        prepare(estate.servers, size=size, say=say)
     else:
         estate.migrate()
     _set_up_django(estate)
@@ -80,13 +81,15 @@ def _load(estate: PortalEstate) -> None:
     from approvals.errors import Denied, Refused
 
     from .journey import Stuck
-    from .load import load
+    from .load import load_catalog, load_stories
 
     with Children(estate.logs) as children:
+        say("People, services and targets …")
         worker = running.start_worker(children, estate, "loading-worker")
-        running.await_worker(worker)
         try:
-            load(estate.servers, _logins(estate), kill_worker=worker.process.kill, say=say)
+            load_catalog(estate.servers, _logins(estate))
+            running.await_worker(worker)
+            load_stories(estate.servers, kill_worker=worker.process.kill, say=say)
         except (Stuck, Refused, Denied) as error:
             raise EmbeddedError(f"The demo's data could not be loaded: {error} (see {worker.log})") from error
 
@@ -126,6 +129,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m waqiti_rollback.demo", description=__doc__)
     parser.add_argument("--reset", action="store_true", help="delete the demo's servers and data first")
     parser.add_argument("--port", type=int, default=PORT, help=f"of the web server ({PORT})")
+    parser.add_argument("--size", choices=SIZES, default="full", help="small: a hundredth of the rows")
     parser.add_argument("--directory", type=Path, default=DIRECTORY, help="where servers and data are kept")
     return parser
 

@@ -23,10 +23,20 @@ from .services import BY_NAME, SERVICES, TARGETS, DemoTarget
 AUTHORS = {"wallet-service": "amina", "ledger-service": "chidi"}
 
 
-def load(servers: Estate, logins: Path, *, kill_worker: Callable[[], None], say: Say) -> None:
-    """Fill a fresh portal whose worker runs; the last story kills that worker. Raises journey.Stuck."""
-    say("People, services, targets and their histories …")
-    load_catalog(servers, logins)
+def load_catalog(servers: Estate, logins: Path, targets: Iterable[DemoTarget] = TARGETS) -> None:
+    """People, services with their migrations and scripts, and targets. Needs no worker."""
+    create_people(logins)
+    create_catalog(servers, targets)
+
+
+def read_histories() -> None:
+    """Let the worker read the history of every target. Raises journey.Stuck."""
+    journey.sync(list(Target.objects.all()), by="ines")
+
+
+def load_stories(servers: Estate, *, kill_worker: Callable[[], None], say: Say) -> None:
+    """Rollbacks in every status; the last of them kills the worker. Raises journey.Stuck."""
+    read_histories()
     say("A rollback on production: rehearsed on a clone, approved, backed up, carried out …")
     stories.production()
     say("On staging: one carried out, one whose check failed, one approved …")
@@ -37,13 +47,6 @@ def load(servers: Estate, logins: Path, *, kill_worker: Callable[[], None], say:
     stories.waiting()
     say("One whose worker is killed in the middle …")
     interrupt(servers, stories.preview(), kill_worker=kill_worker)
-
-
-def load_catalog(servers: Estate, logins: Path, targets: Iterable[DemoTarget] = TARGETS) -> None:
-    """People, services with their migrations and scripts, and targets whose histories the worker has read."""
-    create_people(logins)
-    create_catalog(servers, targets)
-    journey.sync(list(Target.objects.all()), by="ines")
 
 
 def create_catalog(servers: Estate, targets: Iterable[DemoTarget] = TARGETS) -> None:

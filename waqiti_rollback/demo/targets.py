@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 import psycopg
 from psycopg import sql
@@ -19,6 +19,7 @@ from .deploy import deploy
 from .services import SERVICES, TARGETS, DemoTarget
 
 Size = Literal["small", "full"]
+SIZES: tuple[Size, ...] = get_args(Size)
 CLONE, SCRATCH = "waqiti_rollback_clone", "waqiti_scratch"
 
 
