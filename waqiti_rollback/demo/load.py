@@ -6,8 +6,7 @@ a real worker, so the audit trail tells what happened.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from pathlib import Path
+from collections.abc import Iterable
 
 from approvals import catalog, scripts
 from approvals.models import Check, Migration, Service, Target, Team
@@ -17,16 +16,10 @@ from waqiti_rollback.embedded.server import Say
 from . import journey, stories
 from .checks import CHECKS
 from .interrupted import interrupt
-from .people import create_people, user
+from .people import user
 from .services import BY_NAME, SERVICES, TARGETS, DemoTarget
 
 AUTHORS = {"wallet-service": "amina", "ledger-service": "chidi"}
-
-
-def load_catalog(servers: Estate, logins: Path, targets: Iterable[DemoTarget] = TARGETS) -> None:
-    """People, services with their migrations and scripts, and targets. Needs no worker."""
-    create_people(logins)
-    create_catalog(servers, targets)
 
 
 def read_histories() -> None:
@@ -34,8 +27,8 @@ def read_histories() -> None:
     journey.sync(list(Target.objects.all()), by="ines")
 
 
-def load_stories(servers: Estate, *, kill_worker: Callable[[], None], say: Say) -> None:
-    """Rollbacks in every status; the last of them kills the worker. Raises journey.Stuck."""
+def load_stories(servers: Estate, *, say: Say) -> None:
+    """Rollbacks in every status. Raises journey.Stuck."""
     read_histories()
     say("A rollback on production: rehearsed on a clone, approved, backed up, carried out …")
     stories.production()
@@ -45,12 +38,12 @@ def load_stories(servers: Estate, *, kill_worker: Callable[[], None], say: Say) 
     stories.ended_early()
     say("Two that wait for approvals, each rehearsed on a clone …")
     stories.waiting()
-    say("One whose worker is killed in the middle …")
-    interrupt(servers, stories.preview(), kill_worker=kill_worker)
+    say("One whose process is killed in the middle …")
+    interrupt(servers, stories.preview())
 
 
 def create_catalog(servers: Estate, targets: Iterable[DemoTarget] = TARGETS) -> None:
-    """Services with their migrations and scripts, and targets at the addresses where their servers answer."""
+    """Services with their migrations and scripts, and targets where their servers answer. Needs no worker."""
     for service in SERVICES:
         owner = user(AUTHORS[service.name])
         stored = Service.objects.create(
