@@ -126,14 +126,12 @@ def salvage(source: Source) -> tuple[list[Piece], list[SqlError]]:
 def parse_body(statement: str) -> list[Any]:
     """The PL/pgSQL trees of a DO, CREATE FUNCTION or CREATE PROCEDURE statement, as JSON values.
 
-    Raises SqlError (offset unknown, the message names the body's line) where PL/pgSQL could not read it.
+    Raises SqlError (of unknown offset: the line that libpg_query names is wrong) where it could not be read.
     """
     try:
         trees = postgast.parse_plpgsql(statement)
     except postgast.PgQueryError as error:
-        where = (error.context or "").rpartition(" near ")[2]
-        place = f" (near {where} of its body)" if where else ""
-        raise SqlError(f"PL/pgSQL: {error.message}{place}", code="body") from None
+        raise SqlError(f"PL/pgSQL: {error.message}.", code="body") from None
     except (RecursionError, json.JSONDecodeError, UnicodeDecodeError):
         raise SqlError("The PL/pgSQL body cannot be read: it is nested too deeply.", code="depth") from None
     return list(trees)

@@ -25,7 +25,7 @@ CREATE TYPE mood AS ENUM ('good', 'bad');
 CREATE TABLE identified (id int GENERATED ALWAYS AS IDENTITY, sum int GENERATED ALWAYS AS (1) STORED);
 """
 
-# What the file says before the statement, so that the analysis can know what the statement alone does not tell.
+# What the file says before the statement, where the statement alone does not tell everything.
 FOREIGN_KEY = "ALTER TABLE wallets ADD CONSTRAINT wallets_user FOREIGN KEY (user_id) REFERENCES users (id);"
 EMAIL_INDEX = "CREATE INDEX users_email ON users (email);"
 
