@@ -88,7 +88,8 @@ def wanted(connection: Connection, spec: RunSpec) -> list[Wanted]:
     Dropping a table, a column or a constraint takes ACCESS EXCLUSIVE on the other end of its foreign keys
     too (measured on PostgreSQL 15), and who reads only the script's text can't know these keys. So where the
     script drops any of the three, the tables that those taken exclusively refer to, or are referred to from,
-    come along. Better one lock too many than to wait for it in the middle of the script.
+    come along, as far as they are the owner's to lock. Better one lock too many than to wait for it in the
+    middle of the script.
     """
     modes: dict[int, LockMode] = {}
     for relation, mode in spec.locks:
@@ -133,8 +134,10 @@ def _joined_by_keys(connection: Connection, tables: Sequence[int]) -> list[int]:
     rows = connection.execute(
         """SELECT DISTINCT other::bigint
              FROM pg_constraint,
-                  LATERAL (VALUES (conrelid, confrelid), (confrelid, conrelid)) AS ends (this, other)
-            WHERE contype = 'f' AND this::bigint = ANY (%s)""",
+                  LATERAL (VALUES (conrelid, confrelid), (confrelid, conrelid)) AS ends (this, other),
+                  pg_class
+            WHERE contype = 'f' AND this::bigint = ANY (%s)
+              AND pg_class.oid = other AND pg_has_role(relowner, 'USAGE')""",
         (list(tables),),
     ).fetchall()
     return [row[0] for row in rows]

@@ -23,9 +23,13 @@ def test_settings_and_role_that_a_script_changes_are_ours_again_for_the_checks(t
     change = """DO $$ BEGIN
         PERFORM set_config('statement_timeout', '0', true), set_config('lock_timeout', '0', false),
                 set_config('synchronous_commit', 'off', true), set_config('search_path', 'pg_catalog', false);
+        SET DateStyle = 'German'; SET TimeZone = 'Asia/Kathmandu';
         RESET ROLE;
     END $$"""
     checks = [
+        check("SELECT current_setting('DateStyle')", "ISO, MDY"),
+        check("SELECT current_setting('TimeZone')", "UTC"),
+        check("SELECT current_setting('DateStyle')", "ISO, MDY", stage="after commit"),
         check("SELECT current_user", "wallet_owner"),
         check("SELECT current_setting('synchronous_commit')", "on"),
         check("SELECT current_setting('lock_timeout')", "300ms"),

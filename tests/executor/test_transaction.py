@@ -31,6 +31,20 @@ def test_the_server_itself_refuses_several_statements_in_one_message(target: Tar
         assert execute_one(connection, "SELECT 'x'").value == "x"
 
 
+def test_types_without_a_binary_form_are_read_too(target: Target) -> None:
+    with contextlib.closing(connect(target.executor)) as connection:
+        assert execute_one(connection, "SELECT datacl FROM pg_database WHERE datname = 'template1'").rows == 1
+
+
+def test_an_error_leaves_the_connection_usable(target: Target) -> None:
+    with contextlib.closing(connect(target.executor)) as connection:
+        connection.execute("BEGIN")
+        with pytest.raises(psycopg.errors.DivisionByZero):
+            execute_one(connection, "SELECT 1/0")
+        assert connection.execute("ROLLBACK").statusmessage == "ROLLBACK"
+        assert execute_one(connection, "SELECT 1").value == "1"
+
+
 @pytest.mark.parametrize(
     ("text", "tag", "rows"),
     [
