@@ -33,6 +33,7 @@ def somebody(target: Target, *statements: str) -> Iterator[psycopg.Connection]:
 
 def resolved(target: Target, run: RunSpec) -> list[str]:
     with contextlib.closing(connect(target.executor)) as connection:
+        connection.execute("SET ROLE wallet_owner")
         return [f"{lock}: {lock.mode}" for lock in locks.wanted(connection, run)]
 
 
@@ -198,6 +199,8 @@ def test_where_keys_may_go_the_tables_at_their_other_end_come_along(target: Targ
     lone = (("wallets", "ACCESS EXCLUSIVE"),)
     gone = spec(step("DROP TABLE wallets CASCADE", "DROP TABLE", kind="DROP TABLE"), locks=lone)
     assert resolved(target, gone) == ["public.users: ACCESS EXCLUSIVE", "public.wallets: ACCESS EXCLUSIVE"]
+    target.do("ALTER TABLE users OWNER TO postgres")
+    assert resolved(target, gone) == ["public.wallets: ACCESS EXCLUSIVE"]  # not the owner's to lock
     stays = spec(step("ALTER TABLE wallets ADD x int", "ALTER TABLE", kind="ADD COLUMN"), locks=lone)
     assert resolved(target, stays) == ["public.wallets: ACCESS EXCLUSIVE"]
 
