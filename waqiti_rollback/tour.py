@@ -36,8 +36,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         servers.start(say=say)
         try:
-            estate = prepare(servers, size="small", targets=TARGETS, say=say)
-            return _walk(estate)
+            with running.stopping_in_peace():
+                estate = prepare(servers, size="small", targets=TARGETS, say=say)
+                return _walk(estate)
         finally:
             servers.stop()
     except KeyboardInterrupt:
@@ -58,7 +59,7 @@ def _walk(estate: PortalEstate) -> int:
     from waqiti_rollback.demo.load import create_catalog, read_histories
     from waqiti_rollback.demo.people import create_people, invent_passwords
 
-    with Children(estate.logs) as children:
+    with Children(estate.logs) as children, running.stopping_in_peace():
         worker = running.start_worker(children, estate)
         try:
             create_people(estate.directory / "logins.json", invent_passwords())

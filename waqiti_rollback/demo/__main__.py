@@ -33,7 +33,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             say("Everything from before is deleted.")
         servers.start(say=say)
         try:
-            _run(PortalEstate(servers), options.port, options.size)
+            with running.stopping_in_peace():
+                _run(PortalEstate(servers), options.port, options.size)
         finally:
             say("Stopping the servers …")
             servers.stop()
@@ -56,11 +57,13 @@ def _run(estate: PortalEstate, port: int, size: Size) -> None:
     if first:
         _prepare(estate, size)
     else:
+        say("The data of the last time are kept; the portal's database is brought up to date …")
         estate.migrate()
         if moved := follow_ports(estate.servers):
             say(f"Written down where these answer now: {', '.join(moved)}")
     port = _free(port)
-    with Children(estate.logs, say=say) as children:
+    say("Starting web server, worker and beat …")
+    with Children(estate.logs, say=say) as children, running.stopping_in_peace():
         beat, worker = running.start_beat(children, estate), running.start_worker(children, estate)
         web = running.start_web(children, estate, port)
         running.await_worker(worker)
