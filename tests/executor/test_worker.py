@@ -150,6 +150,11 @@ def test_kill_9_in_the_script_is_rolled_back_and_nothing_has_changed(portal: Por
 
 
 def test_kill_9_after_commit_was_sent_is_committed_with_one_outcome_on_record(portal: Portal) -> None:
+    from approvals.models import Check
+    from tests.executor.portal import KEY_IS_BACK, UNDO_KEY
+
+    owed = Check("Still so after commit", KEY_IS_BACK.sql, KEY_IS_BACK.expected, "after commit")
+    portal.write(UNDO_KEY, KEY_IS_BACK, owed)
     rollback = portal.ready()
     stall = "ALTER SYSTEM SET synchronous_standby_names = 'nobody_there'"
     try:
