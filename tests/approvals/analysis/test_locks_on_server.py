@@ -9,7 +9,7 @@ import psycopg
 import pytest
 
 from approvals.analysis import LockMode, analyze
-from tests.approvals.analysis.cases.locks import LOCKS, SETUP
+from tests.approvals.analysis.cases.locks import LOCKS, REFUSE_A_TRANSACTION, SETUP
 
 MODES = {mode.value.title().replace(" ", "") + "Lock": mode for mode in LockMode}
 EXISTING = """
@@ -60,3 +60,13 @@ def test_a_server_takes_the_locks_that_are_claimed(
     forgotten = {name: mode for name, mode in held.items() if name in tables - claimed.keys()}
     assert all(mode <= LockMode.ACCESS_SHARE for mode in forgotten.values()), forgotten
     assert any(tag == each or tag.startswith(f"{each} ") for each in statement.tags), tag
+
+
+@pytest.mark.parametrize("sql", REFUSE_A_TRANSACTION)
+def test_a_server_refuses_a_transaction_where_it_is_said_to(
+    server: psycopg.Connection[Any], sql: str
+) -> None:
+    assert not analyze(sql).statements[0].transactional
+
+    with pytest.raises(psycopg.errors.ActiveSqlTransaction):
+        server.execute(sql)

@@ -135,3 +135,27 @@ LOCKS: tuple[tuple[str, str], ...] = (
     ("", "ALTER TYPE mood ADD VALUE 'fine'"),
     ("", "DROP TYPE mood"),
 )
+
+# Statements that refuse a transaction block (SQLSTATE 25001) on PostgreSQL 18.
+REFUSE_A_TRANSACTION: tuple[str, ...] = (
+    "ALTER SYSTEM SET work_mem = '5MB'",
+    "CREATE INDEX CONCURRENTLY users_note ON users (note)",
+    "DROP INDEX CONCURRENTLY users_email",
+    "REINDEX INDEX CONCURRENTLY users_email",
+    "REINDEX TABLE CONCURRENTLY users",
+    "REINDEX SCHEMA public",
+    "REINDEX DATABASE",
+    "VACUUM users",
+    "VACUUM (FULL) users",
+    "CLUSTER",
+    "ALTER TABLE events DETACH PARTITION events_1 CONCURRENTLY",
+    "DISCARD ALL",
+    "CREATE DATABASE another",
+    "DROP DATABASE another",
+    "ALTER DATABASE postgres SET TABLESPACE pg_default",
+    "CREATE TABLESPACE elsewhere LOCATION '/nowhere'",
+    "DROP TABLESPACE elsewhere",
+    "COMMIT PREPARED 'x'",
+    "ROLLBACK PREPARED 'x'",
+    "CREATE SUBSCRIPTION s CONNECTION 'host=nowhere' PUBLICATION p",
+)
