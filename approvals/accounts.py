@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zoneinfo
+from functools import cache
 
 from allauth.account.adapter import DefaultAccountAdapter
 from django.http import HttpRequest
@@ -21,10 +22,16 @@ class AccountAdapter(DefaultAccountAdapter):
         return False
 
 
+@cache
+def time_zones() -> tuple[str, ...]:
+    """The zones to choose from: places and UTC. Read from the disk once."""
+    return tuple(sorted(zone for zone in zoneinfo.available_timezones() if "/" in zone or zone == "UTC"))
+
+
 def set_time_zone(user: User, name: str) -> None:
     """Show times in this zone to the person from now on. Raises Refused for a name that no zone has."""
     with audit.unit_of_work("account.time_zone_set", actor=user) as facts:
-        if name not in zoneinfo.available_timezones():
+        if name not in time_zones():
             raise Refused(_("%(name)s is no time zone.") % {"name": name})
         User.objects.filter(pk=user.pk).update(time_zone=name)
         facts["time_zone"] = name

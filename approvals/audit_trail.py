@@ -12,7 +12,7 @@ from django.db.models import Q, QuerySet
 from django.utils.functional import cached_property
 
 from . import audit
-from .audit_words import DENIALS, DENIED, Words, words_for
+from .audit_words import DENIALS, DENIED, Words, role_words, words_for
 from .models import AuditEvent
 
 # A page verifies chains up to this length: some seconds. Longer ones are for the command.
@@ -40,7 +40,11 @@ class Line:
 
     @cached_property
     def words(self) -> Words:
-        return words_for(self.body["action"], self.body["facts"])
+        return words_for(self.body)
+
+    @property
+    def roles(self) -> str:
+        return role_words(self.body["roles"])
 
     @property
     def rollback_pk(self) -> str:

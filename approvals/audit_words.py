@@ -9,6 +9,8 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy as lazy
 
+from .models import Execution, Role
+
 DENIED = ".denied"
 # What the filter calls all refused attempts together.
 DENIALS = "denied"
@@ -78,15 +80,23 @@ class Words:
     why: str
 
 
-def words_for(action: str, facts: dict[str, Any]) -> Words:
+def words_for(body: dict[str, Any]) -> Words:
     """The line of an event. An action without words of its own is shown by its name, never left out."""
+    action, facts = body["action"], body["facts"]
     base = action.removesuffix(DENIED)
     says, icon, tone = WORDS.get(base, (base, "dot", PLAIN))
+    if body.get("purpose") == Execution.Purpose.REHEARSAL and not base.startswith("rehearsal."):
+        says = _("%(what)s (rehearsal)") % {"what": says}
     if base != action:
         return Words(_("was refused: %(what)s") % {"what": says}, "void", FAIL, str(facts.get("why", "")))
     if facts.get("holds") is False:
         icon, tone = "fail", FAIL
     return Words(str(says), icon, tone, str(facts.get("sentence", "")))
+
+
+def role_words(roles: list[str]) -> str:
+    """Roles as stored in an event, in words; one that is unknown by now stays as it was."""
+    return ", ".join(str(Role(role).label) if role in Role.values else role for role in roles)
 
 
 def choices() -> list[tuple[str, str | Promise]]:

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import zoneinfo
-
 from django import forms
 from django.utils.translation import gettext_lazy as _
+
+from approvals import accounts
 
 from . import PortalForm
 
 
 def _zones() -> list[tuple[str, str]]:
-    return [(name, name) for name in sorted(zoneinfo.available_timezones()) if "/" in name or name == "UTC"]
+    return [(name, name) for name in accounts.time_zones()]
 
 
 class TimeZoneForm(PortalForm):

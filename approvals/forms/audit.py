@@ -17,18 +17,24 @@ def _actions() -> list[tuple[str, object]]:
     return [("", _("any")), (audit_words.DENIALS, _("refused attempts")), *audit_words.choices()]
 
 
+def _example(text: object) -> forms.TextInput:
+    return forms.TextInput(attrs={"placeholder": text})
+
+
 class AuditFilter(PortalForm):
     """Who, where, what, when, and about which rollback."""
 
     person = forms.CharField(
-        label=_("Person"), required=False, max_length=150, help_text=_("user name, or “portal”")
+        label=_("Person"), required=False, max_length=150, widget=_example(_("user name, or portal"))
     )
-    target = forms.SlugField(label=_("Target"), required=False, max_length=80)
+    target = forms.SlugField(
+        label=_("Target"), required=False, max_length=80, widget=_example(_("name of a target"))
+    )
     rollback = forms.RegexField(
         r"(?i)^(RB-)?[0-9]{1,18}$",
         label=_("Rollback"),
         required=False,
-        help_text=_("such as RB-142"),
+        widget=_example(_("such as RB-142")),
         error_messages={"invalid": _("A rollback is named like RB-142.")},
     )
     action = forms.ChoiceField(label=_("Action"), required=False, choices=_actions)

@@ -151,7 +151,9 @@ def duration(seconds: float | None) -> str:
 
 @register.filter
 def milliseconds(value: float | None) -> str:
-    """Milliseconds as a duration."""
+    """Milliseconds as a duration: `12 ms`, then like `duration`."""
+    if value is not None and value < 100:
+        return _("%(n)d ms") % {"n": round(value)}
     return duration(None if value is None else value / 1000)
 
 
