@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 from django.contrib.auth.models import Group
+from django.db import transaction
 from django.utils import timezone
 
 from approvals import (
@@ -37,6 +39,7 @@ from approvals.models import (
     ChecklistEntry,
     Execution,
     ExecutionStatus,
+    ImportRun,
     Incident,
     Migration,
     Role,
@@ -210,6 +213,12 @@ def write_files(directory: Path, files: dict[str, str | bytes]) -> None:
     for name, content in files.items():
         data = content if isinstance(content, bytes) else content.encode()
         (directory / name).write_bytes(data)
+
+
+def import_files(world: World, directory: Path, files: dict[str, str | bytes]) -> ImportRun:
+    """Import a directory with exactly these files into the service."""
+    write_files(directory, files)
+    return catalog.import_directory(world.service, directory, actor=None)
 
 
 def history_row(rank: int, migration: Migration, **fields: Any) -> HistoryRow:
@@ -537,6 +546,16 @@ def target_of(rollback: RollbackRequest) -> RollbackTarget:
 def utc(*parts: int) -> datetime:
     """A point in time, UTC."""
     return datetime(*parts, tzinfo=UTC)  # type: ignore[misc,arg-type]
+
+
+@contextmanager
+def taken_back() -> Iterator[None]:
+    """A transaction that domain functions take for the outermost one, taken back at the end."""
+    outer: Any = transaction.atomic()
+    outer._from_testcase = True
+    with outer:
+        yield
+        transaction.set_rollback(True)
 
 
 def trail(*, after: int = -1) -> list[str]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -57,22 +56,12 @@ EXPECTED = grid()
 Everywhere = tuple[World, dict[Status, RollbackRequest]]
 
 
-@contextmanager
-def taken_back() -> Iterator[None]:
-    """A transaction that domain functions take for the outermost one, taken back at the end."""
-    outer: Any = transaction.atomic()
-    outer._from_testcase = True
-    with outer:
-        yield
-        transaction.set_rollback(True)
-
-
 @pytest.fixture(scope="module")
 def everywhere(
     in_prepared: Any, django_db_blocker: Any
 ) -> Iterator[tuple[World, dict[Status, RollbackRequest]]]:
     """One rollback in every status, on staging and of a risk that one DBA signs; ada wrote the script."""
-    with django_db_blocker.unblock(), taken_back():
+    with django_db_blocker.unblock(), factories.taken_back():
         world = factories.load_world()
         factories.apply(world, world.staging, "1234")
         factories.write_script(world, "4", sql=factories.UNDO["4"] + "-- by ada\n", actor=world.ada)
