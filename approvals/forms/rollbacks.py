@@ -145,8 +145,9 @@ class RequestForm(PortalForm, forms.ModelForm):
 
     def use_incident(self, incident: Incident) -> None:
         """It was opened: shown again, the form names it instead of opening another."""
-        self.data = self.data.copy()
-        self.data |= {"incident": incident.pk, "incident_title": "", "incident_impact": ""}
+        data = self.data.copy()
+        data["incident"], data["incident_title"], data["incident_impact"] = str(incident.pk), "", ""
+        self.data = data
 
     def answers(self) -> dict[str, Any]:
         """The fields as `rollbacks.create` and `rollbacks.edit` take them; the incident is the chosen one."""

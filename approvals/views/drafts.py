@@ -18,7 +18,7 @@ from approvals.forms.catalog import CheckRows, ScriptForm, check_forms, checks_o
 from approvals.forms.rollbacks import ItemScriptsForm, RequestForm
 from approvals.models import Incident, RollbackItem, RollbackRequest, Service, Target, User
 from approvals.rollback_queries import Choice
-from approvals.views.rollbacks import visible
+from approvals.views.rollbacks import posted_revision, visible
 
 
 def rollback_new(request: HttpRequest) -> HttpResponse:
@@ -87,7 +87,7 @@ def rollback_edit(request: HttpRequest, pk: int) -> HttpResponse:
 
 
 def _edit(request: HttpRequest, rollback: RollbackRequest, form: RequestForm, choice: ItemScriptsForm) -> str:
-    revision = _revision(request)
+    revision = posted_revision(request)
     _require_revision(rollback, revision)
     answers = _answers(request.user, rollback.service, form)
     rollbacks.edit(rollback, actor=request.user, revision=revision, scripts=choice.chosen(), **answers)
@@ -121,7 +121,7 @@ def rollback_script(request: HttpRequest, pk: int, position: int) -> HttpRespons
 def _write(
     request: HttpRequest, rollback: RollbackRequest, item: RollbackItem, form: ScriptForm, rows: CheckRows
 ) -> str:
-    revision = _revision(request)
+    revision = posted_revision(request)
     _require_revision(rollback, revision)
     script = scripts.add_script(
         item.migration, sql=form.cleaned_data["sql"], checks=checks_of(rows), actor=request.user
@@ -145,19 +145,11 @@ def _own(request: HttpRequest, pk: int) -> RollbackRequest:
     return rollback
 
 
-def _revision(request: HttpRequest) -> int:
-    """The revision that the page showed; a missing or odd one matches none, which is a conflict."""
-    text = request.POST.get("revision", "")
-    return int(text) if text.isascii() and text.isdigit() and len(text) < 10 else -1
-
-
 def _require_revision(rollback: RollbackRequest, revision: int) -> None:
     """Look before anything is stored for this edit; `rollbacks.edit` asks again under the lock."""
     if revision != rollback.revision:
         raise Conflict(
-            _(
-                "Somebody edited %(label)s meanwhile. Your text is kept here; saving it again puts it in place."
-            )
+            _("Somebody edited %(label)s meanwhile. Your text is kept; saving again puts it in place.")
             % {"label": rollback.label}
         )
 

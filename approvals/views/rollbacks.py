@@ -105,11 +105,15 @@ def rollback_rehearse(request: HttpRequest, pk: int) -> HttpResponse:
 
 def rollback_reopen(request: HttpRequest, pk: int) -> HttpResponse:
     """Make a failed or expired rollback a draft again, as it was."""
-    revision = request.POST.get("revision", "")
-    if not revision.isdecimal():
-        raise Http404
     said = _("It is a draft again. Every approval it had is void.")
-    return act(request, pk, lambda r: rollbacks.edit(r, actor=request.user, revision=int(revision)), said)
+    revision = posted_revision(request)
+    return act(request, pk, lambda r: rollbacks.edit(r, actor=request.user, revision=revision), said)
+
+
+def posted_revision(request: HttpRequest) -> int:
+    """The revision that the page showed; a missing or odd one matches none, which is a conflict."""
+    text = request.POST.get("revision", "")
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 10 else -1
 
 
 def _text(form: PortalForm, name: str) -> str:
