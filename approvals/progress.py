@@ -15,6 +15,7 @@ from . import outcomes
 from .actions import Action, execution_actions
 from .analysis import LockMode
 from .models import (
+    BUSY,
     AuditEvent,
     Backup,
     Execution,
@@ -98,6 +99,11 @@ class Progress:
     def live(self) -> bool:
         """Does the page go on asking? An unresolved one does: its outcome shows by itself."""
         return self.execution.is_open
+
+    @property
+    def working(self) -> bool:
+        """Is a worker at it, or about to be? If not, it came to an end, though perhaps not to its last."""
+        return self.execution.status in ("queued", *BUSY)
 
     @property
     def every(self) -> str:
