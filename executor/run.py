@@ -15,7 +15,7 @@ import psycopg
 
 from executor import checks, locks, marker
 from executor.connect import Connection, Endpoint, SocketCut, connect, identity, refuse_unfit
-from executor.ending import PortalFailed, Stop, said, why
+from executor.ending import PortalFailed, Stop, counted, said, why
 from executor.errors import ExecutorError
 from executor.history import HistoryChanged
 from executor.progress import At, Progress
@@ -269,13 +269,13 @@ class _Run:
         versions = ", ".join(item.version for item in spec.items)
         passed = sum(result.passed for result in self.progress.results)
         sentence = (
-            f"Committed: {versions} taken back by {len(spec.steps)} statements in {timings.script_s:.2f} s, "
-            f"{passed} checks passed, {len(spec.items)} history rows deleted, "
+            f"Committed: {versions} taken back by {counted(len(spec.steps), 'statement')} in {timings.script_s:.2f} s, "
+            f"{counted(passed, 'check')} passed, {counted(len(spec.items), 'history row')} deleted, "
             f"locks held for {timings.lock_held_s:.2f} s."
         )
         waiting = checks.of_stage(spec.checks, "after restart")
         if waiting:
-            sentence += f" {len(waiting)} checks wait for a restart of the server."
+            sentence += f" Still to be asked after a restart of the server: {counted(len(waiting), 'check')}."
         return self._result(Stop(Outcome.AWAITING_RESTART if waiting else Outcome.SUCCEEDED, sentence))
 
     def _result(self, stop: Stop) -> Result:
