@@ -269,8 +269,8 @@ class _Run:
         versions = ", ".join(item.version for item in spec.items)
         passed = sum(result.passed for result in self.progress.results)
         sentence = (
-            f"Committed: {versions} taken back by {counted(len(spec.steps), 'statement')} in {timings.script_s:.2f} s, "
-            f"{counted(passed, 'check')} passed, {counted(len(spec.items), 'history row')} deleted, "
+            f"Committed: {versions} taken back by {counted(len(spec.steps), 'statement')} "
+            f"in {timings.script_s:.2f} s, {counted(passed, 'check')} passed, {counted(len(spec.items), 'history row')} deleted, "
             f"locks held for {timings.lock_held_s:.2f} s."
         )
         waiting = checks.of_stage(spec.checks, "after restart")
