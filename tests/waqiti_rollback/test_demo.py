@@ -13,6 +13,7 @@ import time
 import urllib.parse
 import urllib.request
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from http.cookiejar import CookieJar
 from pathlib import Path
 from typing import Any
@@ -172,24 +173,41 @@ def test_the_unresolved_execution_is_resolved_when_its_target_answers_again(demo
     assert ask(kept, "staging", "ledger_preview") == [(1,)]
 
 
+def test_a_second_demo_beside_it_is_told_who_uses_the_servers(demo: Demo) -> None:
+    second = Demo()
+    assert second.process.wait(PATIENCE) == 1
+    second.wait_for(f"in use by process {demo.process.pid}")
+    assert "Traceback" not in second.output
+
+
 def test_ctrl_c_stops_everything_and_the_next_start_keeps_the_data(demo: Demo) -> None:
-    count = ask("SELECT count(*) FROM approvals_rollbackrequest")
-    taken = int(urllib.parse.urlsplit(demo.address).port or 0)
+    rollbacks = "SELECT id, status FROM approvals_rollbackrequest ORDER BY id"
+    before = ask(rollbacks)
+    web, staging = int(urllib.parse.urlsplit(demo.address).port or 0), portal().servers.staging.port
     assert demo.ctrl_c() == 0
     assert not any(cluster.running for cluster in portal().servers.clusters.values())
     assert "Traceback" not in demo.output
-    with socket.socket() as occupied:
-        occupied.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        occupied.bind(("127.0.0.1", taken))
-        occupied.listen()
-        again = Demo("--port", str(taken))
+    with listening(web), listening(staging):
+        again = Demo("--port", str(web))
         try:
             again.wait_for("Ctrl-C stops everything")
-            assert f"Port {taken} is in use" in again.output
-            assert ask("SELECT count(*) FROM approvals_rollbackrequest") == count
+            assert f"Port {web} is in use" in again.output
+            assert ask(rollbacks) == before
             assert again.logins() == demo.logins()
             assert sign_in(again.address, *again.logins()[0][:2])
+            ports = dict(ask("SELECT name, port FROM approvals_target"))
+            assert ports["wallet-staging"] == portal().servers.staging.port != staging
         finally:
             code = again.ctrl_c()
     assert code == 0
     assert "Traceback" not in again.output
+
+
+@contextmanager
+def listening(port: int) -> Iterator[None]:
+    """Some other program on this port."""
+    with socket.socket() as occupied:
+        occupied.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        occupied.bind(("127.0.0.1", port))
+        occupied.listen()
+        yield
