@@ -268,10 +268,10 @@ class _Run:
         spec, timings = self.spec, self.progress.timings()
         versions = ", ".join(item.version for item in spec.items)
         passed = sum(result.passed for result in self.progress.results)
+        steps, rows = counted(len(spec.steps), "statement"), counted(len(spec.items), "history row")
         sentence = (
-            f"Committed: {versions} taken back by {counted(len(spec.steps), 'statement')} "
-            f"in {timings.script_s:.2f} s, {counted(passed, 'check')} passed, {counted(len(spec.items), 'history row')} deleted, "
-            f"locks held for {timings.lock_held_s:.2f} s."
+            f"Committed: {versions} taken back by {steps} in {timings.script_s:.2f} s, "
+            f"{counted(passed, 'check')} passed, {rows} deleted, locks held for {timings.lock_held_s:.2f} s."
         )
         waiting = checks.of_stage(spec.checks, "after restart")
         if waiting:
