@@ -90,6 +90,8 @@ def require_readable(checks: Sequence[Check]) -> None:
     for check in checks:
         if not check.name.strip():
             raise Refused(_("Every check needs a name."))
+        if "\0" in check.name + check.expected:
+            raise Refused(_("A check's name or expectation holds a NUL byte, which no database can store."))
         if check.stage not in Stage.values:
             raise Refused(
                 _("Check “%(name)s”: unknown stage %(stage)s.") % {"name": check.name, "stage": check.stage}
