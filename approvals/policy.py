@@ -96,7 +96,8 @@ def missing_by_rollback(rollbacks: Sequence[RollbackRequest]) -> dict[int, list[
         given[approval.rollback_id].append(approval)
     missing = {}
     for rollback in rollbacks:
-        rule = rules[rollback.policy_version_id, strictest(environments[rollback.pk]), rollback.risk or 5]
+        policy_id = rollback.policy_version_id or 0  # 0 is no policy's: a submitted rollback has one
+        rule = rules[policy_id, strictest(environments[rollback.pk]), rollback.risk or 5]
         lines = signatures(rule, given[rollback.pk])
         missing[rollback.pk] = [line.role for line in lines if line.approval is None]
     return missing
