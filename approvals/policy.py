@@ -18,7 +18,8 @@ def current() -> PolicyVersion:
 
 
 def rule_for(rollback: RollbackRequest) -> PolicyRule:
-    """The rule for the rollback's risk on its strictest target, under its own or else the current policy version.
+    """The rule for the rollback's risk on its strictest target, under its own or else the current policy
+    version.
 
     A rollback without a rating is held to the rule for CRITICAL.
     """
@@ -41,7 +42,8 @@ class Signature:
 
 
 def signatures(rule: PolicyRule, approvals: Iterable[Approval]) -> list[Signature]:
-    """The signatures that `rule` asks for, each filled by at most one of the valid approvals, roles in any order.
+    """The signatures that `rule` asks for, each filled by at most one of the valid approvals, roles in any
+    order.
 
     One person fills one line only, whichever roles they hold.
     """
@@ -60,7 +62,8 @@ def signatures(rule: PolicyRule, approvals: Iterable[Approval]) -> list[Signatur
 
 
 def valid_approvals(rollback: RollbackRequest) -> list[Approval]:
-    """Approvals that count now: not voided, of the present request digest, by people who may still approve."""
+    """Approvals that count now: not voided, of the present request digest, by people who may still
+    approve."""
     return list(_counting().filter(rollback=rollback, request_digest=rollback.request_digest))
 
 

@@ -23,11 +23,13 @@ def add_script(
     actor: User,
     origin: RollbackScript.Origin = RollbackScript.Origin.WRITTEN,
 ) -> RollbackScript:
-    """Store the next revision of the script that undoes `migration` and return it; equal to the last one: that one.
+    """Store the next revision of the script that undoes `migration` and return it; equal to the last one:
+    that one.
 
-    The actor becomes an author and with that can never approve it; so do the authors of the revisions before it.
-    Raises Denied for somebody who may not write here, Refused for checks that are not one SELECT of one scalar.
-    A script that the analysis refuses is stored all the same, with its problems: the gate holds it back.
+    The actor becomes an author and with that can never approve it; so do the authors of the revisions before
+    it. Raises Denied for somebody who may not write here, Refused for checks that are not one SELECT of one
+    scalar. A script that the analysis refuses is stored all the same, with its problems: the gate holds it
+    back.
     """
     with audit.unit_of_work("script.added", actor=actor) as facts:
         if not access.owns(actor, migration.service_id):
@@ -77,7 +79,8 @@ def store(
 
 
 def sha256(sql: str) -> str:
-    """The digest under which this text is stored as a script: of its UTF-8 bytes with line feeds as line ends."""
+    """The digest under which this text is stored as a script: of its UTF-8 bytes with line feeds as line
+    ends."""
     return digests.text_sha256(_normal(sql))
 
 

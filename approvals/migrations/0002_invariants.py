@@ -1,4 +1,4 @@
-"""What must hold whatever the code does: triggers that refuse, and the groups and the policy to start with."""
+"""What must hold whatever the code does: triggers that refuse; and the first groups and policy."""
 
 from pathlib import Path
 
