@@ -87,7 +87,8 @@ def sign_in(browser: Browser, site: Site) -> Iterator[Callable[..., Page]]:
     contexts = []
 
     def note(message: ConsoleMessage) -> None:
-        if message.type in ("error", "warning"):
+        refused = "the server responded with a status of 4" in message.text  # an answer, shown as a page
+        if message.type in ("error", "warning") and not refused:
             complaints.append(message.text)
 
     def enter(name: str, **options: Any) -> Page:
