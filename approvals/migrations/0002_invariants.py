@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+from typing import Any
+
 from django.db import migrations
 
 HERE = Path(__file__).parent
@@ -38,7 +40,7 @@ FUNCTIONS = (
 )
 
 
-def begin(apps, schema_editor):
+def begin(apps: Any, schema_editor: Any) -> None:
     """The roles as groups, and the first policy version."""
     Group = apps.get_model("auth", "Group")
     for name in ROLES:
