@@ -1,7 +1,6 @@
 """What must hold whatever the code does: triggers that refuse; and the first groups and policy."""
 
 from pathlib import Path
-
 from typing import Any
 
 from django.db import migrations
