@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import timedelta
 
-from django.db.models import F, Prefetch, Q, QuerySet
+from django.db.models import Case, F, Prefetch, Q, QuerySet, When
 from django.utils import timezone
 
 from . import access, policy
@@ -89,7 +89,8 @@ def read(user: User) -> Inbox:
     if Role.ENGINEER in user.roles:
         recent = Q(ended_at__gte=timezone.now() - FAILURE_SHOWN, status__in=EDITABLE)
         still = Q(ended_at=None) | recent
-        inbox.mine = list(_rollbacks(user).filter(still, requester=user).order_by("-id")[:LIMIT])
+        mine_first = Case(When(status__in=EDITABLE, then=0), default=1)
+        inbox.mine = list(_rollbacks(user).filter(still, requester=user).order_by(mine_first, "-id")[:LIMIT])
     return inbox
 
 

@@ -23,7 +23,7 @@ def audit_list(request: Request) -> HttpResponse:
 def audit_event(request: Request, seq: int) -> HttpResponse:
     """One event with everything that was recorded, and whether its link holds."""
     event = get_object_or_404(AuditEvent, seq=seq)
-    context = {"line": audit_trail.Line(event), "holds": audit_trail.link_holds(event)}
+    context = {"line": audit_trail.one(event), "holds": audit_trail.link_holds(event)}
     return render(request, "audit/event.html", context)
 
 

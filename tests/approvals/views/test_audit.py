@@ -12,7 +12,7 @@ from django.test import Client
 
 from approvals import audit, audit_trail
 from approvals.errors import Denied
-from approvals.models import AuditEvent, Status, User
+from approvals.models import AuditEvent, Execution, Status, User
 from tests.approvals import factories
 from tests.approvals.factories import World
 from tests.approvals.views.visits import Page, as_, see
@@ -181,6 +181,16 @@ def test_a_story_begins_with_the_request_and_is_complete(world: World) -> None:
     assert [page.text.index(words) for words in order] == sorted(page.text.index(words) for words in order)
     stored = AuditEvent.objects.filter(rollback=rollback.label).count()
     assert f"{stored} events since Alice asked for it" in page
+
+
+def test_a_story_shows_free_text_only_while_its_digest_fits(world: World) -> None:
+    rollback = factories.rollback_in(world, Status.EXECUTED)
+    address = f"/audit/rollback/{rollback.pk}/"
+    assert "committed and verified So it ended." in see(as_(world.alice), address)
+    Execution.objects.filter(rollback_target__rollback=rollback).update(sentence="All went well.")
+    page = see(as_(world.alice), address)
+    assert "So it ended." not in page
+    assert "All went well." not in page
 
 
 def test_an_engineer_reads_the_story_of_their_rollback_without_links_they_may_not_follow(
