@@ -113,6 +113,15 @@ def test_the_verdict_says_first_how_it_stands(status: Status, sentence: str, wor
     assert sentence in review(rollback_in(world, status, "high"), world.dora)
 
 
+def test_where_nobody_has_to_sign_a_draft_waits_for_its_checklist_too(world: World) -> None:
+    rollback = rollback_in(world, Status.DRAFT, "staging")
+    assert "A draft: 1 thing is missing before it can be submitted." in review(rollback, world.alice)
+    factories.confirm_checklist(world, rollback)
+    page = send(as_(world.alice), url("rollback_submit", rollback))
+    assert "Approved. Nothing runs until ops start it." in page
+    assert "The policy asks for no signature here." in page
+
+
 def test_the_page_shows_what_is_signed_statement_by_statement(world: World) -> None:
     page = review(rollback_in(world, Status.IN_REVIEW, "critical"), world.dora)
     assert "Creates table transactions" in page, "what the migration did"
