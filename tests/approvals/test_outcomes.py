@@ -119,7 +119,7 @@ def test_success_recycles_the_pools_settles_the_file_and_names_the_post_mortems_
     assert story.todo == (
         "Recycle the connection pools of wallet-service: prepared statements fail with 0A000 otherwise.",
         "Keep the file out of the next release of wallet-service, or Flyway applies it again.",
-        "Write the post-mortem: it is due Wed 04 Mar, 09:30 UTC.",
+        "Write the post-mortem: it is due Wed 4 Mar, 09:30 UTC.",
     )
 
 
