@@ -93,6 +93,22 @@ def test_my_drafts_wait_for_me_and_only_for_me(world: World) -> None:
     assert rollback.label not in section(see(as_(world.bob), "/"), "Your rollbacks")
 
 
+@pytest.mark.parametrize("status", [Status.IN_REVIEW, Status.APPROVED])
+def test_what_others_must_act_on_does_not_wait_for_me(world: World, status: Status) -> None:
+    rollback = only(world, factories.rollback_in(world, status))
+    page = see(as_(world.alice), "/")
+    assert "Nothing waits for you" in page
+    assert rollback.label in section(page, "Your rollbacks")
+
+
+def test_what_waits_for_me_stands_before_what_waits_for_others(world: World) -> None:
+    mine = factories.rollback_in(world, Status.DRAFT, "production")
+    theirs = factories.rollback_in(world, Status.APPROVED, "critical")
+    assert theirs.pk > mine.pk
+    shown = section(see(as_(world.alice), "/"), "Your rollbacks")
+    assert shown.index(f">{mine.label}<") < shown.index(f">{theirs.label}<")
+
+
 # What runs and what went wrong
 
 
