@@ -203,6 +203,22 @@ def test_ctrl_c_stops_everything_and_the_next_start_keeps_the_data(demo: Demo) -
     assert "Traceback" not in again.output
 
 
+def test_data_of_a_portal_with_other_migrations_are_not_touched(demo: Demo) -> None:
+    if demo.process.poll() is None:
+        demo.ctrl_c()
+    loaded = DIRECTORY / "loaded"
+    noted = loaded.read_text()
+    loaded.write_text(
+        re.sub(r'("approvals/migrations/0001_initial.py": ")[0-9a-f]{8}', r"\g<1>deadbeef", noted)
+    )
+    assert loaded.read_text() != noted
+    again = Demo()
+    assert again.process.wait(PATIENCE) == 1
+    again.wait_for("make demo-reset")
+    assert "Traceback" not in again.output
+    loaded.write_text(noted)
+
+
 @contextmanager
 def listening(port: int) -> Iterator[None]:
     """Some other program on this port."""

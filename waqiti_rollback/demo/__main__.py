@@ -14,7 +14,7 @@ from approvals.errors import Denied, Refused
 from waqiti_rollback.embedded import HOST, EmbeddedError, Estate, free_port, port_is_free
 from waqiti_rollback.embedded.processes import Children
 
-from . import running
+from . import running, stamp
 from .estate import ROOT, MigrationFailed, PortalEstate, prepare
 from .targets import SIZES, Size
 
@@ -50,19 +50,14 @@ def _run(estate: PortalEstate, port: int, size: Size) -> None:
     """Prepare what is missing, start the processes, tell where to go, and stay."""
     _set_up_django(estate)
     from .journey import Stuck
-    from .load import follow_ports, load_stories
+    from .load import load_stories
 
     loaded = estate.directory / "loaded"
     first = not loaded.exists()
     if first:
         _prepare(estate, size)
     else:
-        say("The data of the last time are kept.")
-        if _migrations_are_pending():
-            say("Migrating the portal's database …")
-            estate.migrate()
-        if moved := follow_ports(estate.servers):
-            say(f"Written down where these answer now: {', '.join(moved)}")
+        _keep(estate, loaded)
     port = _free(port)
     say("Starting web server, worker and beat …")
     with Children(estate.logs, say=say) as children, running.stopping_in_peace():
@@ -74,7 +69,7 @@ def _run(estate: PortalEstate, port: int, size: Size) -> None:
                 load_stories(estate.servers, say=say)
         except (Stuck, Refused, Denied) as error:
             raise EmbeddedError(f"The demo's data could not be loaded: {error} (see {worker.log})") from error
-        loaded.touch()
+        stamp.write(loaded)
         running.await_beat(beat)
         running.await_web(web, port)
         _tell(estate, port)
@@ -92,6 +87,22 @@ def _prepare(estate: PortalEstate, size: Size) -> None:
         say("People, services and targets …")
         create_people(_logins(estate), passwords.result())
         create_catalog(estate.servers)
+
+
+def _keep(estate: PortalEstate, loaded: Path) -> None:
+    """Bring the data of the last time up to date. Raises MigrationFailed where the code has moved away."""
+    from .load import follow_ports
+
+    if not stamp.fits(loaded):
+        raise MigrationFailed(
+            "Its data were made by another version of the portal. Start over with: make demo-reset"
+        )
+    say("The data of the last time are kept.")
+    if _migrations_are_pending():
+        say("Migrating the portal's database …")
+        estate.migrate()
+    if moved := follow_ports(estate.servers):
+        say(f"Written down where these answer now: {', '.join(moved)}")
 
 
 def _migrations_are_pending() -> bool:
