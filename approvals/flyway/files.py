@@ -15,6 +15,7 @@ from approvals.flyway.names import (
     FileName,
     Kind,
     MalformedName,
+    NoDescription,
     java_order,
     parse_name,
     parse_program,
@@ -24,12 +25,6 @@ from approvals.flyway.settings import FileRules, Settings, SettingsProblem, read
 
 _NO_RULES = FileRules()
 _ORDER = {kind: place for place, kind in enumerate(Kind)}
-
-
-STOPS_FLYWAY = frozenset(
-    {"duplicate-version", "duplicate-description", "encoding", "script-config", "placeholder", "refused-name"}
-)
-"""Codes of problems at which Flyway itself stops, whatever it is asked to do with the directory."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +51,7 @@ class FileProblem:
     """Something wrong with a file. An error keeps the file out of `Directory.files`, a warning does not.
 
     `line` and `column` count from 1 and are None where the problem is not at one place in the text.
+    `stops_flyway`: Flyway refuses to work with the whole directory, whatever it is asked to do.
     """
 
     path: str
@@ -64,11 +60,7 @@ class FileProblem:
     code: str
     message: str
     severity: Literal["error", "warning"] = "error"
-
-    @property
-    def stops_flyway(self) -> bool:
-        """Whether Flyway refuses to work with a directory in which this is found."""
-        return self.code in STOPS_FLYWAY
+    stops_flyway: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,7 +171,10 @@ def _duplicates(named: list[tuple[str, FileName]]) -> Iterator[FileProblem]:
             continue
         what = "version" if kind in VERSIONED_KINDS else "description"
         message = f"{' and '.join(paths)} carry one {what}, and Flyway refuses to start: keep only one"
-        yield from (FileProblem(path, None, None, f"duplicate-{what}", message) for path in paths)
+        stops = kind is not Kind.UNDO  # of which open-source Flyway knows nothing
+        yield from (
+            FileProblem(path, None, None, f"duplicate-{what}", message, stops_flyway=stops) for path in paths
+        )
 
 
 def _rollbacks_as_repeatables(named: list[tuple[str, FileName]]) -> Iterator[FileProblem]:
@@ -215,8 +210,10 @@ class _Reading:
         message: str,
         place: tuple[int | None, int | None] = (None, None),
         severity: Literal["error", "warning"] = "error",
+        *,
+        stops: bool = False,
     ) -> None:
-        self.problems.append(FileProblem(_showable(path), *place, code, message, severity))
+        self.problems.append(FileProblem(_showable(path), *place, code, message, severity, stops))
 
     def named(self) -> list[tuple[str, FileName]]:
         """Every file that is a migration, an undo or a callback by its name."""
@@ -230,15 +227,17 @@ class _Reading:
                     found.append((path, self._name(path, filename)))
                 elif (program := parse_program(filename, self.settings.grammar)) and path.isprintable():
                     found.append((path, program))
+            except NoDescription as bad:
+                found.append((path, bad.name))
+                self.report(path, "malformed-name", str(bad))
             except MalformedName as bad:
-                code = "refused-name" if self.settings.validate_naming else "malformed-name"
-                self.report(path, code, str(bad))
+                self.report(path, "malformed-name", str(bad), stops=self.settings.validate_naming)
         if self.settings.validate_naming:
             for path in (path for path, name in found if name.kind is Kind.UNDO):
                 message = (
                     "with validateMigrationNaming open-source Flyway refuses undo files: it has no such kind"
                 )
-                self.report(path, "refused-name", message, severity="warning")
+                self.report(path, "undo-refused", message, severity="warning", stops=True)
         return found
 
     def _name(self, path: str, filename: str) -> FileName:
@@ -258,10 +257,11 @@ class _Reading:
             self.report(path, "unreadable", f"cannot read the file: {bad.strerror}")
             return None
         except EncodingProblem as bad:
-            self.report(path, "encoding", str(bad), (bad.line, bad.column))
+            # Flyway reads all migrations for their checksums, but a callback only when its time comes.
+            self.report(path, "encoding", str(bad), (bad.line, bad.column), stops=name.type is not None)
             return None
         except SettingsProblem as bad:
-            self.report(path, "script-config", f"{path}.conf: {bad}")
+            self.report(path, "script-config", f"{path}.conf: {bad}", stops=True)
             return None
         sql = text.removeprefix(BOM)
         checksum = checksum_of_text(text)
@@ -286,9 +286,9 @@ class _Reading:
             return checksum_of_text(substitute(text, self.settings.placeholders, self.settings.syntax))
         except UnknownPlaceholder as bad:
             if bad.name.lower() not in self.settings.built_in:
-                self.report(path, "placeholder", str(bad), (bad.line, bad.column))
+                self.report(path, "placeholder", str(bad), (bad.line, bad.column), stops=True)
         except UnclosedPlaceholder as bad:
-            self.report(path, "placeholder", str(bad), (bad.line, bad.column))
+            self.report(path, "placeholder", str(bad), (bad.line, bad.column), stops=True)
         return None
 
     def _look_at(self, file: MigrationFile) -> None:

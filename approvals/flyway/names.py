@@ -95,6 +95,14 @@ class MalformedName(ValueError):
     """Flyway would skip a file of this name (or refuse it with validateMigrationNaming); says what to do."""
 
 
+class NoDescription(MalformedName):
+    """A repeatable migration without description: Flyway runs it, but nobody could ever tell two apart."""
+
+    def __init__(self, message: str, name: FileName) -> None:
+        super().__init__(message)
+        self.name = name
+
+
 @dataclass(frozen=True, slots=True)
 class FileName:
     """A name that Flyway understands.
@@ -171,9 +179,10 @@ def _parse(filename: str, stem: str, suffix: str, grammar: Grammar) -> FileName:
     if before:
         raise MalformedName(shape.text_before_separator())
     if kind is Kind.REPEATABLE and not description.strip():
-        raise MalformedName(
+        raise NoDescription(
             f"{filename} has no description, and Flyway tells repeatable migrations apart by nothing else: "
-            f"name it like {prefix}{grammar.separator}description{suffix}"
+            f"name it like {prefix}{grammar.separator}description{suffix}",
+            FileName(kind, None, description, filename),
         )
     return FileName(kind, None, description, filename)
 

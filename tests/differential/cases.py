@@ -180,6 +180,8 @@ def _must_migrate(case: Case, expected: Outlook) -> str:
     except Refused as refused:
         refusal = str(refused)
     new = [row for row in case.history() if row.installed_rank not in before]
+    if refusal is not None and " callback: Failed to execute script" in refusal:
+        return "script failed"
     if refusal is not None and refusal.startswith("Failed to execute script"):
         return _must_fail_in_the_next_script(expected, new, refusal)
     if expected.run.refusal is not None or refusal is not None:

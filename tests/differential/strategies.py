@@ -26,7 +26,7 @@ DESCRIPTIONS = [
     "_",
     "1",
     "𝄞",
-    "￿",
+    "豈",
 ]
 PREFIXES = (
     ["V"] * 8 + ["R"] * 3 + ["B", "U", "v", "VV", "afterMigrate", "beforeValidate", "afterMigrateError", "X"]

@@ -6,7 +6,7 @@ import os
 from collections import Counter
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 
 from tests.differential.cases import Ground, must_agree
 from tests.differential.strategies import Layout, layouts
@@ -21,6 +21,7 @@ SEEN: Counter[str] = Counter()
 @settings(
     max_examples=MANY or 400,
     derandomize=not MANY,
+    phases=[Phase.generate] if MANY else [Phase.generate, Phase.shrink],
     deadline=None,
     database=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
