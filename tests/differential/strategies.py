@@ -92,7 +92,9 @@ def directories(draw: st.DrawFn) -> dict[str, bytes]:
     by = (lambda path: path) if clashing else _key
     paths = draw(st.lists(names(), max_size=9, unique_by=by))
     odd = draw(st.integers(0, 9)) == 0
-    return {path: draw(contents(("utf-8", "latin-1") if odd else ("utf-8",))) for path in paths}
+    encodings = ("utf-8", "latin-1") if odd else ("utf-8",)
+    # Callbacks really run, at every command, so theirs must be good SQL in every encoding.
+    return {path: b"select 1;" if "Mi" in path or "Va" in path else draw(contents(encodings)) for path in paths}
 
 
 @st.composite
