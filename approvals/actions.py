@@ -149,7 +149,9 @@ def _facts(s: Standing) -> Action | None:
     waiting = jobs.latest(Job.Kind.FACTS, s.rollback.pk)
     under_way = waiting is not None and waiting.state in (Job.State.WAITING, Job.State.CLAIMED)
     return Action(
-        "facts", _("Read the facts again"), _("A worker is asked to read them already.") if under_way else ""
+        "facts",
+        _("Read the facts again"),
+        _("A worker has been asked to read them and has not answered yet.") if under_way else "",
     )
 
 
@@ -266,9 +268,9 @@ def execution_actions(execution: Execution, user: User) -> dict[str, Action]:
         return {}
     why_not = ""
     if execution.cancel_requested_at is not None:
-        why_not = _("Its end was asked for already; the target tells how it ended.")
+        why_not = _("Somebody cancelled it already; the target tells how it ended.")
     elif execution.status in (ExecutionStatus.COMMITTING, ExecutionStatus.VERIFYING):
-        why_not = _("COMMIT was sent, so there is nothing left to cancel.")
+        why_not = _("It can't be cancelled any more: COMMIT was sent.")
     elif execution.status in (ExecutionStatus.UNRESOLVED, ExecutionStatus.AWAITING_RESTART):
-        why_not = _("Nothing of it runs any more.")
+        why_not = _("It can't be cancelled: nothing of it runs any more.")
     return {"cancel": Action("cancel", _("Cancel the execution…"), why_not)}

@@ -51,7 +51,9 @@ def decide(
             raise Refused(_("Say why; the requester needs to know what to do."))
         if decision == Approval.Decision.APPROVE:
             _require_open(rollback, actor, role, acknowledged)
-        approval = Approval.objects.create(
+        else:  # first of all: one of them may be the actor's own
+            rollbacks.void_approvals(rollback, why=_verb(decision).replace("_", " "))
+        Approval.objects.create(
             rollback=rollback,
             approver=actor,
             role=role,
@@ -62,7 +64,7 @@ def decide(
             confirmed_at=confirmed_at,
             at=now,
         )
-        _carry_out(rollback, approval, actor)
+        _carry_out(rollback, decision, actor)
         facts |= {
             "role": role.value,
             "request": rollback.request_digest,
@@ -112,12 +114,10 @@ def _require_open(rollback: RollbackRequest, actor: User, role: Role, acknowledg
         raise Refused(_("Acknowledge what stays lost, in these words: %(words)s") % {"words": wanted})
 
 
-def _carry_out(rollback: RollbackRequest, approval: Approval, actor: User) -> None:
-    if approval.decision == Approval.Decision.REJECT:
-        rollbacks.void_approvals(rollback, why="rejected")
+def _carry_out(rollback: RollbackRequest, decision: Approval.Decision, actor: User) -> None:
+    if decision == Approval.Decision.REJECT:
         workflow.move(rollback, Status.REJECTED, actor=actor)
-    elif approval.decision == Approval.Decision.REQUEST_CHANGES:
-        rollbacks.void_approvals(rollback, why="changes requested")
+    elif decision == Approval.Decision.REQUEST_CHANGES:
         workflow.move(rollback, Status.CHANGES_REQUESTED, actor=actor)
     elif not policy.missing_signatures(rollback):
         rollbacks.mark_approved(rollback, actor=actor)

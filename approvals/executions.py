@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
+from django.conf import settings
 from django.db import IntegrityError
 from django.db.models import CharField, Exists, OuterRef, Q
 from django.db.models.functions import Cast
@@ -36,8 +37,6 @@ from .models import (
 # A rollback whose attempts had no effect keeps its approvals this many times.
 ATTEMPTS = 3
 WATCH = timedelta(hours=24)
-# A worker says every second that it lives; this long without a word and the resolver asks the target.
-SILENCE = timedelta(seconds=15)
 
 # How far a worker has come. A rehearsal takes its backup before it looks at the clone, an execution after.
 PHASES = {
@@ -348,12 +347,17 @@ def cancel_requested(execution_id: uuid.UUID) -> bool:
     return Execution.objects.filter(pk=execution_id, cancel_requested_at__isnull=False).exists()
 
 
+def silence() -> timedelta:
+    """How long a worker may be quiet before the target is asked what became of its execution."""
+    return timedelta(seconds=settings.WORKER_SILENCE_SECONDS)
+
+
 def silent() -> list[Execution]:
     """Open executions whose worker has not been heard of for a while, and unresolved ones.
 
     One that is still queued counts if its job was claimed: the worker ended between the two.
     """
-    limit = timezone.now() - SILENCE
+    limit = timezone.now() - silence()
     job_taken = Job.objects.filter(
         kind__in=[Job.Kind.EXECUTE, Job.Kind.REHEARSE],
         subject=Cast(OuterRef("pk"), CharField()),

@@ -1,9 +1,8 @@
 """THE table of who may open which URL. A URL that is not in it answers nobody.
 
 Each entry names who may read (GET, HEAD) and who may write (POST), and what the URL is about. Objects of
-services that somebody does not see answer 404: views look them up in the querysets of `approvals.access`. What
-a person may do to an object that they see is the domain's decision; this table is the fence around it, not in
-place of it.
+services that somebody does not see answer 404: views look them up in the querysets of `approvals.access`.
+What a person may do to an object that they see is the domain's decision; this table is the fence around it.
 """
 
 from __future__ import annotations

@@ -89,6 +89,7 @@ class Progress:
     backups: list[Backup]
     locks: LockChart
     actions: dict[str, Action]
+    post_mortem_due: datetime | None
     silent_for: int
     watched: bool
     read_at: datetime
@@ -103,6 +104,16 @@ class Progress:
         """How often the page asks, for htmx: a waiting one less often than a running one."""
         waiting = (_Status.QUEUED, _Status.UNRESOLVED, _Status.AWAITING_RESTART)
         return "2s" if self.execution.status in waiting else "1s"
+
+    @property
+    def taken_back(self) -> bool:
+        """Steps that ran were taken back by the server."""
+        return self.execution.status in (_Status.ROLLED_BACK, _Status.NO_EFFECT)
+
+    @property
+    def uncertain(self) -> bool:
+        """Steps that ran may stay or may be taken back: nobody knows yet."""
+        return self.execution.status == _Status.UNRESOLVED
 
     @property
     def blocking_since(self) -> datetime | None:
@@ -120,10 +131,11 @@ def progress(execution: Execution, user: User) -> Progress:
     steps = list(execution.steps.order_by("position"))
     lines = execution.log.count()
     log = list(execution.log.order_by("-id")[:LOG_LINES])[::-1]
-    now = timezone.now()
+    now, due = timezone.now(), _post_mortem_due(execution)
     return Progress(
         execution=execution,
-        story=outcomes.story(execution, steps, post_mortem_due=_post_mortem_due(execution)),
+        story=outcomes.story(execution, steps, post_mortem_due=due),
+        post_mortem_due=due,
         phases=phases(execution, _began(execution)),
         steps=steps,
         checks=list(execution.checks),

@@ -127,6 +127,20 @@ class Sheet:
         return sum(len(item.back) for item in self.items)
 
     @property
+    def loss(self) -> str:
+        """What goes, as one figure: the counted number of one thing, else how many things lose data."""
+        if len(self.losses) == 1:
+            return self.losses[0].partition(": ")[2]
+        return str(len(self.losses))
+
+    @property
+    def loss_of(self) -> str:
+        """Of what `loss` is the figure."""
+        if not self.losses:
+            return _("nothing is removed")
+        return ", ".join(phrase.partition(": ")[0] for phrase in self.losses)
+
+    @property
     def real(self) -> Execution | None:
         """The newest real execution."""
         return next((e for e in self.attempts if e.purpose == Execution.Purpose.REAL), None)
@@ -149,9 +163,13 @@ class Sheet:
 
     @property
     def why_not(self) -> list[str]:
-        """Why buttons that this person would expect in the decision bar are not there; each sentence once."""
-        found = [self.actions[key].why_not for key in BAR if key in self.actions]
-        return list(dict.fromkeys(sentence for sentence in [*found, self.why_nothing] if sentence))
+        """Why buttons that this person would expect in the decision bar are not there; each reason once."""
+        labels: dict[str, list[str]] = {}
+        for key in BAR:
+            if key in self.actions and not self.actions[key].allowed:
+                labels.setdefault(self.actions[key].why_not, []).append(self.actions[key].label.rstrip("…"))
+        found = [f"{', '.join(names)}: {why}" for why, names in labels.items()]
+        return [*found, self.why_nothing] if self.why_nothing else found
 
     @property
     def other_decisions(self) -> list[Approval]:

@@ -185,9 +185,13 @@ def refuse_unfit(
 
 def execute_one(connection: Connection, sql: str) -> Answer:
     """Send exactly one statement through the extended protocol, in which the server itself refuses a
-    string of several (42601), and return its answer. Raises psycopg.Error."""
+    string of several (42601), and return its answer. Raises psycopg.Error.
+
+    Outside its pipeline mode psycopg would send a statement without parameters by the simple protocol.
+    """
     with connection.cursor() as cursor:
-        cursor.execute(sql, binary=True)  # binary asks for the extended protocol
+        with connection.pipeline():
+            cursor.execute(sql)
         tag, rows = _split_tag(cursor.statusmessage or "")
         result = cursor.pgresult
         raw = result.get_value(0, 0) if result and result.ntuples and result.nfields == 1 else None

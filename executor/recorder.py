@@ -27,7 +27,7 @@ from executor.spec import Backend, Blocker, CheckSpec, Level, Limits, ObservedLo
 
 log = logging.getLogger(__name__)
 
-HEARTBEAT_S = 2.0
+HEARTBEAT_S = 1.0
 
 
 class PortalTooSlow(ExecutorError):
@@ -182,7 +182,7 @@ def worker_name() -> str:
 
 @contextmanager
 def alive(execution: Execution) -> Iterator[None]:
-    """Say every two seconds that this worker lives, for as long as the block runs."""
+    """Say every second that this worker lives, for as long as the block runs."""
     stop = threading.Event()
 
     def beat() -> None:

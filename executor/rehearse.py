@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import uuid
 
 from approvals import executions, history
@@ -16,6 +17,8 @@ from executor.read import in_plain_words
 from executor.recorder import alive, worker_name
 from executor.settle import clone_name
 from executor.spec import Outcome, Result
+
+log = logging.getLogger(__name__)
 
 
 def job(job: Job) -> str:
@@ -56,12 +59,22 @@ def _rehearse(execution: Execution) -> str:
             execution, briefing.run_spec(execution, on_clone=True), _as_executor(execution, clone)
         )
     finally:
-        drop_clone(server, name)
+        left_over = _drop(server, name)
     holds = result.outcome is Outcome.SUCCEEDED
-    sentence = _sentence(result)
+    sentence = f"{_sentence(result)} {left_over}".rstrip()
     executions.record_rehearsal(execution, holds=holds, sentence=sentence, data=_data(result))
     record(execution, result, sentence=sentence)
     return sentence
+
+
+def _drop(server: Endpoint, name: str) -> str:
+    """Drop the clone; what went wrong, as a sentence, because it says nothing about the rehearsal itself."""
+    try:
+        drop_clone(server, name)
+    except ExecutorError as error:
+        log.warning("%s", error)
+        return f"The copy is still there: {error}"
+    return ""
 
 
 def _as_executor(execution: Execution, clone: Endpoint) -> Endpoint:

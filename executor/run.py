@@ -148,6 +148,7 @@ class _Run:
         pid = self.transaction.who.backend_pid
         blocker = locks.holder(self.control, pid, busy) or self.watch.blocker
         self.transaction.rollback()
+        self.transaction.locked_at = None
         if blocker and blocker.application == session_name(self.spec.execution_id):
             raise Stop(Outcome.UNRESOLVED, "This very execution runs already, over another connection.")
         held = f"held by {blocker}" if blocker else "held by somebody who has let go since"
@@ -198,6 +199,7 @@ class _Run:
         with contextlib.ExitStack() as stack:
             if connection.closed:  # lost at COMMIT, and found committed
                 connection = stack.enter_context(contextlib.closing(connect(self.endpoint)))
+            connection.execute("DISCARD ALL")  # temporary tables and settings of the script
             return [self.script.note(result) for result in checks.after(connection, self.spec, wanted)]
 
     # Ends

@@ -5,7 +5,7 @@ from __future__ import annotations
 from approvals import executions
 from approvals.models import Execution, ExecutionStatus
 from executor import briefing, credentials
-from executor.checks import evaluate, of_stage
+from executor.checks import after, of_stage
 from executor.clone import drop_clone
 from executor.connect import connect
 from executor.errors import ExecutorError, plain
@@ -62,7 +62,7 @@ def _committed(execution: Execution, spec: RunSpec, resolution: Resolution) -> N
     if owed := of_stage(spec.checks, "after commit"):
         try:
             with connect(credentials.endpoint(execution.target, "executor")) as connection:
-                results = [evaluate(connection, spec, check) for check in owed]
+                results = list(after(connection, spec, owed))
             failed = ", ".join(f"“{result.check.name}”" for result in results if not result.passed)
         except Exception as error:  # noqa: BLE001 (a check that can't be asked is not passed)
             failed = f"the checks could not be asked: {plain(error)}"

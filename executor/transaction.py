@@ -94,16 +94,15 @@ class Transaction:
     def become_script(self) -> None:
         """Be the service's owner again, and where the plan asks for it switch triggers off."""
         if self.spec.replica_role:
+            self.connection.execute("RESET ROLE")  # the right to set it is the login's
             set_local(self.connection, {"session_replication_role": "replica"})
         self._become_owner()
 
     def regain(self) -> None:
-        """Be the login role again, under our own settings: a DO block can have changed them all."""
-        self.connection.execute("RESET ROLE")
-        settings = settings_of(self.spec, self.who.version)
-        if self.spec.replica_role:
-            settings["session_replication_role"] = ORIGIN
-        set_local(self.connection, settings)
+        """Be the login role again, under our own settings and otherwise the role's defaults, triggers
+        included: a DO block can have changed them all, and checks must not depend on it."""
+        self.connection.execute("RESET ROLE; RESET ALL")
+        set_local(self.connection, settings_of(self.spec, self.who.version))
 
     def force_constraints(self) -> None:
         """Let deferred constraints speak now. Raises psycopg.errors.IntegrityError."""

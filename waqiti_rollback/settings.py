@@ -37,6 +37,7 @@ if not SECRET_KEY:
 
 INSTALLED_APPS = [
     "approvals.apps.ApprovalsConfig",
+    "waqiti_rollback",
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",
@@ -129,6 +130,8 @@ LOGIN_URL = "account_login"
 LOGIN_REDIRECT_URL = "dashboard"
 # Proof of identity before a decision may be at most this old, in seconds.
 STEP_UP_SECONDS = 300
+# A worker says every second that it lives; this long without a word, and the resolver asks the target.
+WORKER_SILENCE_SECONDS = env.float("WORKER_SILENCE_SECONDS", default=15.0)
 
 SESSION_COOKIE_AGE = 12 * 3600
 SESSION_COOKIE_SAMESITE = "Lax"
@@ -173,7 +176,8 @@ TIME_ZONE = "UTC"
 LANGUAGE_CODE = "en"
 LANGUAGES = [("en", _("English"))]
 STATIC_URL = "static/"
-STATIC_ROOT = BASE_DIR / "staticfiles"
+# Elsewhere WhiteNoise finds the files where they are, and warns of a root that nobody collected into.
+STATIC_ROOT = BASE_DIR / "staticfiles" if IS_PRODUCTION else None
 STATICFILES_DIRS = [BASE_DIR / "static"]
 WHITENOISE_USE_FINDERS = not IS_PRODUCTION
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"

@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from approvals.errors import Denied, Refused
 from waqiti_rollback.demo import running
 from waqiti_rollback.demo.__main__ import INTERRUPTED, say
 from waqiti_rollback.demo.estate import ROOT, MigrationFailed, PortalEstate, prepare
@@ -35,8 +36,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         servers.start(say=say)
         try:
-            estate = prepare(servers, size="small", targets=TARGETS, say=say)
-            return _walk(estate)
+            with running.stopping_in_peace():
+                estate = prepare(servers, size="small", targets=TARGETS, say=say)
+                return _walk(estate)
         finally:
             servers.stop()
     except KeyboardInterrupt:
@@ -52,17 +54,19 @@ def _walk(estate: PortalEstate) -> int:
     import django
 
     django.setup()
-    from approvals.errors import Denied, Refused
     from waqiti_rollback.demo.acts import Acts, NotSo
     from waqiti_rollback.demo.journey import Stuck
-    from waqiti_rollback.demo.load import load_catalog
+    from waqiti_rollback.demo.load import create_catalog, read_histories
+    from waqiti_rollback.demo.people import create_people, invent_passwords
 
-    with Children(estate.logs) as children:
+    with Children(estate.logs) as children, running.stopping_in_peace():
         worker = running.start_worker(children, estate)
-        running.await_worker(worker)
-        say("A worker process answers")
         try:
-            load_catalog(estate.servers, estate.directory / "logins.json", TARGETS)
+            create_people(estate.directory / "logins.json", invent_passwords())
+            create_catalog(estate.servers, TARGETS)
+            running.await_worker(worker)
+            say("A worker process answers")
+            read_histories()
             acts = Acts(estate, say)
             for act in (acts.success, acts.failing_check, acts.self_approval):
                 sys.stdout.write("\n")

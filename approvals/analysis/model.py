@@ -242,7 +242,8 @@ class Plan:
         for statement in self.statements:
             yield statement, frozenset(made)
             if _UNSETTLES.isdisjoint(statement.hazards):
-                made -= {gone.relation for gone in statement.destroys if gone.column is None}
+                if "drop-table" in statement.hazards:
+                    made -= {gone.relation for gone in statement.destroys}
                 made |= {name for name in statement.creates if name not in seen}
             else:
                 made.clear()
@@ -272,7 +273,7 @@ class Plan:
             return ""
         kinds = ", ".join(dict.fromkeys(step.statement.kind for step in outside))
         return (
-            f"{len(outside)} of {len(self.steps)} steps cannot run inside a transaction ({kinds}). "
+            f"{len(outside)} of {len(self.steps)} steps have to run outside the transaction ({kinds}). "
             "Running them comes with a later version."
         )
 

@@ -71,6 +71,11 @@ def dotted(nodes: Iterable[Any]) -> str:
     return ".".join(quoted(part) for part in parts(nodes))
 
 
+def columns(items: Iterable[str]) -> str:
+    """Column names with commas, as they stand in SQL."""
+    return ", ".join(quoted(item) for item in items)
+
+
 def listed(items: Iterable[str], most: int = 4) -> str:
     """`a, b and c`; beyond `most` items it counts the rest."""
     names = list(items)

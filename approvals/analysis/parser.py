@@ -14,6 +14,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from importlib import import_module
+from itertools import accumulate
 from typing import Any
 
 from google.protobuf.message import DecodeError, Message
@@ -67,11 +68,7 @@ class Source:
 
     @cached_property
     def _line_starts(self) -> list[int]:
-        starts, at = [0], self.data.find(b"\n")
-        while at >= 0:
-            starts.append(at + 1)
-            at = self.data.find(b"\n", at + 1)
-        return starts
+        return [0, *accumulate(len(line) + 1 for line in self.data.split(b"\n")[:-1])]
 
     def place(self, offset: int) -> tuple[int, int]:
         """Line and column (from 1; the column in characters) of a byte offset."""
@@ -129,14 +126,12 @@ def salvage(source: Source) -> tuple[list[Piece], list[SqlError]]:
 def parse_body(statement: str) -> list[Any]:
     """The PL/pgSQL trees of a DO, CREATE FUNCTION or CREATE PROCEDURE statement, as JSON values.
 
-    Raises SqlError (offset unknown, the message names the body's line) where PL/pgSQL could not read it.
+    Raises SqlError (of unknown offset: the line that libpg_query names is wrong) where it could not be read.
     """
     try:
         trees = postgast.parse_plpgsql(statement)
     except postgast.PgQueryError as error:
-        where = (error.context or "").rpartition(" near ")[2]
-        place = f" (near {where} of its body)" if where else ""
-        raise SqlError(f"PL/pgSQL: {error.message}{place}", code="body") from None
+        raise SqlError(f"PL/pgSQL: {error.message}.", code="body") from None
     except (RecursionError, json.JSONDecodeError, UnicodeDecodeError):
         raise SqlError("The PL/pgSQL body cannot be read: it is nested too deeply.", code="depth") from None
     return list(trees)

@@ -32,11 +32,27 @@ def analyze(sql: str, *, name: str = "") -> Analysis:
         pieces = parser.parse(source)
     except SqlError as error:
         pieces, others = parser.salvage(source)
-        errors = sorted({source.problem(each) for each in (error, *others)}, key=_by_place)
+        errors = sorted({explained(source, each) for each in (error, *others)}, key=_by_place)
     if not pieces and not errors:
         notes.append("No statement in it.")
     dialect = "mysql" if errors and any(word in source.text.lower() for word in _MYSQL) else ""
     return Analysis(name, tuple(statements(source, pieces)), tuple(errors), tuple(notes), dialect)
+
+
+def explained(source: Source, error: SqlError) -> Problem:
+    """The parser's error as a problem, in plain words where it met what is no SQL but looks like it."""
+    problem = source.problem(error)
+    if problem.code != "syntax":
+        return problem
+    rest = source.slice(error.offset, error.offset + 40)
+    code, message = "syntax", problem.message[:1].upper() + problem.message[1:] + "."
+    if rest.startswith("\\"):
+        code, message = "psql", f"{rest.split()[0]} is a command of psql, not SQL."
+    elif rest.startswith("${"):
+        code, message = "placeholder", f"{rest.partition('}')[0]}}} is a Flyway placeholder without a value."
+    elif rest.startswith(":"):
+        code, message = "psql", f"{rest.split()[0]} is a variable of psql, not SQL."
+    return Problem(problem.line, problem.column, message, code)
 
 
 def statements(source: Source, pieces: list[Piece]) -> list[Statement]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from django import forms
+from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from approvals import access
@@ -99,7 +100,6 @@ class RequestForm(PortalForm, forms.ModelForm):
             "forward_fix": _("Why a forward fix will not do"),
             "file_fate": _("What becomes of the migration file"),
             "frozen_by": _("Who froze deployments and start-up migration"),
-            "frozen_until": _("Frozen until"),
             "app_version": _("Application version that fits the old schema"),
         }
         help_texts = {
@@ -107,7 +107,6 @@ class RequestForm(PortalForm, forms.ModelForm):
                 "A corrective forward migration is the usual way. Say why it is not the way here."
             ),
             "file_fate": _("If the file stays as it is, the next deployment applies it again."),
-            "frozen_until": _("In your time zone."),
         }
         widgets = {
             "reason": forms.Textarea(attrs={"rows": 3}),
@@ -120,6 +119,8 @@ class RequestForm(PortalForm, forms.ModelForm):
         for field in self.fields.values():
             field.required = False
         self.fields["urgency"].required = True
+        zone = timezone.get_current_timezone_name()
+        self.fields["frozen_until"].label = _("Frozen until (%(zone)s)") % {"zone": zone}
         incidents = Incident.objects.filter(service=service).order_by("-id")
         self.fields["incident"].queryset = incidents
         self.fields["incident"].empty_label = _("none yet, or a new one")

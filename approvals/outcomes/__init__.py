@@ -11,7 +11,7 @@ from datetime import datetime
 from django.utils import timezone
 
 from approvals import executions
-from approvals.models import Execution, ExecutionStatus, ExecutionStep
+from approvals.models import BUSY, Execution, ExecutionStatus, ExecutionStep
 
 from . import real, rehearsal, under_way
 from .telling import Story, Told
@@ -31,8 +31,8 @@ def story(
 
 
 def silence(execution: Execution) -> int:
-    """Seconds since the worker was last heard of, where that is too long; 0 where all is well."""
-    if execution.status not in ExecutionStatus.values or execution.heartbeat_at is None:
+    """Seconds since the worker was last heard of, where one should work on it and it is too long."""
+    if execution.status not in BUSY or execution.heartbeat_at is None:
         return 0
     quiet = timezone.now() - execution.heartbeat_at
-    return int(quiet.total_seconds()) if execution.is_open and quiet > executions.SILENCE else 0
+    return int(quiet.total_seconds()) if quiet > executions.silence() else 0

@@ -13,7 +13,28 @@ from approvals.models import ExecutionStatus, ExecutionStep, FileFate, Status
 from .telling import Story, Told
 
 
+def _came_back(told: Told) -> Story:
+    """Committed, and undone since by somebody else: what counts now is that it is applied."""
+    return Story(
+        "fail",
+        _("Came back"),
+        _("%(versions)s is applied on %(target)s again") % told.names,
+        _(
+            "This execution was committed. Since then somebody applied the migration again, most likely a "
+            "deployment or a start-up migration."
+        ),
+        _("The history of %(target)s shows %(versions)s. The rollback is undone.") % told.names,
+        (
+            _("Stop deployments and start-up migrations of %(service)s.") % told.names,
+            _("Take the file out of the release."),
+            _("Ask for the rollback anew: this approval is used up."),
+        ),
+    )
+
+
 def _succeeded(told: Told) -> Story:
+    if told.execution.reappeared_at:
+        return _came_back(told)
     rollback = told.execution.rollback_target.rollback
     certain = _(
         "The server answered COMMIT, every check passed, and the history of %(target)s no longer has "
@@ -128,6 +149,8 @@ def _awaiting_restart(told: Told) -> Story:
 
 
 def _committed_check_failed(told: Told) -> Story:
+    if told.execution.reappeared_at:
+        return _came_back(told)
     return Story(
         "warn",
         _("Committed, a check failed"),

@@ -13,7 +13,7 @@ from django.utils.translation import gettext as _
 
 from approvals import audit, incidents, once, rollback_queries, rollbacks, scripts, workflow
 from approvals.errors import Conflict, Denied, Refused
-from approvals.forms import PortalForm
+from approvals.forms import PortalForm, posted
 from approvals.forms.catalog import CheckRows, ScriptForm, check_forms, checks_of
 from approvals.forms.rollbacks import ItemScriptsForm, RequestForm
 from approvals.models import Incident, RollbackItem, RollbackRequest, Service, Target, User
@@ -32,7 +32,7 @@ def rollback_new(request: HttpRequest) -> HttpResponse:
     context = {"target": target, "applied": applied, "chosen": chosen}
     if not chosen:
         return render(request, "rollbacks/new_migrations.html", context)
-    form = RequestForm(request.POST or None, service=target.service, instance=RollbackRequest())
+    form = RequestForm(posted(request), service=target.service, instance=RollbackRequest())
     if form.is_valid():
         try:
             return redirect(once.run(request, partial(_create, request.user, target, chosen, form)))
@@ -69,8 +69,8 @@ def rollback_edit(request: HttpRequest, pk: int) -> HttpResponse:
     """Change what the requester said and which scripts run. Every approval given so far becomes void."""
     rollback = _own(request, pk)
     items = list(rollback.items.select_related("migration", "script"))
-    form = RequestForm(request.POST or None, service=rollback.service, instance=visible(request, pk))
-    choice = ItemScriptsForm(request.POST or None, items=items)
+    form = RequestForm(posted(request), service=rollback.service, instance=visible(request, pk))
+    choice = ItemScriptsForm(posted(request), items=items)
     if choice.is_valid() and form.is_valid():
         try:
             return redirect(once.run(request, partial(_edit, request, rollback, form, choice)))
@@ -100,8 +100,8 @@ def rollback_script(request: HttpRequest, pk: int, position: int) -> HttpRespons
     rollback = _own(request, pk)
     items = rollback.items.select_related("migration", "revision", "script")
     item = get_object_or_404(items, position=position)
-    form = ScriptForm(request.POST or None, initial={"sql": item.script.sql if item.script else ""})
-    rows = check_forms(request.POST or None, item.script)
+    form = ScriptForm(posted(request), initial={"sql": item.script.sql if item.script else ""})
+    rows = check_forms(posted(request), item.script)
     rows_hold = not rows.is_bound or rows.is_valid()
     if form.is_valid() and rows_hold:
         try:
@@ -163,7 +163,7 @@ def _require_revision(rollback: RollbackRequest, revision: int) -> None:
 
 
 def _shown_revision(request: HttpRequest, rollback: RollbackRequest, form: PortalForm) -> int | str:
-    """The revision in the page's form: the one it was opened with, until its reader heard of a newer one."""
+    """The revision in the form: the one the page was opened with, until its reader heard of a newer one."""
     if form.is_bound and not form.refused:
         return request.POST.get("revision", "")
     return rollback.revision

@@ -12,7 +12,7 @@ from django.utils.translation import gettext as _
 
 from approvals import access, executions, progress, review, rollback_queries, stepup
 from approvals.errors import Refused
-from approvals.forms import REFUSED
+from approvals.forms import REFUSED, posted
 from approvals.forms.decisions import StartForm
 from approvals.forms.rollbacks import ReasonForm
 from approvals.models import Execution, RollbackRequest
@@ -30,7 +30,7 @@ def rollback_start(request: HttpRequest, pk: int) -> HttpResponse:
         return redirect(f"{reverse('confirm')}?{urlencode({'next': request.get_full_path()})}")
     seen = request.GET.get("digest", rollback.request_digest)
     form = StartForm(
-        request.POST or None, initial={"digest": seen}, rollback=rollback, target=page.target_name
+        posted(request), initial={"digest": seen}, rollback=rollback, target=page.target_name
     )
     if form.is_valid():
         try:
@@ -83,7 +83,7 @@ def execution_cancel(request: HttpRequest, pk: str) -> HttpResponse:
     if request.method != "POST" and not (cancel and cancel.allowed):
         why = cancel.why_not if cancel else _("There is nothing to cancel, or it is not yours to cancel.")
         return render(request, "409.html", {"why": why}, status=REFUSED)
-    form = ReasonForm(request.POST or None)
+    form = ReasonForm(posted(request))
     if form.is_valid():
         try:
             executions.cancel(execution, actor=request.user, reason=form.cleaned_data["reason"])

@@ -1,19 +1,22 @@
 """The people, the catalog and the rollbacks that the domain's tests speak of.
 
-Rollbacks get to where a test needs them through the domain functions only, by the people who may: nothing here
-writes a status, an approval or evidence by itself.
+Rollbacks get to where a test needs them through the domain functions only, by the people who may: nothing
+here writes a status, an approval or evidence by itself.
 """
 
 from __future__ import annotations
 
+import itertools
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 from django.contrib.auth.models import Group
+from django.db import transaction
 from django.utils import timezone
 
 from approvals import (
@@ -36,6 +39,7 @@ from approvals.models import (
     ChecklistEntry,
     Execution,
     ExecutionStatus,
+    ImportRun,
     Incident,
     Migration,
     Role,
@@ -81,25 +85,28 @@ SYSTEM = {"production": "7311111111111111111", "staging": "7322222222222222222"}
 
 @dataclass
 class World:
-    """A service with a production and a staging target, its migrations, and everybody around it.
+    """A service with its migrations and targets, and everybody around it.
 
-    alice asks; bob is her colleague, eve an engineer of another team, ada an engineer of the team who is a senior
-    DBA as well; dora and dan are senior DBAs, lea is the platform lead, olga ops, axel auditor, adam admin; ida was
-    a senior DBA and is disabled, nora holds no role.
+    alice asks; bob, who wrote the scripts, is her colleague, eve an engineer of another team, ada an engineer
+    of the team who is a senior DBA as well; dora and dan are senior DBAs, lea is the platform lead, olga ops,
+    axel auditor, adam admin; ida was a senior DBA and is disabled, nora holds no role.
+
+    Taking back the newest migration is LOW on `production` and `staging` (V3, an index), HIGH on `high` (V4,
+    whose way back validates existing rows) and CRITICAL on `critical` (V5, whose way back drops a table).
     """
 
-    directory: Path
-    people: dict[str, User] = field(default_factory=dict)
-    service: Service = field(init=False)
-    foreign: Service = field(init=False)
-    production: Target = field(init=False)
-    staging: Target = field(init=False)
+    people: dict[str, User]
+    service: Service
+    foreign: Service
+    targets: dict[str, Target]
+    # Rollbacks that are there already, by target and status.
+    prepared: dict[tuple[str, Status], int] = field(default_factory=dict)
 
-    def __getattr__(self, name: str) -> User:
-        try:
-            return self.__dict__["people"][name]
-        except KeyError:
-            raise AttributeError(name) from None
+    def __getattr__(self, name: str) -> Any:
+        for known in (self.__dict__.get("people", {}), self.__dict__.get("targets", {})):
+            if name in known:
+                return known[name]
+        raise AttributeError(name)
 
     def migration(self, version: str) -> Migration:
         """The service's versioned migration of this version."""
@@ -127,26 +134,55 @@ ROLES: dict[str, tuple[Role, ...]] = {
 }
 
 
-def make_world(directory: Path, *, versions: Sequence[str] = ("1", "2", "3")) -> World:
-    """Everybody and everything, with `versions` applied on both targets and a script for each that has one."""
-    world = World(directory)
+APPLIED = {"production": "123", "staging": "123", "high": "1234", "critical": "12345"}
+
+
+def make_world(directory: Path) -> None:
+    """Fill an empty portal: people, targets, imported migrations, histories as read, scripts."""
     groups = {group.name: group for group in Group.objects.all()}
-    for name, roles in ROLES.items():
-        world.people[name] = person(name, *(groups[role] for role in roles), active=name != "ida")
+    people = {
+        name: person(name, *(groups[role] for role in roles), active=name != "ida")
+        for name, roles in ROLES.items()
+    }
     wallets, ledger = Team.objects.create(name="wallets"), Team.objects.create(name="ledger")
-    wallets.members.set([world.alice, world.bob, world.ada])
-    ledger.members.set([world.eve])
-    world.service = Service.objects.create(name="wallet-service", team=wallets)
-    world.foreign = Service.objects.create(name="ledger-service", team=ledger)
-    world.staging = target(world.service, "staging")
-    world.production = target(world.service, "production", rehearsal_target=world.staging)
+    wallets.members.set([people["alice"], people["bob"], people["ada"]])
+    ledger.members.set([people["eve"]])
+    service = Service.objects.create(name="wallet-service", team=wallets)
+    Service.objects.create(name="ledger-service", team=ledger)
+    staging = target(service, "staging")
+    for name in ("production", "high", "critical"):
+        target(service, name, environment="production", rehearsal_target=staging)
     write_files(directory, FILES)
-    catalog.import_directory(world.service, directory, actor=None)
-    for each in (world.production, world.staging):
-        apply(world, each, versions)
+    catalog.import_directory(service, directory, actor=None)
+    world = load_world()
+    for name, versions in APPLIED.items():
+        apply(world, world.targets[name], versions)
     for version, sql in UNDO.items():
         write_script(world, version, sql=sql)
-    return world
+
+
+def prepare(world: World) -> None:
+    """Take rollbacks on each production target to draft, review and approval: most tests begin there."""
+    for on, status in itertools.product(
+        ("production", "high", "critical"), (Status.DRAFT, Status.IN_REVIEW, Status.APPROVED)
+    ):
+        world.prepared[on, status] = rollback_in(world, status, on).pk
+
+
+def load_world(prepared: dict[tuple[str, Status], int] | None = None) -> World:
+    """Everybody and everything as stored."""
+    services = {service.name: service for service in Service.objects.select_related("team")}
+    service = services["wallet-service"]
+    return World(
+        people={user.username: user for user in User.objects.all()},
+        service=service,
+        foreign=services["ledger-service"],
+        targets={
+            target.name.removeprefix("wallet-service-"): target
+            for target in service.targets.select_related("service", "rehearsal_target")
+        },
+        prepared=prepared if prepared is not None else {},
+    )
 
 
 def person(name: str, *groups: Group, active: bool = True) -> User:
@@ -158,12 +194,12 @@ def person(name: str, *groups: Group, active: bool = True) -> User:
     return user
 
 
-def target(service: Service, environment: str, **fields: Any) -> Target:
-    """A target of the service, never read yet."""
+def target(service: Service, name: str, *, environment: str = "", **fields: Any) -> Target:
+    """A target of the service, never read yet; its environment is its name unless said otherwise."""
     return Target.objects.create(
-        name=f"{service.name}-{environment}",
+        name=f"{service.name}-{name}",
         service=service,
-        environment=environment,
+        environment=environment or name,
         host="db.example",
         dbname="wallet",
         owner_role="wallet_owner",
@@ -177,6 +213,12 @@ def write_files(directory: Path, files: dict[str, str | bytes]) -> None:
     for name, content in files.items():
         data = content if isinstance(content, bytes) else content.encode()
         (directory / name).write_bytes(data)
+
+
+def import_files(world: World, directory: Path, files: dict[str, str | bytes]) -> ImportRun:
+    """Import a directory with exactly these files into the service."""
+    write_files(directory, files)
+    return catalog.import_directory(world.service, directory, actor=None)
 
 
 def history_row(rank: int, migration: Migration, **fields: Any) -> HistoryRow:
@@ -366,7 +408,7 @@ def decide(
     role: Role | None = None,
     **fields: Any,
 ) -> RollbackRequest:
-    """One person's decision on the digest as it is now, with a fresh proof of identity and the words asked for."""
+    """One decision on the digest as it is now, with a fresh proof of identity and the words asked for."""
     now = again(rollback)
     given: dict[str, Any] = {
         "role": role or (Role.PLATFORM_LEAD if actor.username == "lea" else Role.SENIOR_DBA),
@@ -420,33 +462,80 @@ def executed(world: World, rollback: RollbackRequest, status: ExecutionStatus) -
     return end(execution, status)
 
 
-def rollback_in(
-    world: World, status: Status, *, where: Target | None = None, **fields: Any
-) -> RollbackRequest:
-    """A rollback of alice's that has come to this status by what people and workers do."""
-    rollback = draft(world, where=where, **fields)
-    if status == Status.CANCELLED:
-        return rollbacks.withdraw(rollback, actor=world.alice, reason="Not needed any more.")
-    if status == Status.DRAFT:
-        return rollback
-    rollback = submitted(world, rollback)
-    if status == Status.EXPIRED:
-        rollbacks.expire_due(timezone.now() + timedelta(days=30))
-    if status == Status.REJECTED:
-        decide(world, rollback, world.dora, Approval.Decision.REJECT)
-    if status == Status.CHANGES_REQUESTED:
-        decide(world, rollback, world.dora, Approval.Decision.REQUEST_CHANGES)
-    if status in (Status.APPROVED, Status.EXECUTING, Status.EXECUTED, Status.FAILED):
-        rollback = approved(world, rollback)
-    if status == Status.EXECUTING:
-        start(world, rollback)
-    if status == Status.EXECUTED:
-        executed(world, rollback, ExecutionStatus.SUCCEEDED)
-    if status == Status.FAILED:
-        executed(world, rollback, ExecutionStatus.ROLLED_BACK)
+def rollback_in(world: World, status: Status, on: str = "production") -> RollbackRequest:
+    """A rollback of alice's on this target that has come to this status by what people and workers do."""
+    if (on, status) in world.prepared:
+        return RollbackRequest.objects.get(pk=world.prepared[on, status])
+    rollback = COMES_FROM[status](world, on)
     rollback = again(rollback)
     assert rollback.status == status, f"{rollback.status}, not {status}"
     return rollback
+
+
+def _draft(world: World, on: str) -> RollbackRequest:
+    return draft(world, where=world.targets[on])
+
+
+def in_review(world: World, on: str = "production") -> RollbackRequest:
+    """A new one, with the newest scripts."""
+    return submitted(world, draft(world, where=world.targets[on]))
+
+
+def _approved(world: World, on: str) -> RollbackRequest:
+    return approved(world, in_review(world, on))
+
+
+def _executing(world: World, on: str) -> RollbackRequest:
+    rollback = rollback_in(world, Status.APPROVED, on)
+    start(world, rollback)
+    return rollback
+
+
+def _executed(world: World, on: str) -> RollbackRequest:
+    rollback = rollback_in(world, Status.APPROVED, on)
+    executed(world, rollback, ExecutionStatus.SUCCEEDED)
+    return rollback
+
+
+def _failed(world: World, on: str) -> RollbackRequest:
+    rollback = rollback_in(world, Status.APPROVED, on)
+    executed(world, rollback, ExecutionStatus.ROLLED_BACK)
+    return rollback
+
+
+def _rejected(world: World, on: str) -> RollbackRequest:
+    return decide(world, rollback_in(world, Status.IN_REVIEW, on), world.dora, Approval.Decision.REJECT)
+
+
+def _changes_requested(world: World, on: str) -> RollbackRequest:
+    rollback = rollback_in(world, Status.IN_REVIEW, on)
+    return decide(world, rollback, world.dora, Approval.Decision.REQUEST_CHANGES)
+
+
+def _cancelled(world: World, on: str) -> RollbackRequest:
+    rollback = rollback_in(world, Status.DRAFT, on)
+    return rollbacks.withdraw(rollback, actor=world.alice, reason="Not needed any more.")
+
+
+def _expired(world: World, on: str) -> RollbackRequest:
+    """Expires whatever else waits, too."""
+    rollback = rollback_in(world, Status.IN_REVIEW, on)
+    rollbacks.expire_due(timezone.now() + timedelta(days=30))
+    return rollback
+
+
+COMES_FROM: dict[Status, Callable[[World, str], RollbackRequest]] = {
+    Status.DRAFT: _draft,
+    Status.IN_REVIEW: in_review,
+    Status.APPROVED: _approved,
+    Status.EXECUTING: _executing,
+    Status.EXECUTED: _executed,
+    Status.FAILED: _failed,
+    Status.REJECTED: _rejected,
+    Status.CHANGES_REQUESTED: _changes_requested,
+    Status.CANCELLED: _cancelled,
+    Status.EXPIRED: _expired,
+}
 
 
 def target_of(rollback: RollbackRequest) -> RollbackTarget:
@@ -459,7 +548,17 @@ def utc(*parts: int) -> datetime:
     return datetime(*parts, tzinfo=UTC)  # type: ignore[misc,arg-type]
 
 
-def trail(*, after: int = 0) -> list[str]:
+@contextmanager
+def taken_back() -> Iterator[None]:
+    """A transaction that domain functions take for the outermost one, taken back at the end."""
+    outer: Any = transaction.atomic()
+    outer._from_testcase = True
+    with outer:
+        yield
+        transaction.set_rollback(True)
+
+
+def trail(*, after: int = -1) -> list[str]:
     """The actions on record, oldest first."""
     return list(AuditEvent.objects.filter(seq__gt=after).order_by("seq").values_list("action", flat=True))
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import psycopg
 import pytest
@@ -13,7 +13,10 @@ from executor.connect import Endpoint
 from executor.marker import BACKUP, EXECUTOR, Setup, install
 from tests.executor.target import OWNER, SCHEMA, Target
 from tests.servers import Database
-from waqiti_rollback.embedded import HOST, Cluster
+from waqiti_rollback.embedded import HOST, Cluster, Estate
+
+if TYPE_CHECKING:
+    from tests.executor.portal import Portal
 
 
 @dataclass(frozen=True)
@@ -28,9 +31,11 @@ class Template:
 @pytest.fixture(scope="session")
 def target_template(production_cluster: Cluster) -> Template:
     """A database as a DBA hands it over: the service's objects, its history, and the setup done."""
-    template = Template("target_template", secrets.token_urlsafe(12), secrets.token_urlsafe(12))
+    executor, backup = (production_cluster.login_password(role) for role in (EXECUTOR, BACKUP))
+    template = Template("target_template", executor, backup)
     with psycopg.connect(production_cluster.superuser_dsn(), autocommit=True) as admin:
-        admin.execute(f"CREATE ROLE {OWNER} NOLOGIN")
+        if not admin.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", (OWNER,)).fetchone():
+            admin.execute(f"CREATE ROLE {OWNER} NOLOGIN")
         admin.execute(f"CREATE DATABASE {template.database} OWNER {OWNER}")
     with psycopg.connect(production_cluster.superuser_dsn(template.database), autocommit=True) as connection:
         connection.execute(f"SET ROLE {OWNER}")
@@ -59,3 +64,48 @@ def target(
         executor=endpoint(EXECUTOR, target_template.executor_password),
         backup=endpoint(BACKUP, target_template.backup_password),
     )
+
+
+@pytest.fixture(scope="module")
+def portal_home(
+    portal_template: str,
+    django_db_setup: None,
+    django_db_blocker: Any,
+    estate: Estate,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Portal]:
+    """A portal's database and a worker process for the tests of one module, which only ever add to it."""
+    from tests import servers
+    from tests.approvals.factories import load_world, make_world
+    from tests.executor import portal as made
+
+    directory = tmp_path_factory.mktemp("portal")
+    database = servers._create(estate.portal, portal_template, servers.OWNER_ROLE)
+    with django_db_blocker.unblock():
+        before = servers._point_django_at(database.name)
+        make_world(directory / "migrations")
+        world = load_world()
+        for cluster in (estate.production, estate.staging):
+            made.prepare_server(cluster)
+        worker = made.Worker(
+            made.worker_environment(database, estate, world, directory), directory / "worker.log"
+        )
+        home = made.Portal(world, worker, estate.production, estate.staging)
+        try:
+            worker.start()
+            yield home
+        finally:
+            worker.stop()
+            servers._point_django_at(before)
+            servers._drop(database)
+
+
+@pytest.fixture
+def portal(
+    portal_home: Portal, fresh_database: Callable[..., Database], django_db_blocker: Any
+) -> Iterator[Portal]:
+    """The portal with targets of this test's own: V1 to V4 applied, and the script that undoes V4."""
+    with django_db_blocker.unblock():
+        portal_home.take(fresh_database)
+        yield portal_home
+        portal_home.end_what_is_open()

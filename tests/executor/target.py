@@ -56,6 +56,9 @@ SCHEMA = """
 PIN_2 = HistoryPin(2, "2", "SQL", "V2__index.sql", 222, True)
 PIN_3 = HistoryPin(3, "3", "SQL", "V3__status.sql", -333, True)
 
+# Short where a test waits for it, long where a loaded machine must not decide.
+LIMITS = Limits(lock_timeout_ms=300, lock_phase_s=2.0, idle_timeout_ms=120_000, portal_write_s=60.0)
+
 DROP_STATUS = ("ALTER TABLE users DROP COLUMN status", "ALTER TABLE")
 STATUS_IS_GONE = (
     "SELECT count(*) FROM information_schema.columns WHERE table_name = 'users' AND column_name = 'status'",
@@ -159,7 +162,7 @@ def spec(
         "script_digest": "digest of the script",
         "locks": (("users", "ACCESS EXCLUSIVE"),),
         "owner_role": OWNER,
-        "limits": replace(Limits(lock_timeout_ms=300, lock_phase_s=2.0, idle_timeout_ms=60_000), **limits),
+        "limits": replace(LIMITS, **limits),
     }
     return RunSpec(items=item, **(defaults | fields))
 

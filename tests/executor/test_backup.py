@@ -146,7 +146,7 @@ def test_no_partial_file_stays_when_the_dump_fails(target: Target, tmp_path: Pat
 
 def test_a_full_disk_blocks_and_leaves_nothing(target: Target) -> None:
     """/dev/full says ENOSPC to every write; pg_dump has to notice, and so have we."""
-    with pytest.raises(BackupFailed, match="[Nn]o space left|could not write"):
+    with pytest.raises(BackupFailed, match=r"[Nn]o space left|could not write"):
         run_tool("pg_dump", target.backup, ["-Fc", "--file=/dev/full"], while_running=lambda: None)
 
 

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import http.client
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from waqiti_rollback.embedded import HOST
 from waqiti_rollback.embedded.processes import Child, Children
@@ -11,6 +14,18 @@ from .estate import PortalEstate
 
 START_SECONDS = 60.0
 SIGN_IN = "/accounts/login/"
+
+
+@contextmanager
+def stopping_in_peace() -> Iterator[None]:
+    """The innermost block of a program: once it is left, for whatever reason, Ctrl-C is ignored.
+
+    Somebody who presses it twice would otherwise cut the stopping short, and leave a mess.
+    """
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def start_worker(children: Children, estate: PortalEstate, name: str = "worker") -> Child:

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 import psycopg
 from psycopg import sql
@@ -19,6 +19,7 @@ from .deploy import deploy
 from .services import SERVICES, TARGETS, DemoTarget
 
 Size = Literal["small", "full"]
+SIZES: tuple[Size, ...] = get_args(Size)
 CLONE, SCRATCH = "waqiti_rollback_clone", "waqiti_scratch"
 
 
@@ -33,9 +34,9 @@ def prepare_targets(
     ordered = sorted(targets, key=lambda target: -target.rows)
     with ThreadPoolExecutor(2) as pool:
         for target in pool.map(lambda target: _make(servers, target, size), ordered):
-            say(
-                f"{target.name}: {target.service.name} at version {target.newest}, {target.size(size):,} rows"
-            )
+            _set_up(servers, target)
+            rows = f"{target.size(size):,} rows"
+            say(f"{target.name}: {target.service.name} at version {target.newest}, {rows}")
 
 
 def write_credentials(path: Path, servers: Estate) -> None:
@@ -63,15 +64,21 @@ def _make(servers: Estate, target: DemoTarget, size: Size) -> DemoTarget:
     with psycopg.connect(cluster.superuser_dsn(target.database), autocommit=True) as connection:
         allow_server_settings(connection, target)
         deploy(connection, target, rows=target.size(size))
+    return target
+
+
+def _set_up(servers: Estate, target: DemoTarget) -> None:
+    """What a DBA does once per target. Roles are the cluster's, so never two of these at the same time."""
+    cluster = servers.clusters[target.environment]
+    passwords = {role: cluster.login_password(role) for role in (marker.EXECUTOR, marker.BACKUP)}
+    with psycopg.connect(cluster.superuser_dsn(target.database), autocommit=True) as connection:
         setup = marker.Setup(
-            owner_role=owner,
+            owner_role=target.service.owner_role,
             database=target.database,
             server_version=connection.info.server_version,
             alter_system=target.alter_system,
         )
-        passwords = {role: cluster.login_password(role) for role in (marker.EXECUTOR, marker.BACKUP)}
         marker.install(connection, setup, passwords=passwords)
-    return target
 
 
 def make_roles(cluster: Cluster) -> None:

@@ -79,11 +79,11 @@ class AddConstraint(Action):
         named = f" {names.quoted(own)}" if own else ""
         unchecked = ", without looking at the existing rows" if self._unchecked else ""
         if what == pb.CONSTR_FOREIGN:
-            columns = names.listed(names.quoted(part) for part in names.parts(self.definition.fk_attrs))
+            columns = names.columns(names.parts(self.definition.fk_attrs))
             parent = names.relation(self.definition.pktable)
             return f"Adds foreign key{named} from {self.relation} ({columns}) to {parent}{unchecked}."
         if what in _KEYS and not self.definition.indexname:
-            columns = names.listed(names.quoted(part) for part in names.parts(self.definition.keys))
+            columns = names.columns(names.parts(self.definition.keys))
             word = {pb.CONSTR_PRIMARY: "primary key", pb.CONSTR_UNIQUE: "unique constraint"}.get(what)
             return f"Adds {word or 'exclusion constraint'}{named} to {self.relation}" + (
                 f" ({columns})." if columns else "."

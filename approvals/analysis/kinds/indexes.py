@@ -49,7 +49,7 @@ class CreateIndex(Kind):
     @property
     def says(self) -> str:
         columns = [each.index_elem.name for each in self.node.index_params]
-        keys = names.listed(names.quoted(column) if column else "an expression" for column in columns)
+        keys = ", ".join(names.quoted(column) if column else "an expression" for column in columns)
         unique = "unique " if self.node.unique else ""
         own = f" {names.quoted(self.node.idxname)}" if self.node.idxname else ""
         some = ", for some rows only" if self.node.HasField("where_clause") else ""

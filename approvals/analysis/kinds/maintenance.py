@@ -6,7 +6,7 @@ from approvals.analysis import names
 from approvals.analysis.kinds.common import option
 from approvals.analysis.model import Lock
 from approvals.analysis.parser import pb
-from approvals.analysis.registry import ACCESS_EXCLUSIVE, SHARE_UPDATE, Kind, registered
+from approvals.analysis.registry import ACCESS_EXCLUSIVE, ACCESS_SHARE, SHARE_UPDATE, Kind, registered
 
 
 @registered("vacuum_stmt")
@@ -93,7 +93,7 @@ _TABLE_LIKE = (
     pb.OBJECT_SEQUENCE,
     pb.OBJECT_FOREIGN_TABLE,
 )
-_ON_TABLE = (pb.OBJECT_COLUMN, pb.OBJECT_TABCONSTRAINT, pb.OBJECT_TRIGGER, pb.OBJECT_POLICY, pb.OBJECT_RULE)
+_ON_TABLE = (pb.OBJECT_TABCONSTRAINT, pb.OBJECT_TRIGGER, pb.OBJECT_POLICY, pb.OBJECT_RULE)
 
 
 @registered("comment_stmt")
@@ -109,11 +109,13 @@ class Comment(Kind):
         words = [names.quoted(part) for part in names.parts(self.node.object.list.items)]
         if self.node.objtype in _TABLE_LIKE:
             return ".".join(words)
-        return ".".join(words[:-1]) if self.node.objtype in _ON_TABLE else ""
+        on_table = self.node.objtype == pb.OBJECT_COLUMN or self.node.objtype in _ON_TABLE
+        return ".".join(words[:-1]) if on_table else ""
 
     @property
     def locks(self) -> tuple[Lock, ...]:
-        return (Lock(self.relation, SHARE_UPDATE),) if self.relation else ()
+        mode = ACCESS_SHARE if self.node.objtype in _ON_TABLE else SHARE_UPDATE
+        return (Lock(self.relation, mode),) if self.relation else ()
 
     @property
     def says(self) -> str:

@@ -22,6 +22,13 @@ _TRANSACTION_WORDS = {
     pb.TRANS_STMT_COMMIT_PREPARED: "COMMIT PREPARED",
     pb.TRANS_STMT_ROLLBACK_PREPARED: "ROLLBACK PREPARED",
 }
+# What the executor sets before a script and again after it.
+_SET_AGAIN = frozenset(
+    (
+        *("search_path", "lock_timeout", "statement_timeout", "transaction_timeout"),
+        *("synchronous_commit", "idle_in_transaction_session_timeout"),
+    )
+)
 _TRANSACTION_TAGS = {"RELEASE SAVEPOINT": "RELEASE", "ROLLBACK TO SAVEPOINT": "ROLLBACK"}
 
 
@@ -76,6 +83,10 @@ class SetVariable(Kind):
         if self.node.name == "session_replication_role" and values(self.node.args).lower() == "replica":
             return "replica-role"
         return "search-path" if self.node.name == "search_path" else "harmless"
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        return ("the executor sets it again before the checks",) if self.node.name in _SET_AGAIN else ()
 
     @property
     def says(self) -> str:

@@ -1,0 +1,188 @@
+"""Every state of an execution in words: what is certain is never more than what the records say."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from django.utils import timezone
+
+from approvals import outcomes
+from approvals.models import (
+    BUSY,
+    Execution,
+    ExecutionStatus,
+    ExecutionStep,
+    RollbackRequest,
+    RollbackTarget,
+    Service,
+    Status,
+    Target,
+)
+
+S = ExecutionStatus
+DUE = datetime(2026, 3, 4, 9, 30, tzinfo=UTC)
+BLOCKER = {
+    "pid": 48211,
+    "user": "report_ro",
+    "application": "finance-report",
+    "query_start": None,
+    "state": "idle in transaction",
+    "relation": "users",
+}
+
+
+def execution(
+    status: str,
+    *,
+    purpose: str = "real",
+    rollback: str = Status.EXECUTING,
+    marker: bool = True,
+    fate: str = "removed",
+    attempts: int = 1,
+    **fields: object,
+) -> Execution:
+    """An execution of V5 and V4 on wallet-production, as stored."""
+    target = Target(name="wallet-production", service=Service(name="wallet-service"), has_marker=marker)
+    request = RollbackRequest(pk=7, status=rollback, file_fate=fate, attempts=attempts)
+    pinned = RollbackTarget(rollback=request, target=target, pins=[{"version": "5"}, {"version": "4"}])
+    return Execution(
+        status=status,
+        purpose=purpose,
+        target=target,
+        rollback_target=pinned,
+        sentence="So it ended.",
+        worker="prod-2",
+        **fields,
+    )
+
+
+def steps(*states: str) -> list[ExecutionStep]:
+    return [
+        ExecutionStep(position=number, state=state, says=f"Does thing {number}.")
+        for number, state in enumerate(states, start=1)
+    ]
+
+
+def told(status: str, *states: str, due: datetime | None = None, **fields: object) -> outcomes.Story:
+    return outcomes.story(execution(status, **fields), steps(*states), post_mortem_due=due)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("purpose", ["real", "rehearsal"])
+@pytest.mark.parametrize("status", S)
+def test_every_state_says_what_happened_and_what_is_certain(status: S, purpose: str) -> None:
+    story = told(status, "done", "pending", purpose=purpose)
+    assert story.title
+    assert story.happened.endswith(".")
+    assert story.certain.endswith(".")
+    assert story.tone in {"ok", "run", "warn", "fail", "lost", "idle"}
+    if status not in (*BUSY, S.QUEUED):
+        assert story.todo, "says what to do now"
+
+
+@pytest.mark.parametrize("status", [S.QUEUED, S.CLAIMED, S.PREFLIGHT, S.BACKUP, S.RUNNING, S.COMMITTING])
+def test_nothing_is_called_committed_before_the_target_said_so(status: S) -> None:
+    story = told(status, "done")
+    assert "is rolled back" not in story.title
+    assert story.tone in {"run", "idle"}
+    assert not story.certain.startswith("It is committed")
+
+
+def test_a_step_that_runs_is_named_and_nothing_is_committed() -> None:
+    story = told(S.RUNNING, "done", "running", "pending")
+    assert story.happened == "Step 2 of 3 runs: Does thing 2."
+    assert story.certain.startswith("Nothing is committed.")
+
+
+def test_who_holds_the_lock_is_named_by_session_and_application() -> None:
+    story = told(S.RUNNING, "running", blocker=BLOCKER)
+    assert story.happened == "It waits for a lock on users. Session 48211 (finance-report) holds it."
+    assert outcomes.blocked_by({"pid": 5}) == "It waits for a lock. Session 5 (unnamed) holds it."
+
+
+def test_while_the_answer_to_commit_is_awaited_only_all_or_nothing_is_certain() -> None:
+    story = told(S.COMMITTING, "done")
+    assert story.certain.startswith("Either all of it is committed or none of it.")
+
+
+def test_success_recycles_the_pools_settles_the_file_and_names_the_post_mortems_time() -> None:
+    story = told(S.SUCCEEDED, "done", due=DUE, rollback=Status.EXECUTED)
+    assert story.title == "V5, V4 is rolled back on wallet-production"
+    assert story.todo == (
+        "Recycle the connection pools of wallet-service: prepared statements fail with 0A000 otherwise.",
+        "Keep the file out of the next release of wallet-service, or Flyway applies it again.",
+        "Write the post-mortem: it is due Wed 04 Mar, 09:30 UTC.",
+    )
+
+
+@pytest.mark.parametrize(
+    ("fate", "words"),
+    [("replaced", "with the corrected file only"), ("superseded", "until the correcting version")],
+)
+def test_what_becomes_of_the_file_decides_what_the_next_release_needs(fate: str, words: str) -> None:
+    assert words in told(S.SUCCEEDED, fate=fate).todo[1]
+
+
+def test_a_target_without_the_marker_never_gets_the_full_guarantee() -> None:
+    assert "reduced guarantee" in told(S.SUCCEEDED, marker=False).certain
+    assert "reduced guarantee" not in told(S.SUCCEEDED).certain
+
+
+@pytest.mark.parametrize("status", [S.SUCCEEDED, S.COMMITTED_CHECK_FAILED])
+def test_a_migration_that_came_back_is_no_success_any_more(status: S) -> None:
+    story = told(status, reappeared_at=timezone.now())
+    assert (story.tone, story.title) == ("fail", "V5, V4 is applied on wallet-production again")
+    assert "The rollback is undone." in story.certain
+
+
+def test_no_effect_keeps_the_approvals_and_counts_the_attempts() -> None:
+    story = told(S.NO_EFFECT, rollback=Status.APPROVED, attempts=2)
+    assert story.title == "Nothing changed on wallet-production"
+    assert "2 of 3 attempts are made" in story.todo[-1]
+    assert "every approval is void" in told(S.NO_EFFECT, rollback=Status.FAILED).todo[-1]
+
+
+def test_no_effect_because_of_a_lock_says_whom_to_ask() -> None:
+    assert told(S.NO_EFFECT, blocker=BLOCKER).todo[0].startswith("Ask whoever owns that session")
+
+
+def test_rolled_back_says_that_nothing_changed_and_approvals_are_void() -> None:
+    story = told(S.ROLLED_BACK, "done", "failed", rollback=Status.FAILED)
+    assert (story.tone, story.state) == ("fail", "Rolled back")
+    assert "still applied" in story.certain
+    assert "Every approval is void." in story.todo[1]
+
+
+def test_unresolved_claims_nothing_and_forbids_what_would_harm() -> None:
+    story = told(S.UNRESOLVED, "done")
+    assert story.tone == "lost"
+    assert story.title.startswith("We do not know yet")
+    assert any("do not run the script by hand" in todo for todo in story.todo)
+
+
+def test_a_failed_check_after_commit_is_never_called_failed_or_rolled_back() -> None:
+    story = told(S.COMMITTED_CHECK_FAILED, "done", rollback=Status.EXECUTED)
+    assert story.tone == "warn"
+    assert story.certain.startswith("It is committed: it neither failed nor was rolled back.")
+
+
+def test_partial_counts_what_is_done_and_forbids_a_second_run() -> None:
+    story = told(S.PARTIAL, "done", "done", "failed")
+    assert story.certain.startswith("2 of 3 steps are done and stay done")
+    assert story.todo[0].startswith("Do not run the script again")
+
+
+@pytest.mark.parametrize("status", [status for status in S if status != S.UNRESOLVED])
+def test_a_rehearsal_never_says_that_the_target_changed(status: S) -> None:
+    story = told(status, "done", purpose="rehearsal")
+    assert "is rolled back on wallet-production" not in story.title
+    assert "pools" not in " ".join(story.todo)
+
+
+@pytest.mark.parametrize(
+    ("status", "ago", "silent"),
+    [(S.RUNNING, 60, True), (S.RUNNING, 2, False), (S.UNRESOLVED, 60, False), (S.SUCCEEDED, 60, False)],
+)
+def test_a_worker_that_fell_silent_is_noticed_while_it_should_work(status: S, ago: int, silent: bool) -> None:
+    seen = timezone.now() - timedelta(seconds=ago)
+    assert bool(outcomes.silence(execution(status, heartbeat_at=seen))) == silent

@@ -1,0 +1,173 @@
+"""How far an execution is: phases and their times from the audit trail, observed locks as bars."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+
+from approvals import executions, progress
+from approvals.models import Execution, ExecutionLog, ExecutionStatus, ExecutionStep, Status
+from tests.approvals import factories
+from tests.approvals.factories import World, rollback_in
+
+T0 = datetime(2026, 3, 1, 3, 0, tzinfo=UTC)
+
+
+def at(seconds: float) -> datetime:
+    return T0 + timedelta(seconds=seconds)
+
+
+def lock(
+    relation: str, start: float | None, end: float | None, mode: str = "ACCESS EXCLUSIVE", waited: float = 0.0
+) -> dict[str, Any]:
+    return {
+        "relation": relation,
+        "mode": mode,
+        "held_from": at(start).isoformat() if start is not None else None,
+        "held_to": at(end).isoformat() if end is not None else None,
+        "waited_s": waited,
+    }
+
+
+def states(execution: Execution, **began: float) -> list[str]:
+    found = progress.phases(execution, {name: at(second) for name, second in began.items()})
+    return [phase.state for phase in found]
+
+
+def test_phases_are_done_up_to_the_one_that_runs_now() -> None:
+    running = Execution(status="running", purpose="real")
+    assert states(running, claimed=0, preflight=1, backup=2, running=9) == [
+        "done",
+        "done",
+        "done",
+        "now",
+        "",
+        "",
+    ]
+
+
+def test_each_phase_lasts_until_the_next_begins() -> None:
+    done = Execution(status="succeeded", purpose="real", finished_at=at(20))
+    began = {
+        "claimed": at(0),
+        "preflight": at(1),
+        "backup": at(2),
+        "running": at(9),
+        "committing": at(19),
+        "verifying": at(19.5),
+    }
+    seconds = [phase.seconds for phase in progress.phases(done, began)]
+    assert seconds == [1, 1, 7, 10, 0.5, 0.5]
+
+
+@pytest.mark.parametrize(
+    ("status", "expected"),
+    [
+        ("rolled_back", ["done", "done", "done", "bad", "", ""]),
+        ("no_effect", ["done", "done", "done", "bad", "", ""]),
+        ("partial", ["done", "done", "done", "bad", "", ""]),
+        ("awaiting_restart", ["done", "done", "done", "held", "", ""]),
+    ],
+)
+def test_where_it_ended_is_marked(status: str, expected: list[str]) -> None:
+    ended = Execution(status=status, purpose="real", finished_at=at(20))
+    assert states(ended, claimed=0, preflight=1, backup=2, running=9) == expected
+
+
+def test_what_failed_after_the_script_marks_the_script_as_taken_back() -> None:
+    ended = Execution(status="rolled_back", purpose="real", finished_at=at(20))
+    assert states(ended, claimed=0, running=9, committing=10) == ["done", "", "", "undone", "bad", ""]
+
+
+def test_an_unanswered_commit_is_marked_as_not_known() -> None:
+    lost = Execution(status="unresolved", purpose="real")
+    assert states(lost, claimed=0, running=9, committing=10)[4] == "lost"
+
+
+def test_a_rehearsal_takes_its_backup_before_it_makes_the_clone() -> None:
+    found = progress.phases(
+        Execution(status="running", purpose="rehearsal"),
+        {"claimed": at(0), "backup": at(1), "preflight": at(5)},
+    )
+    assert [phase.label for phase in found[:3]] == ["Claimed", "Backup", "Clone"]
+    assert [phase.seconds for phase in found[:2]] == [1, 4]
+
+
+def test_locks_are_bars_from_the_first_lock_to_the_end() -> None:
+    chart = progress.lock_chart(
+        [lock("wallets", 5, 10, waited=1.5), lock("users", 0, 10), lock("h", 9, 10, "ROW EXCLUSIVE")],
+        until=at(10),
+    )
+    assert chart.seconds == 10
+    assert [(bar.relation, bar.start, bar.width, bar.seconds) for bar in chart.bars] == [
+        ("users", "0.0%", "100.0%", 10),
+        ("wallets", "50.0%", "50.0%", 5),
+        ("h", "90.0%", "10.0%", 1),
+    ]
+    assert [bar.strong for bar in chart.bars] == [True, True, False]
+    assert chart.bars[1].waited == 1.5
+
+
+def test_a_lock_that_is_held_still_reaches_to_now_and_one_never_granted_is_a_wait() -> None:
+    chart = progress.lock_chart([lock("users", 0, None), lock("wallets", None, None, waited=4)], until=at(8))
+    assert [(bar.relation, bar.seconds, bar.width) for bar in chart.bars] == [
+        ("users", 8, "100.0%"),
+        ("wallets", None, "50.0%"),
+    ]
+
+
+def test_no_locks_make_no_chart() -> None:
+    assert progress.lock_chart([], until=T0).bars == []
+
+
+@pytest.mark.integration
+def test_the_times_of_the_phases_are_those_of_this_execution_only(world: World) -> None:
+    rollback = rollback_in(world, Status.APPROVED)
+    first = factories.executed(world, rollback, ExecutionStatus.NO_EFFECT)
+    second = factories.claimed(factories.start(world, factories.again(rollback)))
+    found = progress.progress(Execution.objects.get(pk=second.pk), world.olga)
+    assert [phase.state for phase in found.phases] == ["now", "", "", "", "", ""]
+    before = progress.progress(Execution.objects.get(pk=first.pk), world.olga)
+    assert [phase.state for phase in before.phases] == ["done", "done", "done", "bad", "", ""]
+
+
+@pytest.mark.integration
+def test_a_thousand_steps_and_lines_take_as_many_queries_as_one(world: World) -> None:
+    rollback_in(world, Status.EXECUTING)
+    execution = Execution.objects.get(purpose="real")
+    few = asked(execution, world)
+    ExecutionStep.objects.bulk_create(
+        ExecutionStep(execution=execution, position=n, item_position=1, kind="X", says="x", sql="SELECT 1")
+        for n in range(2, 1001)
+    )
+    ExecutionLog.objects.bulk_create(ExecutionLog(execution=execution, text="x") for _n in range(1000))
+    assert asked(execution, world) == few
+    found = progress.progress(Execution.objects.get(pk=execution.pk), world.olga)
+    assert (len(found.steps), len(found.log), found.log_left_out) == (1000, progress.LOG_LINES, 700)
+
+
+def asked(execution: Execution, world: World) -> int:
+    assert world.olga.roles
+    fresh = Execution.objects.select_related("target__service", "rollback_target__rollback").get(
+        pk=execution.pk
+    )
+    with CaptureQueriesContext(connection) as captured:
+        progress.progress(fresh, world.olga)
+    return len(captured)
+
+
+@pytest.mark.integration
+def test_it_asks_often_while_it_runs_seldom_while_it_waits_and_not_when_it_ended(world: World) -> None:
+    rollback_in(world, Status.EXECUTING)
+    execution = Execution.objects.get(purpose="real")
+    found = progress.progress(execution, world.olga)
+    assert (found.live, found.every) == (True, "2s")
+    factories.claimed(execution)
+    found = progress.progress(Execution.objects.get(pk=execution.pk), world.olga)
+    assert (found.live, found.every) == (True, "1s")
+    executions.record_outcome(execution, ExecutionStatus.NO_EFFECT, "Cancelled.")
+    assert not progress.progress(Execution.objects.get(pk=execution.pk), world.olga).live

@@ -1,0 +1,67 @@
+"""One object of each kind that a URL can be about, per team, and the arguments by which URLs name them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from approvals import catalog, executions, incidents, rollbacks, scripts
+from approvals.models import AuditEvent, Incident, Role, RollbackRequest, Service, Target, User
+from tests.approvals import factories
+from tests.approvals.factories import World
+
+Objects = dict[str, dict[str, Any]]
+
+# Arguments beside the object, by name, such as Django would take them from a URL.
+BESIDES: dict[str, Any] = {"position": 1, "point": "dependencies", "decision": "approve"}
+
+
+def wallet(world: World) -> Objects:
+    """What alice's team has."""
+    rollback = factories.draft(world, where=world.staging)
+    return _arguments(world.service, world.staging, rollback, rollback.incident, world.alice)
+
+
+def ledger(world: World, directory: Path) -> Objects:
+    """What eve's team has."""
+    factories.write_files(directory, {"V1__entries.sql": "CREATE TABLE entries (id bigint);\n"})
+    catalog.import_directory(world.foreign, directory, actor=None)
+    where = factories.target(world.foreign, "staging")
+    migration = world.foreign.migrations.get()
+    factories.sync(where, [factories.history_row(1, migration)])
+    check = factories.CHECK["5"]
+    scripts.add_script(migration, sql="DROP TABLE entries;\n", checks=[check], actor=world.eve)
+    incident = incidents.open_incident(
+        world.foreign, title="Entries twice", reason="Unknown.", impact="Nobody.", actor=world.eve
+    )
+    rollback = rollbacks.create(where, [migration], actor=world.eve, incident=incident, reason="It must go.")
+    return _arguments(world.foreign, where, rollback, incident, world.eve)
+
+
+def _arguments(
+    service: Service, target: Target, rollback: RollbackRequest, incident: Incident | None, requester: User
+) -> Objects:
+    assert incident is not None
+    incidents.post_mortem_due(rollback)
+    execution = executions.ask_for_rehearsal(rollback, actor=requester)
+    return {
+        "": {},
+        "service": {"name": service.name},
+        "target": {"name": target.name},
+        "migration": {"pk": rollback.items.get().migration_id},
+        "rollback": {"pk": rollback.pk},
+        "execution": {"pk": execution.pk},
+        "incident": {"pk": incident.pk},
+        "event": {"seq": AuditEvent.objects.latest("seq").seq},
+    }
+
+
+def sees(person: User | None, team: str) -> bool:
+    """Whether this person sees what the team of this name owns."""
+    from approvals.access import SEES_ALL
+
+    if person is None or not person.is_active:
+        return False
+    owners = {"wallet": "wallets", "ledger": "ledger"}
+    member = person.teams.filter(name=owners[team]).exists() and Role.ENGINEER in person.roles
+    return bool(person.roles & SEES_ALL) or member

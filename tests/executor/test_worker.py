@@ -1,0 +1,276 @@
+"""The whole way with a real worker process, and what becomes of an execution when that process is killed."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import psycopg
+import pytest
+
+if TYPE_CHECKING:
+    from approvals.models import Execution
+    from tests.executor.portal import Portal
+
+QUICK_LOCKS = {"lock_phase_s": 3.0, "lock_timeout_ms": 300}
+
+
+def untouched(portal: Portal) -> bool:
+    """V4 stands and its history row is there."""
+    return portal.key_deletes() == "c" and portal.versions() == ["1", "2", "3", "4"]
+
+
+def taken_back(portal: Portal) -> bool:
+    """V4 is gone, with its history row."""
+    return portal.key_deletes() == "a" and portal.versions() == ["1", "2", "3"]
+
+
+@contextmanager
+def holding(portal: Portal, statement: str) -> Iterator[psycopg.Connection[object]]:
+    """Somebody else has an open transaction in which `statement` ran."""
+    with portal.superuser() as connection:
+        connection.execute("BEGIN")
+        connection.execute(statement)
+        yield connection
+        if not connection.closed:
+            connection.execute("ROLLBACK")
+
+
+def actions(execution: Execution) -> list[str]:
+    """The audit trail of one execution, oldest first."""
+    from approvals.models import AuditEvent
+
+    events = AuditEvent.objects.filter(body__contains=str(execution.pk)).order_by("seq")
+    return list(events.values_list("action", flat=True))
+
+
+def test_a_rollback_is_rehearsed_approved_backed_up_executed_and_its_history_row_goes(portal: Portal) -> None:
+    from approvals import audit
+    from approvals.models import Backup, Evidence, PostMortem
+
+    rollback = portal.request()
+    rehearsal = portal.rehearse(rollback)
+    assert rehearsal.status == "succeeded", rehearsal.sentence
+    assert rehearsal.timings["lock_held_s"] > 0
+    assert untouched(portal)
+    clones = "SELECT count(*) FROM pg_database WHERE datname LIKE 'waqiti_rehearsal_%'"
+    with portal.staging.connect() as staging:
+        assert staging.execute(clones).fetchone() == (0,)
+    portal.approved(rollback)
+
+    execution = portal.ended(portal.start(rollback))
+
+    assert execution.status == "succeeded", execution.sentence
+    assert taken_back(portal)
+    assert portal.again(rollback).status == "executed"
+    assert [(step.state, step.tag) for step in execution.steps.all()] == [("done", "ALTER TABLE")] * 2
+    assert Backup.objects.get(execution=execution).state == "verified"
+    assert Evidence.objects.filter(kind="rehearsal", holds=True).exists()
+    assert PostMortem.objects.get(incident=portal.again(rollback).incident).submitted_at is None
+    assert audit.verify().holds
+
+
+def test_a_check_that_fails_rolls_everything_back_and_voids_the_approvals(portal: Portal) -> None:
+    from approvals.models import Check
+    from tests.executor.portal import UNDO_KEY
+
+    portal.write(
+        UNDO_KEY, Check("Nobody was renamed", "SELECT count(*) FROM users WHERE name = 'other'", "0")
+    )
+    rollback = portal.ready()
+    with portal.superuser() as somebody:  # since the rehearsal
+        somebody.execute("UPDATE users SET name = 'other' WHERE id = 2")
+
+    execution = portal.ended(portal.start(rollback))
+
+    assert execution.status == "rolled_back"
+    assert "Nobody was renamed" in execution.sentence
+    assert untouched(portal)
+    assert portal.again(rollback).status == "failed"
+    assert not rollback.approvals.filter(voided_at=None).exists()
+
+
+def test_a_lock_held_by_somebody_else_ends_without_effect_names_them_and_keeps_the_approvals(
+    portal: Portal,
+) -> None:
+    rollback = portal.ready(**QUICK_LOCKS)
+
+    with holding(portal, "UPDATE wallets SET amount = 1 WHERE id = 1"):
+        execution = portal.ended(portal.start(rollback))
+
+    assert execution.status == "no_effect"
+    assert execution.blocker["user"] == "postgres"
+    assert untouched(portal)
+    assert portal.again(rollback).status == "approved"
+    assert rollback.approvals.filter(voided_at=None).count() == 2
+    assert portal.ended(portal.start(rollback)).status == "succeeded"
+    assert taken_back(portal)
+
+
+def test_kill_9_before_the_claim_is_not_committed_and_a_tombstone_keeps_a_late_worker_out(
+    portal: Portal,
+) -> None:
+    rollback = portal.ready()
+    with holding(portal, "LOCK TABLE elsewhere IN ACCESS EXCLUSIVE MODE"):  # pg_dump waits for it
+        execution = portal.reaches(portal.start(rollback), "backup")
+        portal.worker.kill()
+    time.sleep(3)
+    portal.worker.start()
+
+    execution = portal.ended(execution)
+
+    assert execution.status == "no_effect"
+    assert untouched(portal)
+    kinds = f"SELECT kind FROM waqiti_rollback.execution_marker WHERE execution_id = '{execution.pk}'"
+    assert portal.value(kinds) == "tombstone"
+    assert portal.again(rollback).status == "approved"
+    dumps = "SELECT count(*) FROM pg_stat_activity WHERE application_name LIKE 'pg_dump%'"
+    assert portal.value(dumps) == 0
+
+
+def test_kill_9_in_the_script_is_rolled_back_and_nothing_has_changed(portal: Portal) -> None:
+    rollback, execution = portal.running_for_long()
+    portal.worker.kill()
+    time.sleep(3)
+    portal.worker.start()
+
+    execution = portal.ended(execution)
+
+    assert execution.status == "rolled_back"
+    assert untouched(portal)
+    assert portal.again(rollback).status == "failed"
+    assert (
+        portal.value(
+            "SELECT count(*) FROM pg_locks l JOIN pg_class c ON c.oid = relation WHERE relname = 'wallets'"
+        )
+        == 0
+    )
+
+
+def test_kill_9_after_commit_was_sent_is_committed_with_one_outcome_on_record(portal: Portal) -> None:
+    from approvals.models import Check
+    from tests.executor.portal import KEY_IS_BACK, UNDO_KEY
+
+    owed = Check("Still so after commit", KEY_IS_BACK.sql, KEY_IS_BACK.expected, "after commit")
+    portal.write(UNDO_KEY, KEY_IS_BACK, owed)
+    rollback = portal.ready()
+    stall = "ALTER SYSTEM SET synchronous_standby_names = 'nobody_there'"
+    try:
+        # The commit waits for a standby that does not exist; whoever writes meanwhile must not wait too.
+        execution = portal.reaches(portal.start(rollback), "backup")
+        with portal.superuser() as somebody:
+            somebody.execute(stall)
+            somebody.execute("SELECT pg_reload_conf()")
+        execution = portal.reaches(execution, "committing")
+        waits = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'SyncRep'"
+        until = time.monotonic() + 20
+        while portal.value(waits) == 0:
+            assert time.monotonic() < until
+            time.sleep(0.05)
+        portal.worker.kill()
+        time.sleep(3)
+        portal.worker.start()
+        execution = portal.ended(execution)
+    finally:
+        with portal.superuser() as somebody:
+            somebody.execute("SET synchronous_commit = local")
+            somebody.execute("ALTER SYSTEM RESET synchronous_standby_names")
+            somebody.execute("SELECT pg_reload_conf()")
+
+    assert execution.status == "succeeded", execution.sentence
+    assert taken_back(portal)
+    assert portal.again(rollback).status == "executed"
+    assert actions(execution).count("execution.succeeded") == 1
+
+
+def test_a_message_that_arrives_three_times_runs_once(portal: Portal) -> None:
+    from approvals.models import Job
+    from waqiti_rollback.celery import app
+
+    rollback = portal.ready()
+    execution = portal.start(rollback)
+    job = Job.objects.get(kind="execute", subject=str(execution.pk))
+    for _again in range(2):
+        app.send_task("executor.work", [job.pk], queue="execute")
+
+    execution = portal.ended(execution)
+
+    assert execution.status == "succeeded"
+    assert actions(execution).count("execution.claimed") == 1
+    assert portal.value("SELECT count(*) FROM waqiti_rollback.execution_marker") == 1
+
+
+def test_cancelling_ends_the_backend_and_the_target_tells_the_outcome(portal: Portal) -> None:
+    from approvals import executions
+
+    _rollback, execution = portal.running_for_long()
+
+    executions.cancel(execution, actor=portal.world.olga, reason="Support needs the table now.")
+    execution = portal.ended(execution)
+
+    assert execution.status == "rolled_back"
+    assert untouched(portal)
+    assert portal.value(f"SELECT count(*) FROM pg_stat_activity WHERE pid = {execution.pid}") == 0
+
+
+def test_an_execution_whose_target_does_not_answer_is_unresolved_until_it_does(portal: Portal) -> None:
+    from approvals.errors import Refused
+
+    rollback, execution = portal.running_for_long()
+    portal.worker.kill()
+    with psycopg.connect(portal.production.cluster.superuser_dsn(), autocommit=True) as admin:
+        admin.execute(f"ALTER DATABASE {portal.production.name} ALLOW_CONNECTIONS false")
+    time.sleep(3)
+    portal.worker.start()
+
+    execution = portal.reaches(execution, "unresolved")
+    assert portal.again(rollback).status == "executing"
+    with pytest.raises(Refused):
+        portal.start(rollback)
+
+    with psycopg.connect(portal.production.cluster.superuser_dsn(), autocommit=True) as admin:
+        admin.execute(f"ALTER DATABASE {portal.production.name} ALLOW_CONNECTIONS true")
+    from waqiti_rollback.celery import app
+
+    app.send_task("executor.resolve_stale", queue="facts")
+    assert portal.ended(execution).status == "rolled_back"
+    assert untouched(portal)
+
+
+def test_a_migration_that_comes_back_within_a_day_is_an_alarm(portal: Portal) -> None:
+    from waqiti_rollback.celery import app
+
+    rollback = portal.ready()
+    execution = portal.ended(portal.start(rollback))
+    assert execution.reappeared_at is None
+    with portal.superuser() as deployment:
+        deployment.execute(
+            "INSERT INTO flyway_schema_history"
+            " VALUES (4, '4', 'key', 'SQL', 'V4__key_to_users.sql', 1, 'ci', now(), 5, true)"
+        )
+
+    app.send_task("executor.watch_histories", queue="facts")
+
+    from tests.executor.portal import wait_for
+
+    def alarmed() -> bool | None:
+        execution.refresh_from_db()
+        return execution.reappeared_at is not None or None
+
+    wait_for("the alarm", alarmed)
+    assert actions(execution)[-1] == "alarm.migration_came_back"
+
+
+def test_a_target_larger_than_its_limit_is_refused_in_plain_words(portal: Portal) -> None:
+    from approvals.models import Backup
+
+    target = portal.target
+    target.backup_limit_bytes = 1000
+    target.save()
+    rehearsal = portal.rehearse(portal.request())
+
+    assert rehearsal.status == "no_effect"
+    assert "above" in rehearsal.sentence
+    assert Backup.objects.get(execution=rehearsal).state == "refused"
