@@ -18,6 +18,7 @@ from psycopg import sql
 from approvals.flyway.files import Directory, read_directory
 from approvals.flyway.history import HistoryRow
 from approvals.flyway.settings import Settings, from_keys
+from approvals.flyway.table import current, render
 from approvals.flyway.validate import Outlook, outlook
 from tests.differential.real import RealFlyway, Refused
 from tests.servers import Database
@@ -149,6 +150,8 @@ def must_agree(case: Case) -> str:
     expected = case.foreseen()
     assert expected.refusal is None, (expected.refusal, lines)
     assert _ours(expected) == _theirs(lines)
+    assert render(expected.lines) == case.ask("table").rstrip("\n")
+    assert current(expected.lines) == case.ask("current")
     verdict = case.ask("validate")
     assert verdict["passes"] == expected.passes, verdict
     assert [(c["version"], c["description"], c["code"], c["message"]) for c in verdict["complaints"]] == [

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.differential import real
+from tests.executor.conftest import target, target_template  # noqa: F401 (fixtures)
 
 if TYPE_CHECKING:
     from tests.differential.cases import Ground

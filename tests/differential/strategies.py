@@ -94,7 +94,9 @@ def directories(draw: st.DrawFn) -> dict[str, bytes]:
     odd = draw(st.integers(0, 9)) == 0
     encodings = ("utf-8", "latin-1") if odd else ("utf-8",)
     # Callbacks really run, at every command, so theirs must be good SQL in every encoding.
-    return {path: b"select 1;" if "Mi" in path or "Va" in path else draw(contents(encodings)) for path in paths}
+    return {
+        path: b"select 1;" if "Mi" in path or "Va" in path else draw(contents(encodings)) for path in paths
+    }
 
 
 @st.composite

@@ -12,6 +12,7 @@ import java.util.Map;
 import org.flywaydb.core.Flyway;
 import org.flywaydb.core.api.FlywayException;
 import org.flywaydb.core.api.MigrationInfo;
+import org.flywaydb.core.api.MigrationVersion;
 import org.flywaydb.core.api.callback.Event;
 import org.flywaydb.core.api.configuration.FluentConfiguration;
 import org.flywaydb.core.api.output.MigrateOutput;
@@ -20,6 +21,7 @@ import org.flywaydb.core.api.output.ValidateOutput;
 import org.flywaydb.core.api.output.ValidateResult;
 import org.flywaydb.core.api.resolver.ResolvedMigration;
 import org.flywaydb.core.internal.configuration.ConfigUtils;
+import org.flywaydb.core.internal.info.MigrationInfoDumper;
 import org.flywaydb.core.internal.info.MigrationInfoImpl;
 import org.flywaydb.core.internal.resource.ResourceName;
 import org.flywaydb.core.internal.resource.ResourceNameParser;
@@ -56,11 +58,12 @@ public final class Driver {
             case "names" -> names(configured(request), request.get("names"));
             case "settings" -> settings(request);
             case "info" -> info(new Flyway(configured(request)));
+            case "table" -> MigrationInfoDumper.dumpToAsciiTable(new Flyway(configured(request)).info().all());
+            case "current" -> String.valueOf(current(new Flyway(configured(request)).info().current()));
             case "validate" -> validate(new Flyway(configured(request)));
             case "migrate" -> migrate(new Flyway(configured(request)));
             case "repair" -> new Flyway(configured(request)).repair().repairActions;
             case "baseline" -> new Flyway(configured(request)).baseline().successfullyBaselined;
-            case "version" -> org.flywaydb.core.internal.util.FileUtils.class.getPackage().getImplementationVersion() + "";
             default -> throw new IllegalArgumentException("no such verb");
         };
     }
@@ -139,6 +142,10 @@ public final class Driver {
             lines.add(line);
         }
         return lines;
+    }
+
+    private static Object current(MigrationInfo one) {
+        return one == null || one.getVersion() == null ? MigrationVersion.EMPTY : one.getVersion();
     }
 
     private static Map<String, Object> validate(Flyway flyway) {
