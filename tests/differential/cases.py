@@ -15,7 +15,7 @@ from typing import Any
 import psycopg
 from psycopg import sql
 
-from approvals.flyway.files import Directory, read_directory
+from approvals.flyway.files import Directory, FileProblem, read_directory
 from approvals.flyway.history import HistoryRow
 from approvals.flyway.settings import Settings, from_keys
 from approvals.flyway.table import current, render
@@ -162,17 +162,28 @@ def must_agree(case: Case) -> str:
 
 def _must_refuse(case: Case, found: Directory, refusal: Refused) -> str:
     if found.refusals:
-        paths = {problem.path for problem in found.refusals}
-        named = {path for path in paths if path.rpartition("/")[2] in str(refusal) or path in str(refusal)}
-        assert named or "Unknown configuration" in str(refusal) or "shouldExecute" in str(refusal), str(
-            refusal
-        )
+        assert any(_means(problem, str(refusal)) for problem in found.refusals), (found.refusals, refusal)
         return "directory refused"
     expected = case.foreseen()
     assert expected.refusal is not None, str(refusal)
     if expected.refusal.code == "UNKNOWN_MIGRATION_TYPE":
         assert "nknown migration type" in str(refusal), str(refusal)
     return "history refused"
+
+
+# Where Flyway's message names no file, it says this.
+WORDS = {
+    "script-config": ("Unknown configuration", "should be either true or false", "shouldExecute"),
+    "placeholder": ("No value provided for placeholder", "Failed to populate value"),
+    "malformed-name": ("Invalid SQL filenames found",),
+    "undo-refused": ("Invalid SQL filenames found",),
+}
+
+
+def _means(problem: FileProblem, message: str) -> bool:
+    """Whether this is what Flyway's message is about."""
+    words = WORDS.get(problem.code)
+    return any(word in message for word in words) if words else problem.path.rpartition("/")[2] in message
 
 
 def _must_migrate(case: Case, expected: Outlook) -> str:
