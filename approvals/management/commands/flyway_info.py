@@ -1,4 +1,4 @@
-"""`manage.py flyway_info TARGET [--json]`: what `flyway info` would print, from what is stored of a target."""
+"""`manage.py flyway_info TARGET [--json]`: what `flyway info` would print, from what is stored."""
 
 from __future__ import annotations
 
