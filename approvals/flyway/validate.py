@@ -9,7 +9,7 @@ from approvals.flyway.names import java_order
 from approvals.flyway.patterns import FUTURE, PENDING, Pattern, lets_pass
 from approvals.flyway.rows import DELETE, SYNTHETIC, UNDOS, CorruptHistory, HistoryRow, unreadable
 from approvals.flyway.states import Context, KnownFile, MigrationState, State, filled_checksum, same_checksum
-from approvals.flyway.versions import Version
+from approvals.flyway.versions import MalformedVersion, Version
 
 LONGEST_DESCRIPTION = 200
 FAILED_STATES = frozenset({State.FAILED, State.MISSING_FAILED, State.FUTURE_FAILED})
@@ -102,11 +102,17 @@ def outlook(
 
 
 def _unreadable(rows: Sequence[HistoryRow]) -> Refusal | None:
-    found = sorted(unreadable(rows), key=lambda row: row.installed_rank)
-    if not found:
-        return None
-    message = f"Unknown migration type '{found[0].type}' in the schema history table"
-    return Refusal("UNKNOWN_MIGRATION_TYPE", message)
+    """The first row whose type open-source Flyway does not know, unless it stops at a version before it."""
+    for row in sorted(rows, key=lambda row: row.installed_rank):
+        try:
+            if row.version is not None:
+                Version.parse(row.version)
+        except MalformedVersion:
+            return None
+        if unreadable([row]):
+            message = f"Unknown migration type '{row.type}' in the schema history table"
+            return Refusal("UNKNOWN_MIGRATION_TYPE", message)
+    return None
 
 
 def _failed(lines: Sequence[MigrationState], patterns: Sequence[Pattern], schema: str) -> Refusal | None:
