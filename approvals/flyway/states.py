@@ -161,7 +161,8 @@ class Context:
     def _from_row(self, entry: Entry, file: KnownFile | None) -> MigrationState:
         row, version = entry.row, entry.version
         state = self._row_state(entry, file)
-        drift = file is not None and version is not None and entry.stands and file.checksum != row.checksum
+        recorded = row.checksum if entry.stands and version is not None else None
+        drift = file is not None and recorded is not None and file.checksum != recorded
         return MigrationState(
             version, row.description, row.script, state, row, file, drift, row.installed_rank
         )

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from approvals.flyway.names import java_order
 from approvals.flyway.patterns import FUTURE, PENDING, Pattern, lets_pass
 from approvals.flyway.rows import DELETE, SYNTHETIC, UNDOS, CorruptHistory, HistoryRow, unreadable
-from approvals.flyway.states import Context, KnownFile, MigrationState, State, filled_checksum, same_checksum
+from approvals.flyway.states import Context, KnownFile, MigrationState, State, filled_checksum
 from approvals.flyway.versions import MalformedVersion, Version
 
 LONGEST_DESCRIPTION = 200
@@ -205,11 +205,17 @@ class _Rules:
         if file.name.type != _read_type(row):
             return _different("type", row, _read_type(row), file.name.type)
         settled = self.passing["pending"] and line.state not in (State.OUTDATED, State.SUPERSEDED)
-        if (line.version is not None or settled) and not same_checksum(file, row):
+        if (line.version is not None or settled) and not _passes_as_same(file, row):
             return _different("checksum", row, row.checksum, filled_checksum(file))
         if abbreviated(file.name.description) != row.description:
             return _different("description", row, row.description, file.name.description)
         return None
+
+
+def _passes_as_same(file: KnownFile, row: HistoryRow) -> bool:
+    """Stricter than the states, which take the checksum from before placeholders were filled as well; but a
+    row without a checksum is never objected to."""
+    return row.checksum is None or row.checksum == filled_checksum(file)
 
 
 def abbreviated(description: str) -> str:

@@ -17,6 +17,7 @@ from psycopg import sql
 
 from approvals.flyway.files import Directory, FileProblem, read_directory
 from approvals.flyway.history import HistoryRow
+from approvals.flyway.names import Kind, parse_name
 from approvals.flyway.settings import Settings, from_keys
 from approvals.flyway.table import current, render
 from approvals.flyway.validate import Outlook, outlook
@@ -146,6 +147,8 @@ def must_agree(case: Case) -> str:
         lines = case.ask("info")
     except Refused as refusal:
         return _must_refuse(case, found, refusal)
+    if _hidden_by_a_baseline(found):
+        return "directory refused"
     assert not found.refusals, (found.refusals, lines)
     expected = case.foreseen()
     assert expected.refusal is None, (expected.refusal, lines)
@@ -169,6 +172,14 @@ def _must_refuse(case: Case, found: Directory, refusal: Refused) -> str:
     if expected.refusal.code == "UNKNOWN_MIGRATION_TYPE":
         assert "nknown migration type" in str(refusal), str(refusal)
     return "history refused"
+
+
+def _hidden_by_a_baseline(found: Directory) -> bool:
+    """Flyway compares neighbours only: a B file of the same version can stand between two V files, by the
+    chance of a hash, and then Flyway runs one of the two. We refuse both, always."""
+    baselines = {file.name.version for file in found.seen_by_flyway if file.name.kind is Kind.BASELINE}
+    clashing = {problem.path.rpartition("/")[2] for problem in found.refusals}
+    return bool(clashing) and all(parse_name(name).version in baselines for name in clashing)
 
 
 # Where Flyway's message names no file, it says this.

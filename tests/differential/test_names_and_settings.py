@@ -7,6 +7,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from approvals.flyway import properties
+from approvals.flyway.checksums import checksum
 from approvals.flyway.names import (
     CALLBACKS,
     DEFAULT,
@@ -18,7 +19,7 @@ from approvals.flyway.names import (
     parse_name,
 )
 from approvals.flyway.settings import SettingsProblem, from_keys
-from tests.differential.cases import Ground, must_agree
+from tests.differential.cases import Ground, must_agree, row
 from tests.differential.real import RealFlyway, Refused
 from tests.differential.strategies import names as file_names
 
@@ -242,6 +243,14 @@ def test_a_placeholder_that_is_never_closed_is_refused_where_flyway_guesses(grou
     with ground.case({"R__a.sql": b"-- ${x\n"}, {"flyway.placeholders.x": "one"}) as case:
         assert [line["state"] for line in case.ask("info")] == ["Pending"]
         assert [problem.code for problem in case.read().refusals] == ["placeholder"]
+
+
+def test_a_repeatable_row_with_the_checksum_before_filling_is_current_but_not_valid(ground: Ground) -> None:
+    text = b"-- ${x}\n"
+    with ground.case({"R__a.sql": text}, {"flyway.placeholders.x": "one"}) as case:
+        case.write_history([row(1, None, "a", script="R__a.sql", checksum=checksum(text))])
+        assert [line.state.value for line in case.foreseen().lines] == ["Success"]
+        assert must_agree(case) == "migrate refused"
 
 
 def test_other_marks_around_placeholders(ground: Ground) -> None:
