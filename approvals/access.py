@@ -20,7 +20,7 @@ def services(user: User) -> QuerySet[Service]:
 
 
 def owns(user: User, service_id: int) -> bool:
-    """True for an engineer of the team that owns the service. Seeing it, as an auditor does, is not enough."""
+    """True for an engineer of the team that owns the service; who only sees it, like an auditor, does not."""
     return Role.ENGINEER in user.roles and user.teams.filter(services=service_id).exists()
 
 

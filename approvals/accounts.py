@@ -14,7 +14,7 @@ from .errors import Refused
 from .models import User
 
 
-class AccountAdapter(DefaultAccountAdapter):
+class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]
     """Closed to sign-ups."""
 
     def is_open_for_signup(self, request: HttpRequest) -> bool:

@@ -5,9 +5,10 @@
         facts["risk"] = "HIGH"            # goes into the event
         facts.about(rollback=rollback)    # what the event is about, where that is only known now
 
-The event is the last act of the transaction: what cannot be recorded does not happen. A `Denied` raised inside
-rolls the change back and is recorded in a transaction of its own. Facts hold no free text: that is chained by its
-digest, so that it can be redacted, and what a database or a person wrote can't carry a secret in here.
+The event is the last act of the transaction: what cannot be recorded does not happen. A `Denied` raised
+inside rolls the change back and is recorded in a transaction of its own. Facts hold no free text: that is
+chained by its digest, so that it can be redacted, and what a database or a person wrote can't carry a secret
+in here.
 """
 
 from __future__ import annotations
@@ -75,10 +76,10 @@ def unit_of_work(
     execution: Execution | None = None,
     incident: Incident | None = None,
 ) -> Iterator[Facts]:
-    """Run a change of state and its audit event in one durable transaction. `actor` None means the portal itself.
+    """Run a change of state and its audit event in one durable transaction. `actor` None is the portal.
 
-    Yields the facts that go into the event; `facts.action` may be set where the outcome has another name. Raises
-    whatever the body raises; a `Denied` is recorded.
+    Yields the facts that go into the event; `facts.action` may be set where the outcome has another name.
+    Raises whatever the body raises; a `Denied` is recorded.
     """
     subjects = {"rollback": rollback, "target": target, "execution": execution, "incident": incident}
     facts = Facts(action, **subjects)
@@ -93,16 +94,16 @@ def unit_of_work(
 
 
 def record_denial(action: str, *, actor: User, why: str, **subjects: Any) -> None:
-    """Record an attempt that was refused before any domain function was reached (a page, a direct request)."""
+    """Record an attempt that was refused before any domain function was reached, as by a page."""
     with transaction.atomic(durable=True):
         append(f"{action}.denied", actor=actor, subjects=subjects, facts={"why": why})
 
 
 def append(action: str, *, actor: User | None, subjects: dict[str, Any], facts: dict[str, Any]) -> AuditEvent:
-    """Add one event to the chain. Must be the last statement of a transaction, since it holds the chain's lock.
+    """Add one event to the chain: the last act of a transaction, since it holds the chain's lock.
 
-    Foreign keys are checked before the lock is taken: at commit they would wait for rows, and whoever holds one of
-    those may be waiting for the chain.
+    Foreign keys are checked before the lock is taken: at commit they would wait for rows, and whoever holds
+    one of those may be waiting for the chain.
     """
     labels = _labels(subjects)
     with connection.cursor() as cursor:
@@ -153,8 +154,8 @@ def _labels(subjects: dict[str, Any]) -> dict[str, str]:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What a walk over the chain found: how many events hold (without the fixed first one), the hash of the last of
-    them in hex, and the first that does not hold, if any."""
+    """What a walk over the chain found: how many events hold (without the fixed first one), the hash of
+    the last of them in hex, and the first that does not hold, if any."""
 
     events: int
     head: str
@@ -169,7 +170,7 @@ class Verdict:
 def verify(events: Iterable[tuple[int, str, bytes, bytes]] | None = None) -> Verdict:
     """Walk (seq, body, prev, hash) in order and recompute every link. Stops at the first bad one.
 
-    Without an argument it reads the portal's chain. Stored bytes are hashed as they are, never made canonical anew.
+    Without an argument it reads the portal's chain. Stored bytes are hashed as they are.
     """
     stored = AuditEvent.objects.order_by("seq").values_list("seq", "body", "prev", "hash")
     walk: Iterable[tuple[int, str, Any, Any]] = stored.iterator(chunk_size=5000) if events is None else events

@@ -1,10 +1,14 @@
-"""Reads of the audit trail for pages: events as lines, one event with its link checked, the whole chain."""
+"""Reads of the audit trail for pages: events as lines, one event with its link checked, the whole chain.
+
+Events hold free text by its digest only. Where the portal still has a text of that digest, a line shows it:
+what is shown is then as certain as the chain, and what was redacted or changed is not shown.
+"""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -13,7 +17,15 @@ from django.utils.functional import cached_property
 
 from . import audit
 from .audit_words import DENIALS, DENIED, Words, role_words, words_for
-from .models import AuditEvent
+from .models import (
+    Approval,
+    AuditEvent,
+    Backup,
+    ChecklistEntry,
+    Evidence,
+    Execution,
+    RollbackRequest,
+)
 
 # A page verifies chains up to this length: some seconds. Longer ones are for the command.
 VERIFIED_BY_PAGE = 200_000
@@ -21,9 +33,10 @@ VERIFIED_BY_PAGE = 200_000
 
 @dataclass(frozen=True)
 class Line:
-    """One event, read back from the text that was hashed."""
+    """One event, read back from the text that was hashed. `texts` are free texts by their SHA-256."""
 
     event: AuditEvent
+    texts: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def seq(self) -> int:
@@ -47,6 +60,12 @@ class Line:
         return role_words(self.body["roles"])
 
     @property
+    def text(self) -> str:
+        """Why an attempt was refused, or the free text whose digest this event holds."""
+        digests = [value for name, value in self.body["facts"].items() if name.endswith("_sha256")]
+        return self.words.why or next((self.texts[each] for each in digests if each in self.texts), "")
+
+    @property
     def rollback_pk(self) -> str:
         """The primary key inside a label such as RB-142."""
         return str(self.body.get("rollback", "")).removeprefix("RB-")
@@ -64,9 +83,23 @@ class Line:
         return bytes(self.event.prev).hex()
 
 
-def lines(events: Iterable[AuditEvent]) -> list[Line]:
+def lines(events: Iterable[AuditEvent], texts: Mapping[str, str] | None = None) -> list[Line]:
     """Events as lines, in the same order."""
-    return [Line(event) for event in events]
+    return [Line(event, texts or {}) for event in events]
+
+
+def texts_of(rollbacks: Sequence[int]) -> dict[str, str]:
+    """The free texts that belong to these rollbacks (primary keys), by their SHA-256; one query."""
+    columns: tuple[tuple[QuerySet[Any], str], ...] = (
+        (RollbackRequest.objects.filter(pk__in=rollbacks), "reason"),
+        (ChecklistEntry.objects.filter(rollback__in=rollbacks), "note"),
+        (Approval.objects.filter(rollback__in=rollbacks), "comment"),
+        (Evidence.objects.filter(rollback__in=rollbacks), "sentence"),
+        (Execution.objects.filter(rollback_target__rollback__in=rollbacks), "sentence"),
+        (Backup.objects.filter(execution__rollback_target__rollback__in=rollbacks), "sentence"),
+    )
+    first, *rest = (found.order_by().values_list(column, flat=True) for found, column in columns)
+    return {audit.digest_of(text): text for text in first.union(*rest, all=True) if text}
 
 
 def events(
@@ -90,7 +123,14 @@ def events(
 
 def story(label: str, *, limit: int = 2000) -> list[Line]:
     """Everything recorded about one rollback, oldest first."""
-    return lines(AuditEvent.objects.filter(rollback=label).order_by("seq")[:limit])
+    events = AuditEvent.objects.filter(rollback=label).order_by("seq")[:limit]
+    return lines(events, texts_of([int(label.removeprefix("RB-"))]))
+
+
+def one(event: AuditEvent) -> Line:
+    """One event with the free text of its rollback, if it is about one."""
+    label = event.rollback or ""
+    return Line(event, texts_of([int(label.removeprefix("RB-"))]) if label else {})
 
 
 def link_holds(event: AuditEvent) -> bool:

@@ -91,7 +91,7 @@ def words_for(body: dict[str, Any]) -> Words:
         return Words(_("was refused: %(what)s") % {"what": says}, "void", FAIL, str(facts.get("why", "")))
     if facts.get("holds") is False:
         icon, tone = "fail", FAIL
-    return Words(str(says), icon, tone, str(facts.get("sentence", "")))
+    return Words(str(says), icon, tone, "")
 
 
 def role_words(roles: list[str]) -> str:

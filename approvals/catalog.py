@@ -1,4 +1,4 @@
-"""The catalog: a service's directory of migrations becomes revisions in the database, with everything wrong named."""
+"""The catalog: a service's directory of migrations becomes revisions, with everything wrong named."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ STORED = {
     Kind.REPEATABLE: Migration.Kind.REPEATABLE,
     Kind.BASELINE: Migration.Kind.BASELINE,
 }
+LONGEST_PATH = 1_000
 SYNTAX, MYSQL, SCRIPT = "syntax", "mysql-dialect", "refused-script"
 
 
@@ -34,11 +35,12 @@ class _Tally:
 
 
 def import_directory(service: Service, directory: Path, *, actor: User | None) -> ImportRun:
-    """Read V, U, R and B files below `directory` into the catalog and return the run with summary and problems.
+    """Read V, U, R and B files below `directory` into the catalog and return the run with summary and
+    problems.
 
-    A changed file becomes a new revision, an unchanged one changes nothing, a missing one is marked removed. Bad
-    files are reported and do not stop the good ones. `actor` None is the command line. Raises Refused where the
-    directory does not exist, Denied for somebody who does not own the service.
+    A changed file becomes a new revision, an unchanged one changes nothing, a missing one is marked removed.
+    Bad files are reported and do not stop the good ones. `actor` None is the command line. Raises Refused
+    where the directory does not exist, Denied for somebody who does not own the service.
     """
     with audit.unit_of_work("catalog.imported", actor=actor) as facts:
         if actor is not None and not (access.owns(actor, service.pk) or Role.ADMIN in actor.roles):
@@ -48,10 +50,12 @@ def import_directory(service: Service, directory: Path, *, actor: User | None) -
             found = read_directory(directory)
         except NotADirectoryError as error:
             raise Refused(_("There is no directory %(path)s.") % {"path": directory}) from error
-        tally = _Tally(problems=list(found.problems))
+        files = [file for file in found.files if len(file.path) <= LONGEST_PATH]
+        too_long = [_too_long(file) for file in found.files if len(file.path) > LONGEST_PATH]
+        tally = _Tally(problems=[*found.problems, *too_long])
         tally.counts["files"] = len({p.path for p in found.problems} | {f.path for f in found.files})
-        present = {_store(service, file, actor, tally) for file in found.files if file.name.kind in STORED}
-        for file in found.files:
+        present = {_store(service, file, actor, tally) for file in files if file.name.kind in STORED}
+        for file in files:
             if file.name.kind == Kind.UNDO:
                 _store_undo(service, file, actor, tally)
         _mark_removed(service, present, {problem.path for problem in found.problems}, tally)
@@ -67,6 +71,11 @@ def import_directory(service: Service, directory: Path, *, actor: User | None) -
     return run
 
 
+def _too_long(file: MigrationFile) -> FileProblem:
+    message = _("The path has more than 1,000 characters, as many as a history can hold: shorten it.")
+    return FileProblem(file.path, None, None, "path-too-long", message)
+
+
 def _store(service: Service, file: MigrationFile, actor: User | None, tally: _Tally) -> int:
     """Write one V, R or B file; returns the migration's primary key."""
     version, description = file.name.version, file.name.description
@@ -75,7 +84,7 @@ def _store(service: Service, file: MigrationFile, actor: User | None, tally: _Ta
     )
     facts: dict[str, Any] = {
         "version": version.text if version else "",
-        "description": description[:200],
+        "description": description,
         "script": file.path,
         "removed_at": None,
     }

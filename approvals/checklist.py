@@ -1,4 +1,4 @@
-"""The five-point checklist before a rollback: filled by the system where it can know, by a person where it can't."""
+"""The five points before a rollback: the system fills what it can know, a person what it can't."""
 
 from __future__ import annotations
 

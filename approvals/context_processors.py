@@ -39,12 +39,12 @@ class Entry:
 
 def portal(request: HttpRequest) -> dict[str, Any]:
     """`reader_roles` as words, `nav` with the places this person may open, `theme` if they chose one."""
-    user = getattr(request, "user", None)
-    signed_in = isinstance(user, User)
+    visitor = getattr(request, "user", None)
+    user = visitor if isinstance(visitor, User) else None
     theme = request.COOKIES.get("theme", "")
     return {
-        "reader_roles": [role.label for role in sorted(user.roles)] if signed_in else [],
-        "nav": list(_nav(request)) if signed_in else [],
+        "reader_roles": [role.label for role in sorted(user.roles)] if user else [],
+        "nav": list(_nav(request)) if user else [],
         "theme": theme if theme in THEMES else "",
     }
 

@@ -1,7 +1,7 @@
-"""Which database role may do what in the portal's database. Granted after every migrate; nothing else is allowed.
+"""Which database role may do what in the portal's database, granted after every migrate.
 
-Three roles, made by whoever sets the server up: the owner runs migrations, `waqiti_web` and `waqiti_worker` are
-what the processes sign in as. Where a role is missing (a test on a bare server) its grants are left out.
+Three roles, made by whoever sets the server up: the owner runs migrations, `waqiti_web` and `waqiti_worker`
+are what the processes sign in as. Where a role is missing (a test on a bare server) its grants are left out.
 """
 
 from __future__ import annotations
@@ -11,7 +11,8 @@ from typing import Any
 from django.db import connections
 
 WEB, WORKER = "waqiti_web", "waqiti_worker"
-# Written once: SELECT and INSERT for everybody. Triggers hold the same for the owner (migrations/sql/append_only.sql).
+# Written once: SELECT and INSERT for everybody. Triggers hold the same for the owner
+# (migrations/sql/append_only.sql).
 APPEND_ONLY = frozenset(
     {
         "approvals_auditevent",

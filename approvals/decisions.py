@@ -1,4 +1,4 @@
-"""What approvers decide: approve, ask for changes, reject. Distinct people, never the requester or an author."""
+"""What approvers decide: approve, ask for changes, reject. Never the requester or an author, each once."""
 
 from __future__ import annotations
 
@@ -35,10 +35,11 @@ def decide(
     comment: str = "",
     acknowledged: str = "",
 ) -> RollbackRequest:
-    """Record one person's decision on the request digest they read, and move the rollback on where that completes it.
+    """Record one person's decision on the digest they read, and move the rollback on if that completes it.
 
-    In this order: the rollback must be decidable and unchanged, the actor must be entitled, their identity
-    confirmed within five minutes, reasons and acknowledgement given, gates open. Raises Refused, Conflict or Denied.
+    In this order: the actor must be entitled, the rollback decidable and unchanged, the actor's identity
+    confirmed within five minutes, reasons given, gates open, losses acknowledged. Raises Denied, Refused or
+    Conflict.
     """
     with audit.unit_of_work(f"rollback.{_verb(decision)}", actor=actor, rollback=rollback) as facts:
         rollback = workflow.locked(rollback)
@@ -76,8 +77,8 @@ def decide(
 
 
 def require_confirmed(confirmed_at: datetime | None) -> tuple[datetime, datetime]:
-    """When this person last proved who they are, and the present time. Raises Refused unless that is less than five
-    minutes apart."""
+    """When this person last proved who they are, and the present time. Raises Refused unless that is less
+    than five minutes apart."""
     now, limit = timezone.now(), timedelta(seconds=settings.STEP_UP_SECONDS)
     if confirmed_at is None or not timedelta(0) <= now - confirmed_at <= limit:
         raise Refused(_("Confirm your password first; a confirmation lasts five minutes."))

@@ -1,6 +1,7 @@
-"""The two digests everything binds to: the change digest (what would run) and the request digest (where, under what).
+"""The two digests everything binds to: the change (what would run) and the request (where, under what).
 
-Proof and rehearsal bind to the first, approvals and executions to the second. Both are SHA-256 over canonical JSON (RFC 8785), as lower-case hex.
+Proof and rehearsal bind to the first, approvals and executions to the second. Both are SHA-256 over canonical
+JSON (RFC 8785), as lower-case hex.
 """
 
 from __future__ import annotations
@@ -55,8 +56,8 @@ def _step(step: dict[str, Any]) -> dict[str, Any]:
 def request_digest(rollback: RollbackRequest) -> str:
     """What would run, on which targets with which pinned history rows, under which policy and at which risk.
 
-    The request's number and revision make sure that no digest ever comes back: words can be edited that neither
-    change nor targets hold, and what people signed before the edit must not count after it.
+    The request's number and revision make sure that no digest ever comes back: words can be edited that
+    neither change nor targets hold, and what people signed before the edit must not count after it.
     """
     targets = [
         _target(rt) for rt in rollback.rollback_targets.select_related("target").order_by("target__name")
@@ -75,7 +76,8 @@ def request_digest(rollback: RollbackRequest) -> str:
 
 
 def _target(rollback_target: RollbackTarget) -> dict[str, Any]:
-    """Which database it is, which rows go, and everything about the target that decides how the script runs."""
+    """Which database it is, which rows go, and everything about the target that decides how the script
+    runs."""
     target = rollback_target.target
     return {
         "name": target.name,

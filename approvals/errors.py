@@ -4,7 +4,7 @@ from __future__ import annotations
 
 
 class Refused(Exception):
-    """The action does not fit the state of things. The message says why and what to do; nothing was changed."""
+    """The action does not fit how things are. The message says why and what to do; nothing was changed."""
 
 
 class Denied(Exception):

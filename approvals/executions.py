@@ -1,4 +1,4 @@
-"""Executions: people ask for them here, and the worker answers here. Every change of state ends in the audit trail."""
+"""Executions: people ask for them here, and the worker answers here. All of it is in the audit trail."""
 
 from __future__ import annotations
 
@@ -51,13 +51,15 @@ PHASES = {
 REAL, REHEARSAL = Execution.Purpose.REAL, Execution.Purpose.REHEARSAL
 
 
-# --- what people ask for ---------------------------------------------------------------------------------------
+# --- what people ask for
+# ---------------------------------------------------------------------------------------
 
 
 def ask_for_rehearsal(rollback: RollbackRequest, *, actor: User) -> Execution:
     """Queue a rehearsal of the change as it is now. The requester, approvers and ops may ask.
 
-    Raises Refused while another rehearsal of this rollback is open, or where the target names no staging server.
+    Raises Refused while another rehearsal of this rollback is open, or where the target names no staging
+    server.
     """
     with audit.unit_of_work("rehearsal.requested", actor=actor, rollback=rollback) as facts:
         rollback = workflow.locked(rollback)
@@ -81,7 +83,8 @@ def ask_for_rehearsal(rollback: RollbackRequest, *, actor: User) -> Execution:
 
 
 def start(rollback: RollbackRequest, *, actor: User, digest: str, confirmed_at: datetime | None) -> Execution:
-    """Queue the real execution of an approved rollback. Ops only; every gate is asked again here and by the worker.
+    """Queue the real execution of an approved rollback. Ops only; every gate is asked again here and by the
+    worker.
 
     Raises Denied, Refused or Conflict; one open execution per target is a constraint of the database.
     """
@@ -124,9 +127,11 @@ def start(rollback: RollbackRequest, *, actor: User, digest: str, confirmed_at: 
 
 
 def cancel(execution: Execution, *, actor: User, reason: str) -> Execution:
-    """Ask the worker to end an open execution; its backend on the target is ended, the target tells the outcome.
+    """Ask the worker to end an open execution; its backend on the target is ended, the target tells the
+    outcome.
 
-    Ops may cancel any, whoever asked for a rehearsal their own. One that no worker has taken yet ends at once.
+    Ops may cancel any, whoever asked for a rehearsal their own. One that no worker has taken yet ends at
+    once.
     """
     with audit.unit_of_work("execution.cancel_requested", actor=actor, execution=execution) as facts:
         execution = locked(execution)
@@ -191,7 +196,8 @@ def planned_steps(rollback: RollbackRequest) -> list[dict[str, Any]]:
     return steps
 
 
-# --- what the worker answers -----------------------------------------------------------------------------------
+# --- what the worker answers
+# -----------------------------------------------------------------------------------
 
 
 def locked(execution: Execution) -> Execution:
@@ -245,7 +251,8 @@ def unapproved(execution: Execution) -> str:
 
 
 def changed(rollback: RollbackRequest) -> str:
-    """How a submitted rollback, worked out anew, differs from what people signed, as a sentence; empty if it doesn't.
+    """How a submitted rollback, worked out anew, differs from what people signed, as a sentence; empty if it
+    doesn't.
 
     Its own records can't have changed, but the service's placeholders or the target's settings can.
     """
@@ -268,7 +275,7 @@ def _other_script(rollback: RollbackRequest) -> str:
 
 
 def preflight(execution: Execution) -> list[str]:
-    """Every gate again, and the rating again with the newest facts; the reasons for no-go, none if it may go."""
+    """Every gate again, and the rating with the newest facts; the reasons for no-go, none if it may go."""
     rollback = execution.rollback_target.rollback
     reasons = [f"{gate.title}: {gate.detail}" for gate in gates.missing(rollback, gates.Needed.EXECUTE)]
     if rollback.overdue_expiry:
@@ -285,7 +292,8 @@ def preflight(execution: Execution) -> list[str]:
 def enter(execution: Execution, status: ExecutionStatus) -> None:
     """The worker entered a phase: preflight, backup, running, committing, verifying.
 
-    Raises Refused for a step back: once the script runs there is no preflight any more, after COMMIT no script.
+    Raises Refused for a step back: once the script runs there is no preflight any more, after COMMIT no
+    script.
     """
     with audit.unit_of_work(f"execution.{status}", actor=None, execution=execution):
         fresh = locked(execution)
@@ -314,7 +322,7 @@ def record_backend(
     timeline: int,
     postmaster_start: datetime | None = None,
 ) -> None:
-    """Which backend is about to run the script: evidence for the resolver, written before the first statement."""
+    """Which backend is about to run the script: evidence for the resolver, written before it begins."""
     with audit.unit_of_work("execution.running", actor=None, execution=execution) as facts:
         fresh = locked(execution)
         _require_busy(fresh)
@@ -412,7 +420,8 @@ def _whole(timings: dict[str, Any]) -> dict[str, int]:
 
 
 def _end(execution: Execution, status: ExecutionStatus, sentence: str) -> None:
-    """Write an execution's outcome and carry it over to its rollback; the caller holds the execution locked."""
+    """Write an execution's outcome and carry it over to its rollback; the caller holds the execution
+    locked."""
     execution.status, execution.sentence = status, sentence
     if status not in OPEN:
         execution.finished_at = timezone.now()
@@ -427,7 +436,8 @@ def _end(execution: Execution, status: ExecutionStatus, sentence: str) -> None:
 
 
 def _carry_over(execution: Execution) -> None:
-    """What the outcome of a real execution means for the rollback, its approvals, its incident and its target."""
+    """What the outcome of a real execution means for the rollback, its approvals, its incident and its
+    target."""
     rollback = workflow.locked(execution.rollback_target.rollback)
     status = ExecutionStatus(execution.status)
     if status in (ExecutionStatus.SUCCEEDED, ExecutionStatus.COMMITTED_CHECK_FAILED):

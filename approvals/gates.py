@@ -26,7 +26,8 @@ class Needed(enum.IntEnum):
 
 @dataclass(frozen=True)
 class Gate:
-    """One condition. `detail` says what holds or what is missing; `who` can supply it (empty when it holds)."""
+    """One condition. `detail` says what holds or what is missing; `who` can supply it (empty when it
+    holds)."""
 
     key: str
     title: str
@@ -265,8 +266,8 @@ def _transactional(rollback: RollbackRequest) -> Gate:
         holds=not outside,
         yes=_("No step leaves the transaction."),
         no=_(
-            "%(migrations)s has steps that PostgreSQL refuses inside a transaction. They are planned and rated, "
-            "but this version does not run them yet."
+            "%(migrations)s has steps that PostgreSQL refuses inside a transaction. "
+            "They are planned and rated, but this version does not run them yet."
         )
         % {"migrations": ", ".join(outside)},
         who=_("a DBA, by hand, outside the portal"),

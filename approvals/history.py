@@ -21,7 +21,8 @@ PINNED = ("installed_rank", "version", "type", "script", "checksum", "success")
 
 @dataclass(frozen=True)
 class Applied:
-    """A migration that is applied on a target: its row's pin and the revision of the file that it came from."""
+    """A migration that is applied on a target: its row's pin and the revision of the file that it came
+    from."""
 
     migration: Migration
     revision: MigrationRevision
@@ -107,8 +108,8 @@ def require_newest(target: Target, migrations: Sequence[Migration]) -> list[Appl
     """Return the migrations as applied on the target, newest first.
 
     Raises Refused where one is not applied or twice, its row's checksum is of no file we know, the history
-    contradicts itself, or something newer that is applied above them is missing from the list: that would pull the
-    ground from under it.
+    contradicts itself, or something newer that is applied above them is missing from the list: that would
+    pull the ground from under it.
     """
     if not migrations:
         raise Refused(_("Choose at least one migration."))
@@ -157,7 +158,8 @@ def _require_nothing_above(rows: Sequence[flyway_history.HistoryRow], chosen: Se
 
 
 def require_pinned(target: Target, pins: Sequence[dict[str, Any]]) -> None:
-    """Raise Refused unless the history as last read still has exactly these rows and nothing applied above them.
+    """Raise Refused unless the history as last read still has exactly these rows and nothing applied above
+    them.
 
     One query, however many rows are pinned.
     """
@@ -188,7 +190,8 @@ def _revision(migration: Migration, row: flyway_history.HistoryRow) -> Migration
     if revision is None:
         raise Refused(
             _(
-                "%(migration)s was applied from another file (checksum %(checksum)s) than any that was imported."
+                "%(migration)s was applied from another file (checksum %(checksum)s) "
+                "than any that was imported."
             )
             % {"migration": migration, "checksum": row.checksum}
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import timedelta
 
-from django.db.models import F, Prefetch, Q, QuerySet
+from django.db.models import Case, F, Prefetch, Q, QuerySet, When
 from django.utils import timezone
 
 from . import access, policy
@@ -22,13 +22,15 @@ from .models import (
     User,
 )
 from .queries import with_subjects
-from .workflow import EDITABLE, ENDED
+from .workflow import ENDED
 
 LIMIT = 20
 RECENT = 8
 # A migration that came back stays on top this long after it did, a failed attempt with its requester.
 ALARM_SHOWN = FAILURE_SHOWN = timedelta(days=7)
 DECIDERS = (Role.SENIOR_DBA, Role.PLATFORM_LEAD)
+# Where the next move is the requester's; what is in review or approved waits for others.
+WITH_REQUESTER = frozenset({Status.DRAFT, Status.CHANGES_REQUESTED, Status.FAILED, Status.EXPIRED})
 
 
 @dataclass(frozen=True)
@@ -62,8 +64,8 @@ class Inbox:
     @property
     def waiting(self) -> int:
         """How many things this person can do something about."""
-        editable = sum(rollback.status in EDITABLE for rollback in self.mine)
-        return len(self.to_decide) + len(self.to_start) + len(self.restarts) + editable
+        with_me = sum(rollback.status in WITH_REQUESTER for rollback in self.mine)
+        return len(self.to_decide) + len(self.to_start) + len(self.restarts) + with_me
 
     @property
     def overdue(self) -> list[PostMortem]:
@@ -87,9 +89,10 @@ def read(user: User) -> Inbox:
         )
         inbox.restarts = list(_executions(user).filter(status=ExecutionStatus.AWAITING_RESTART)[:LIMIT])
     if Role.ENGINEER in user.roles:
-        recent = Q(ended_at__gte=timezone.now() - FAILURE_SHOWN, status__in=EDITABLE)
+        recent = Q(ended_at__gte=timezone.now() - FAILURE_SHOWN, status__in=WITH_REQUESTER)
         still = Q(ended_at=None) | recent
-        inbox.mine = list(_rollbacks(user).filter(still, requester=user).order_by("-id")[:LIMIT])
+        mine_first = Case(When(status__in=WITH_REQUESTER, then=0), default=1)
+        inbox.mine = list(_rollbacks(user).filter(still, requester=user).order_by(mine_first, "-id")[:LIMIT])
     return inbox
 
 

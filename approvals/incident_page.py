@@ -49,9 +49,10 @@ class Moment:
 
 
 def timeline(incident: Incident) -> list[Moment]:
-    """What happened, oldest first, from the audit trail and the notes; two queries."""
-    labels = [f"RB-{pk}" for pk in incident.rollbacks.values_list("pk", flat=True)]
-    events = AuditEvent.objects.filter(Q(rollback__in=labels) | Q(incident=incident.label))
+    """What happened, oldest first, from the audit trail and the notes; four queries."""
+    keys = list(incident.rollbacks.values_list("pk", flat=True))
+    about = Q(rollback__in=[f"RB-{key}" for key in keys]) | Q(incident=incident.label)
+    events = AuditEvent.objects.filter(about).exclude(action__in=SAID_ELSEWHERE).order_by("seq")
     facts = [
         Moment(
             line.at,
@@ -59,13 +60,11 @@ def timeline(incident: Incident) -> list[Moment]:
             line.words.says,
             line.words.icon,
             line.words.tone,
-            line.words.why,
+            line.text,
             line.seq,
             line.body.get("rollback", ""),
         )
-        for line in audit_trail.lines(
-            events.exclude(action__in=SAID_ELSEWHERE).order_by("seq")[:EVENTS_SHOWN]
-        )
+        for line in audit_trail.lines(events[:EVENTS_SHOWN], audit_trail.texts_of(keys))
     ]
     notes = [
         Moment(note.at, str(note.author), "", "talk", "", note.text)

@@ -16,7 +16,8 @@ WRITES = frozenset({Role.ENGINEER, Role.SENIOR_DBA, Role.PLATFORM_LEAD, Role.OPS
 
 
 def open_incident(service: Service, *, title: str, reason: str, impact: str, actor: User) -> Incident:
-    """Open an incident of a service the actor sees. Raises Refused unless title, reason and impact are given."""
+    """Open an incident of a service the actor sees. Raises Refused unless title, reason and impact are
+    given."""
     with audit.unit_of_work("incident.opened", actor=actor) as facts:
         _require_writer(actor, service)
         if not (title.strip() and reason.strip() and impact.strip()):

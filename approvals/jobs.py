@@ -1,4 +1,4 @@
-"""Ask the worker for work: insert a job row, and once that is committed send a message that only hints at it."""
+"""Ask the worker for work: the job's row is the queue, and a message that leaves at commit hints at it."""
 
 from __future__ import annotations
 

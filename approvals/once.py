@@ -40,7 +40,7 @@ def run(request: HttpRequest, act: Callable[[], str]) -> str:
     token = request.POST.get(FIELD, "")
     if not token:
         return act()
-    # No session can have such a key: it holds a character that session keys never do.
+    # Django makes session keys of letters and digits only, so no session ever gets such a key.
     key = "once-" + hashlib.sha256(f"{request.user.pk} {request.path} {token}".encode()).hexdigest()[:35]
     if not _claim(key):
         return _result(key)

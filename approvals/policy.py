@@ -18,7 +18,8 @@ def current() -> PolicyVersion:
 
 
 def rule_for(rollback: RollbackRequest) -> PolicyRule:
-    """The rule for the rollback's risk on its strictest target, under its own or else the current policy version.
+    """The rule for the rollback's risk on its strictest target, under its own or else the current policy
+    version.
 
     A rollback without a rating is held to the rule for CRITICAL.
     """
@@ -41,7 +42,8 @@ class Signature:
 
 
 def signatures(rule: PolicyRule, approvals: Iterable[Approval]) -> list[Signature]:
-    """The signatures that `rule` asks for, each filled by at most one of the valid approvals, roles in any order.
+    """The signatures that `rule` asks for, each filled by at most one of the valid approvals, roles in any
+    order.
 
     One person fills one line only, whichever roles they hold.
     """
@@ -60,7 +62,8 @@ def signatures(rule: PolicyRule, approvals: Iterable[Approval]) -> list[Signatur
 
 
 def valid_approvals(rollback: RollbackRequest) -> list[Approval]:
-    """Approvals that count now: not voided, of the present request digest, by people who may still approve."""
+    """Approvals that count now: not voided, of the present request digest, by people who may still
+    approve."""
     return list(_counting().filter(rollback=rollback, request_digest=rollback.request_digest))
 
 
@@ -96,7 +99,8 @@ def missing_by_rollback(rollbacks: Sequence[RollbackRequest]) -> dict[int, list[
         given[approval.rollback_id].append(approval)
     missing = {}
     for rollback in rollbacks:
-        rule = rules[rollback.policy_version_id, strictest(environments[rollback.pk]), rollback.risk or 5]
+        policy_id = rollback.policy_version_id or 0  # 0 is no policy's: a submitted rollback has one
+        rule = rules[policy_id, strictest(environments[rollback.pk]), rollback.risk or 5]
         lines = signatures(rule, given[rollback.pk])
         missing[rollback.pk] = [line.role for line in lines if line.approval is None]
     return missing

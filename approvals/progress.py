@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from django.utils import timezone
@@ -13,8 +12,9 @@ from django.utils.translation import gettext as _
 
 from . import outcomes
 from .actions import Action, execution_actions
-from .analysis import LockMode
+from .lockchart import LockChart, lock_chart
 from .models import (
+    BUSY,
     AuditEvent,
     Backup,
     Execution,
@@ -54,28 +54,6 @@ class Phase:
 
 
 @dataclass(frozen=True)
-class Bar:
-    """One observed lock as a bar: where it begins and how long it is, in percent of the whole."""
-
-    relation: str
-    mode: str
-    blocks: str
-    strong: bool
-    start: str
-    width: str
-    seconds: float | None
-    waited: float
-
-
-@dataclass(frozen=True)
-class LockChart:
-    """The locks an execution was seen with; `seconds` is the whole width."""
-
-    bars: list[Bar]
-    seconds: float
-
-
-@dataclass(frozen=True)
 class Progress:
     """Everything the page of an execution shows, live and afterwards."""
 
@@ -98,6 +76,11 @@ class Progress:
     def live(self) -> bool:
         """Does the page go on asking? An unresolved one does: its outcome shows by itself."""
         return self.execution.is_open
+
+    @property
+    def working(self) -> bool:
+        """Is a worker at it, or about to be? If not, it came to an end, though perhaps not to its last."""
+        return self.execution.status in ("queued", *BUSY)
 
     @property
     def every(self) -> str:
@@ -226,37 +209,3 @@ ENDED_AT = {
     _Status.COMMITTED_CHECK_FAILED: "held",
     _Status.PARTIAL: "bad",
 }
-
-
-def lock_chart(locks: Sequence[dict[str, Any]], *, until: datetime) -> LockChart:
-    """The observed locks as bars, in the order in which they were taken. `until` ends what is held still."""
-    spans = [(lock, *_span(lock, until)) for lock in locks]
-    if not spans:
-        return LockChart([], 0.0)
-    first = min(start for _lock, start, _end in spans)
-    whole = max(max((end - first).total_seconds() for _lock, _start, end in spans), 0.001)
-    bars = []
-    for lock, start, end in sorted(spans, key=lambda span: (span[1], span[0]["relation"])):
-        held = lock["held_from"] is not None
-        mode = LockMode(lock["mode"])
-        bars.append(
-            Bar(
-                relation=lock["relation"],
-                mode=mode.value,
-                blocks=mode.blocks,
-                strong=mode >= LockMode.ACCESS_EXCLUSIVE,
-                start=f"{(start - first).total_seconds() / whole:.1%}",
-                width=f"{max((end - start).total_seconds() / whole, 0.002):.1%}",
-                seconds=(end - start).total_seconds() if held else None,
-                waited=float(lock["waited_s"]),
-            )
-        )
-    return LockChart(bars, whole)
-
-
-def _span(lock: dict[str, Any], until: datetime) -> tuple[datetime, datetime]:
-    """From when to when a lock was held; one that was only waited for is a span of that wait."""
-    end = datetime.fromisoformat(lock["held_to"]) if lock["held_to"] else until
-    if lock["held_from"]:
-        return datetime.fromisoformat(lock["held_from"]), end
-    return end - timedelta(seconds=float(lock["waited_s"])), end

@@ -1,4 +1,4 @@
-"""The risk of a rollback: what the analysis says of its forward files and scripts, with the facts read from the target."""
+"""The risk of a rollback: what the analysis says of its files, with the facts read from the target."""
 
 from __future__ import annotations
 
@@ -64,7 +64,8 @@ def _facts(evidence: Evidence | None) -> analysis.Facts:
 
 
 def losses(rollback: RollbackRequest, facts: Evidence | None) -> list[str]:
-    """What data goes when the scripts run, one phrase each with the counted number: `transactions: 50,000 rows`."""
+    """What data goes when the scripts run, one phrase each with the counted number: `transactions: 50,000
+    rows`."""
     known = _facts(facts)
     found = []
     for item in rollback.items.select_related("script"):

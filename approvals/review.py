@@ -5,7 +5,7 @@ Everything is read from records, never worked out anew: what people see here is 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -14,7 +14,9 @@ from django.utils.translation import gettext as _
 
 from . import checklist, gates, jobs, policy, rating, rollback_queries
 from .actions import Action, available_actions, why_nothing
-from .analysis import LockMode, Risk
+from .analysis import Risk
+from .gates import Gate
+from .lockchart import LockChart, lock_chart
 from .models import (
     Approval,
     Backup,
@@ -29,36 +31,10 @@ from .models import (
     Status,
     User,
 )
+from .statements import Line, Lock, back_lines, forward_lines, strongest_locks
 
 # Actions of the decision bar; the others stand where they belong, with their own reasons.
 BAR = ("submit", "approve", "start", "request_changes", "reject", "reopen", "withdraw")
-
-
-@dataclass(frozen=True)
-class Lock:
-    """A lock that a statement takes, and whom that keeps waiting."""
-
-    relation: str
-    mode: str
-    blocks: str
-    note: str = ""
-
-
-@dataclass(frozen=True)
-class Line:
-    """One statement as shown. `risk` 1 to 5: as a forward change, or as a hazard inside a script."""
-
-    number: int
-    line: int
-    sql: str
-    says: str
-    change: str
-    risk: int
-    why: str
-    data_loss: str
-    locks: tuple[Lock, ...]
-    notes: tuple[str, ...]
-    how: str = "transactional"
 
 
 @dataclass(frozen=True)
@@ -103,7 +79,7 @@ class Sheet:
     target: RollbackTarget | None
     rule: PolicyRule
     items: list[ItemSheet]
-    gates: list[gates.Gate]
+    gates: list[Gate]
     points: list[checklist.Point]
     signatures: list[policy.Signature]
     decisions: list[Approval]
@@ -115,11 +91,11 @@ class Sheet:
     why_nothing: str
 
     @property
-    def missing(self) -> list[gates.Gate]:
+    def missing(self) -> list[Gate]:
         return [gate for gate in self.gates if not gate.holds]
 
     @property
-    def holding(self) -> list[gates.Gate]:
+    def holding(self) -> list[Gate]:
         return [gate for gate in self.gates if gate.holds]
 
     @property
@@ -144,6 +120,12 @@ class Sheet:
     def real(self) -> Execution | None:
         """The newest real execution."""
         return next((e for e in self.attempts if e.purpose == Execution.Purpose.REAL), None)
+
+    @property
+    def lock_chart(self) -> LockChart | None:
+        """The locks that the rehearsal was seen with."""
+        run = self.proofs.rehearsed_by
+        return lock_chart(run.locks, until=run.finished_at or run.queued_at) if run else None
 
     @property
     def heading(self) -> str:
@@ -197,15 +179,14 @@ def sheet(rollback: RollbackRequest, user: User) -> Sheet:
 
     A fixed number of queries, however many items and statements it has.
     """
-    target = rollback.page_targets[0] if rollback.page_targets else None
+    target = next(iter(rollback.rollback_targets.all()), None)
     judged = gates.gates(rollback)
     attempts = rollback_queries.attempts(rollback)
     proofs = _proofs(rollback, attempts)
     rule = policy.rule_for(rollback)
     actions = available_actions(rollback, user, judged)
-    items = [
-        _item_sheet(item, pin) for item, pin in _with_pins(rollback.page_items, target.pins if target else [])
-    ]
+    pinned = _with_pins(list(rollback.items.all()), target.pins if target else [])
+    items = [_item_sheet(item, pin) for item, pin in pinned]
     return Sheet(
         rollback=rollback,
         target=target,
@@ -243,58 +224,6 @@ def _item_sheet(item: RollbackItem, pin: dict[str, Any] | None) -> ItemSheet:
         checks=item.script.check_list() if item.script else [],
         authors=[str(author) for author in item.script.authors.all()] if item.script else [],
     )
-
-
-def forward_lines(analysis: dict[str, Any]) -> list[Line]:
-    """The statements of a migration file, each rated by the decision matrix."""
-    return [
-        _line(number, statement, statement["risk"], statement["action"])
-        for number, statement in enumerate(analysis.get("statements", []), start=1)
-    ]
-
-
-def back_lines(plan: dict[str, Any]) -> list[Line]:
-    """The statements of a script's plan, each rated by what it endangers when it runs."""
-    return [
-        _line(
-            step["position"],
-            step["statement"],
-            step["statement"]["hazard"],
-            step["statement"]["hazard_reason"],
-            how=step["kind"],
-        )
-        for step in plan.get("steps", [])
-    ]
-
-
-def _line(number: int, statement: dict[str, Any], risk: str, why: str, *, how: str = "transactional") -> Line:
-    return Line(
-        number=number,
-        line=statement["line"],
-        sql=statement["sql"],
-        says=statement["says"],
-        change=statement["change"],
-        risk=int(Risk[risk]),
-        why=why,
-        data_loss=statement["data_loss"],
-        locks=tuple(
-            Lock(lock["relation"], lock["mode"], LockMode(lock["mode"]).blocks, lock.get("note", ""))
-            for lock in statement["locks"]
-        ),
-        notes=tuple(statement["notes"]),
-        how=how,
-    )
-
-
-def strongest_locks(lines: Iterable[Line]) -> list[Lock]:
-    """The strongest lock on each relation over all statements, the strongest first."""
-    strongest: dict[str, Lock] = {}
-    for line in lines:
-        for lock in line.locks:
-            known = strongest.get(lock.relation)
-            if known is None or LockMode(known.mode) < LockMode(lock.mode):
-                strongest[lock.relation] = lock
-    return sorted(strongest.values(), key=lambda lock: (-LockMode(lock.mode).strength, lock.relation))
 
 
 def _proofs(rollback: RollbackRequest, attempts: Sequence[Execution]) -> Proofs:

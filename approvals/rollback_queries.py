@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from django.db.models import F, OrderBy, Prefetch, QuerySet
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from . import access, history
@@ -72,12 +73,8 @@ def with_everything(user: User) -> QuerySet[RollbackRequest]:
         access.rollbacks(user)
         .select_related("incident", "policy_version")
         .prefetch_related(
-            Prefetch("items", items, to_attr="page_items"),
-            Prefetch(
-                "rollback_targets",
-                RollbackTarget.objects.select_related("target__service"),
-                to_attr="page_targets",
-            ),
+            Prefetch("items", items),
+            Prefetch("rollback_targets", RollbackTarget.objects.select_related("target__service")),
             "approvals__approver",
         )
     )
@@ -147,8 +144,8 @@ def _known(target: Target) -> dict[tuple[int, ...], Migration]:
     migrations = Migration.objects.filter(
         service_id=target.service_id, kind=Migration.Kind.VERSIONED
     ).prefetch_related(
-        Prefetch("revisions", MigrationRevision.objects.defer("sql", "analysis"), to_attr="known_revisions"),
-        Prefetch("scripts", RollbackScript.objects.only("id", "migration_id"), to_attr="known_scripts"),
+        Prefetch("revisions", MigrationRevision.objects.defer("sql", "analysis")),
+        Prefetch("scripts", RollbackScript.objects.only("id", "migration_id")),
     )
     return {tuple(int(part) for part in m.version_key): m for m in migrations}
 
@@ -156,9 +153,9 @@ def _known(target: Target) -> dict[tuple[int, ...], Migration]:
 def _choice(version: Version, row: flyway_history.HistoryRow, migration: Migration | None) -> Choice:
     problem = ""
     if migration is None:
-        problem = _("No file of it was imported.")
-    elif not any(revision.checksum == row.checksum for revision in migration.known_revisions):
-        problem = _("It was applied from another file than any that was imported.")
+        problem = gettext("No file of it was imported.")
+    elif not any(revision.checksum == row.checksum for revision in migration.revisions.all()):
+        problem = gettext("It was applied from another file than any that was imported.")
     return Choice(
         version=version.text,
         description=row.description,
@@ -166,6 +163,6 @@ def _choice(version: Version, row: flyway_history.HistoryRow, migration: Migrati
         installed_on=row.installed_on,
         installed_by=row.installed_by,
         migration=migration,
-        scripts=len(migration.known_scripts) if migration else 0,
-        problem=str(problem),
+        scripts=len(migration.scripts.all()) if migration else 0,
+        problem=problem,
     )

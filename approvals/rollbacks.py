@@ -36,8 +36,9 @@ FIELDS = frozenset(
 def create(target: Target, migrations: Sequence[Migration], *, actor: User, **fields: Any) -> RollbackRequest:
     """Make a draft that takes back `migrations` on `target`, newest first, and ask the worker for the facts.
 
-    Takes the newest script of each migration. Raises Denied for anybody but an engineer of the owning team, and
-    Refused where a migration is not applied, differs from its file, or newer ones above it are not included.
+    Takes the newest script of each migration. Raises Denied for anybody but an engineer of the owning team,
+    and Refused where a migration is not applied, differs from its file, or newer ones above it are not
+    included.
     """
     with audit.unit_of_work("rollback.created", actor=actor, target=target) as facts:
         if not access.owns(actor, target.service_id):
@@ -66,8 +67,9 @@ def edit(
 ) -> RollbackRequest:
     """Change a request. It becomes a draft again and every approval given so far is void.
 
-    `revision` is the one the page showed: a different one now raises Conflict. `scripts` replace the scripts of
-    their migrations' items. Raises Denied for anybody but the requester, Refused for a script of another migration.
+    `revision` is the one the page showed: a different one now raises Conflict. `scripts` replace the scripts
+    of their migrations' items. Raises Denied for anybody but the requester, Refused for a script of another
+    migration.
     """
     with audit.unit_of_work("rollback.edited", actor=actor, rollback=rollback) as facts:
         rollback = workflow.locked(rollback)
@@ -102,7 +104,8 @@ def edit(
 def submit(rollback: RollbackRequest, *, actor: User) -> RollbackRequest:
     """Send a draft to its approvers: risk, policy and both digests are fixed from here on.
 
-    Raises Refused naming the first gate that is missing. Where the policy asks for no signature it is approved.
+    Raises Refused naming the first gate that is missing. Where the policy asks for no signature it is
+    approved.
     """
     with audit.unit_of_work("rollback.submitted", actor=actor, rollback=rollback) as facts:
         rollback = workflow.locked(rollback)
@@ -256,7 +259,8 @@ def _pin(rollback: RollbackRequest) -> None:
 
 
 def bring_up_to_date(rollback: RollbackRequest) -> None:
-    """Work out a (locked) draft's pins, digest and risk anew: history, files or placeholders may have changed.
+    """Work out a (locked) draft's pins, digest and risk anew: history, files or placeholders may have
+    changed.
 
     Where its migrations can't be taken back any more, the pins stay as they are, and the gate says why.
     """

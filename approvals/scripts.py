@@ -23,11 +23,13 @@ def add_script(
     actor: User,
     origin: RollbackScript.Origin = RollbackScript.Origin.WRITTEN,
 ) -> RollbackScript:
-    """Store the next revision of the script that undoes `migration` and return it; equal to the last one: that one.
+    """Store the next revision of the script that undoes `migration` and return it; equal to the last one:
+    that one.
 
-    The actor becomes an author and with that can never approve it; so do the authors of the revisions before it.
-    Raises Denied for somebody who may not write here, Refused for checks that are not one SELECT of one scalar.
-    A script that the analysis refuses is stored all the same, with its problems: the gate holds it back.
+    The actor becomes an author and with that can never approve it; so do the authors of the revisions before
+    it. Raises Denied for somebody who may not write here, Refused for checks that are not one SELECT of one
+    scalar. A script that the analysis refuses is stored all the same, with its problems: the gate holds it
+    back.
     """
     with audit.unit_of_work("script.added", actor=actor) as facts:
         if not access.owns(actor, migration.service_id):
@@ -77,7 +79,8 @@ def store(
 
 
 def sha256(sql: str) -> str:
-    """The digest under which this text is stored as a script: of its UTF-8 bytes with line feeds as line ends."""
+    """The digest under which this text is stored as a script: of its UTF-8 bytes with line feeds as line
+    ends."""
     return digests.text_sha256(_normal(sql))
 
 
@@ -90,6 +93,8 @@ def require_readable(checks: Sequence[Check]) -> None:
     for check in checks:
         if not check.name.strip():
             raise Refused(_("Every check needs a name."))
+        if "\0" in check.name + check.expected:
+            raise Refused(_("A check's name or expectation holds a NUL byte, which no database can store."))
         if check.stage not in Stage.values:
             raise Refused(
                 _("Check “%(name)s”: unknown stage %(stage)s.") % {"name": check.name, "stage": check.stage}

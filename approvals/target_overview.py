@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import PurePosixPath
@@ -183,7 +183,7 @@ def risk_of(forward: int | None, hazards: Sequence[str]) -> int | None:
     return max([*([forward] if forward else []), *(int(Risk[word]) for word in hazards)], default=None)
 
 
-def _rehearsals(target: Target, ids: list[int], newest: dict[int, RollbackScript]) -> dict[int, Rehearsal]:
+def _rehearsals(target: Target, ids: list[int], newest: Mapping[int, RollbackScript]) -> dict[int, Rehearsal]:
     found = (
         RollbackItem.objects.filter(
             migration__in=ids,

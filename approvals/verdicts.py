@@ -48,7 +48,9 @@ def at_stake(page: Sheet) -> str:
 
 
 def _draft(page: Sheet) -> Verdict:
-    missing = [gate for gate in page.gates if not gate.holds and gate.needed == Needed.SUBMIT]
+    # Where the policy asks nobody, submitting approves it, so more must hold.
+    needed = Needed.SUBMIT if page.signatures else Needed.APPROVE
+    missing = [gate for gate in page.missing if gate.needed <= needed]
     if not missing:
         return Verdict(_("A draft that can be submitted for review."), at_stake(page))
     sentence = ngettext(
@@ -60,7 +62,7 @@ def _draft(page: Sheet) -> Verdict:
 
 
 def _in_review(page: Sheet) -> Verdict:
-    missing = [gate for gate in page.gates if not gate.holds and gate.needed <= Needed.APPROVE]
+    missing = [gate for gate in page.missing if gate.needed <= Needed.APPROVE]
     if missing:
         sentence = ngettext(
             "It can't be approved yet: %(count)d condition is missing.",
@@ -91,7 +93,7 @@ def _approved(page: Sheet) -> Verdict:
             failed.sentence,
             "warn",
         )
-    missing = [gate for gate in page.gates if not gate.holds]
+    missing = page.missing
     if missing:
         return Verdict(
             _("Approved, but it can't start: %(what)s.")

@@ -1,4 +1,4 @@
-"""Where a rollback may go and who may send it there: THE transition table, and the one function that moves it."""
+"""Where a rollback may go and who may send it there: THE transition table, and what moves it."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Party(enum.StrEnum):
     PORTAL = "portal"  # the worker and the clock
 
 
-R, A, O, P = Party.REQUESTER, Party.APPROVER, Party.OPS, Party.PORTAL
+R, A, OPS, P = Party.REQUESTER, Party.APPROVER, Party.OPS, Party.PORTAL
 
 MOVES: dict[tuple[Status, Status], frozenset[Party]] = {
     (Status.DRAFT, Status.IN_REVIEW): frozenset({R}),
@@ -40,7 +40,7 @@ MOVES: dict[tuple[Status, Status], frozenset[Party]] = {
     (Status.APPROVED, Status.REJECTED): frozenset({A}),
     (Status.APPROVED, Status.CANCELLED): frozenset({R}),
     (Status.APPROVED, Status.EXPIRED): frozenset({P}),
-    (Status.APPROVED, Status.EXECUTING): frozenset({O}),
+    (Status.APPROVED, Status.EXECUTING): frozenset({OPS}),
     (Status.EXECUTING, Status.APPROVED): frozenset({P}),  # the attempt had no effect
     (Status.EXECUTING, Status.EXECUTED): frozenset({P}),
     (Status.EXECUTING, Status.FAILED): frozenset({P}),
@@ -55,7 +55,8 @@ EDITABLE = frozenset(source for (source, goal), who in MOVES.items() if goal == 
 
 
 def parties(rollback: RollbackRequest, actor: User | None) -> frozenset[Party]:
-    """Who `actor` is to this rollback; None is the portal itself. An approver is never requester or author."""
+    """Who `actor` is to this rollback; None is the portal itself. An approver is never requester or
+    author."""
     if actor is None:
         return frozenset({Party.PORTAL})
     found = set()
@@ -85,7 +86,8 @@ def may_move(rollback: RollbackRequest, goal: Status, actor: User | None) -> boo
 
 
 def locked(rollback: RollbackRequest) -> RollbackRequest:
-    """Read the rollback anew and lock its row until the transaction ends. Rows that refer to it may still be added."""
+    """Read the rollback anew and lock its row until the transaction ends. Rows that refer to it may still
+    be added."""
     return (
         RollbackRequest.objects.select_for_update(of=("self",), no_key=True)
         .select_related("service", "requester")
@@ -100,7 +102,8 @@ def require_party(rollback: RollbackRequest, actor: User | None, *wanted: Party)
 
 
 def require(rollback: RollbackRequest, statuses: Iterable[Status], *, digest: str | None = None) -> None:
-    """Raise unless the (locked) rollback stands in one of these statuses and, if given, still has this digest."""
+    """Raise unless the (locked) rollback stands in one of these statuses and, if given, still has this
+    digest."""
     if Status(rollback.status) not in set(statuses):
         raise Refused(
             _("%(label)s is %(status)s now, so this can't be done.")

@@ -44,3 +44,8 @@ def why(error: psycopg.Error, blocker: Blocker | None) -> str:
 def said(error: Exception) -> str:
     """The sentence of an error that has nothing more to say."""
     return plain(error) if isinstance(error, psycopg.Error) else str(error)
+
+
+def counted(number: int, noun: str) -> str:
+    """“1 check”, “2 checks”."""
+    return f"{number} {noun}" if number == 1 else f"{number:,} {noun}s"

@@ -15,7 +15,7 @@ import psycopg
 
 from executor import checks, locks, marker
 from executor.connect import Connection, Endpoint, SocketCut, connect, identity, refuse_unfit
-from executor.ending import PortalFailed, Stop, said, why
+from executor.ending import PortalFailed, Stop, counted, said, why
 from executor.errors import ExecutorError
 from executor.history import HistoryChanged
 from executor.progress import At, Progress
@@ -268,14 +268,14 @@ class _Run:
         spec, timings = self.spec, self.progress.timings()
         versions = ", ".join(item.version for item in spec.items)
         passed = sum(result.passed for result in self.progress.results)
+        steps, rows = counted(len(spec.steps), "statement"), counted(len(spec.items), "history row")
         sentence = (
-            f"Committed: {versions} taken back by {len(spec.steps)} statements in {timings.script_s:.2f} s, "
-            f"{passed} checks passed, {len(spec.items)} history rows deleted, "
-            f"locks held for {timings.lock_held_s:.2f} s."
+            f"Committed: {versions} taken back by {steps} in {timings.script_s:.2f} s, "
+            f"{counted(passed, 'check')} passed, {rows} deleted, locks held for {timings.lock_held_s:.2f} s."
         )
         waiting = checks.of_stage(spec.checks, "after restart")
         if waiting:
-            sentence += f" {len(waiting)} checks wait for a restart of the server."
+            sentence += f" Still to be asked after a restart of the server: {counted(len(waiting), 'check')}."
         return self._result(Stop(Outcome.AWAITING_RESTART if waiting else Outcome.SUCCEEDED, sentence))
 
     def _result(self, stop: Stop) -> Result:

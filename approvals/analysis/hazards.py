@@ -369,6 +369,14 @@ HAZARDS: tuple[Hazard, ...] = (
         "Write its statements out.",
     ),
     Hazard(
+        "calls-own-code",
+        "The script makes a function and calls it",
+        Risk.CRITICAL,
+        "What the function does runs as part of the script, but is not rated statement by statement.",
+        "A function's body is only looked at when it runs, so anything can hide in it.",
+        "Write its statements out, or put them into a DO block, which is read.",
+    ),
+    Hazard(
         "not-undone",
         "ROLLBACK does not take it back",
         Risk.LOW,

@@ -184,7 +184,9 @@ class TakenOver:
 
 
 # Hazards after which a name may mean another relation than before.
-_UNSETTLES = frozenset({"rename", "search-path", "dynamic-sql", "calls-function", "calls-procedure"})
+_UNSETTLES = frozenset(
+    {"rename", "search-path", "dynamic-sql", "calls-function", "calls-procedure", "calls-own-code"}
+)
 
 
 @dataclass(frozen=True, slots=True)

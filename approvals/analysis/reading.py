@@ -50,7 +50,7 @@ def explained(source: Source, error: SqlError) -> Problem:
         code, message = "psql", f"{rest.split()[0]} is a command of psql, not SQL."
     elif rest.startswith("${"):
         code, message = "placeholder", f"{rest.partition('}')[0]}}} is a Flyway placeholder without a value."
-    elif rest.startswith(":"):
+    elif rest.startswith(":") and (rest[1:2].isalpha() or rest[1:2] in ("_", "'", '"')):
         code, message = "psql", f"{rest.split()[0]} is a variable of psql, not SQL."
     return Problem(problem.line, problem.column, message, code)
 
@@ -108,6 +108,8 @@ def known_names(pieces: Iterable[Piece]) -> Context:
             _remember_altered(context, piece.node)
         elif piece.which == "index_stmt" and piece.node.idxname:
             context.index_tables[names.quoted(piece.node.idxname)] = names.relation(piece.node.relation)
+        elif piece.which == "create_function_stmt":
+            context.functions.add(names.parts(piece.node.funcname)[-1])
     return context
 
 

@@ -47,6 +47,7 @@ class Context:
     key_columns: dict[tuple[str, str], str] = field(default_factory=dict)  # table, column → referenced
     references: dict[str, dict[str, None]] = field(default_factory=dict)  # table → referenced tables
     index_tables: dict[str, str] = field(default_factory=dict)  # index → its table
+    functions: set[str] = field(default_factory=set)  # functions and procedures that the file makes
 
 
 class Kind:

@@ -114,10 +114,10 @@ class CheckForm(forms.Form):
 CheckForms = forms.formset_factory(CheckForm, extra=0, max_num=50, absolute_max=50)
 
 
-CheckRows = forms.BaseFormSet  # of CheckForm
+CheckRows = forms.BaseFormSet
 
 
-def check_forms(data: Any = None, script: RollbackScript | None = None) -> CheckRows:
+def check_forms(data: Any = None, script: RollbackScript | None = None) -> CheckRows[CheckForm]:
     """The rows of checks: as posted, or those of a script with empty ones below."""
     if data is not None:
         return CheckForms(data, prefix="checks")
@@ -125,12 +125,12 @@ def check_forms(data: Any = None, script: RollbackScript | None = None) -> Check
     return CheckForms(initial=[*known, *({} for _row in range(SPARE_CHECKS))], prefix="checks")
 
 
-def checks_of(rows: CheckRows) -> list[Check]:
+def checks_of(rows: CheckRows[CheckForm]) -> list[Check]:
     """The checks of valid rows, in their order."""
     return list(_checks(rows))
 
 
-def _checks(rows: CheckRows) -> Iterator[Check]:
+def _checks(rows: CheckRows[CheckForm]) -> Iterator[Check]:
     for row in rows:
         if row.is_used:
             yield row.as_check()

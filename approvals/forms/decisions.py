@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 from django import forms
 from django.utils.translation import gettext_lazy as _
@@ -52,10 +52,11 @@ class DecisionForm(PortalForm):
             self.fields["comment"].required = True
 
     def _offer_roles(self, roles: list[Role]) -> None:
-        self.fields["role"].choices = [(role.value, role.label) for role in roles]
-        self.fields["role"].initial = roles[0].value if roles else None
+        field = cast(forms.TypedChoiceField, self.fields["role"])
+        field.choices = [(role.value, role.label) for role in roles]
+        field.initial = roles[0].value if roles else None
         if len(roles) == 1:
-            self.fields["role"].widget = forms.HiddenInput()
+            field.widget = forms.HiddenInput()
 
     def _ask_for_words(self, rollback: RollbackRequest) -> None:
         """HIGH ticks what stays lost, CRITICAL types it, below nothing is asked."""
@@ -63,9 +64,8 @@ class DecisionForm(PortalForm):
         if not self.words or critical:
             del self.fields["ticked"]
         else:
-            self.fields["ticked"].choices = [
-                (self.words, _("I have read it: %(words)s") % {"words": self.words})
-            ]
+            ticked = cast(forms.MultipleChoiceField, self.fields["ticked"])
+            ticked.choices = [(self.words, _("I have read it: %(words)s") % {"words": self.words})]
         if not self.words or not critical:
             del self.fields["typed"]
         else:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 from django import forms
+from django.http import QueryDict
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
@@ -29,7 +30,10 @@ LOCAL_TIME = "%Y-%m-%dT%H:%M"
 class FilterForm(PortalForm):
     """What the list of rollbacks shows. What is not a choice is told beside its field and filters nothing."""
 
-    status = forms.ChoiceField(label=_("Status"), required=False, choices=[("", _("any")), *Status.choices])
+    # The field hides nothing: Django takes fields out of the class.
+    status = forms.ChoiceField(  # type: ignore[assignment]
+        label=_("Status"), required=False, choices=[("", _("any")), *Status.choices]
+    )
     service = forms.ModelChoiceField(
         label=_("Service"),
         required=False,
@@ -51,7 +55,7 @@ class FilterForm(PortalForm):
 
     def __init__(self, *args: Any, user: User, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.fields["service"].queryset = access.services(user)
+        cast("forms.ModelChoiceField[Service]", self.fields["service"]).queryset = access.services(user)
 
     def chosen(self) -> dict[str, Any]:
         """The filters that are valid, as `rollback_queries.listed` takes them."""
@@ -67,12 +71,25 @@ class FilterForm(PortalForm):
         }
 
 
-class RequestForm(PortalForm, forms.ModelForm):
+class _IncidentField(forms.ModelChoiceField):  # type: ignore[type-arg]
+    """Incidents by number and title."""
+
+    def label_from_instance(self, obj: Incident) -> str:
+        return f"{obj.label} {obj.title}"
+
+
+class RequestForm(PortalForm, forms.ModelForm):  # type: ignore[type-arg]
     """What the requester says: why, how urgent, why not forward, what becomes of the file and of deployments.
 
     Nothing is compulsory in a draft; the gates say what is missing. An incident is chosen or opened here.
     """
 
+    incident = _IncidentField(
+        label=_("Incident"),
+        required=False,
+        queryset=Incident.objects.none(),
+        empty_label=_("none yet, or a new one"),
+    )
     incident_title = forms.CharField(label=_("Title of a new incident"), required=False, max_length=200)
     incident_impact = forms.CharField(
         label=_("Impact of the new incident"),
@@ -94,7 +111,6 @@ class RequestForm(PortalForm, forms.ModelForm):
             "app_version",
         )
         labels = {
-            "incident": _("Incident"),
             "reason": _("Why the migration must go"),
             "urgency": _("Urgency"),
             "forward_fix": _("Why a forward fix will not do"),
@@ -121,10 +137,8 @@ class RequestForm(PortalForm, forms.ModelForm):
         self.fields["urgency"].required = True
         zone = timezone.get_current_timezone_name()
         self.fields["frozen_until"].label = _("Frozen until (%(zone)s)") % {"zone": zone}
-        incidents = Incident.objects.filter(service=service).order_by("-id")
-        self.fields["incident"].queryset = incidents
-        self.fields["incident"].empty_label = _("none yet, or a new one")
-        self.fields["incident"].label_from_instance = lambda incident: f"{incident.label} {incident.title}"
+        incident = cast(_IncidentField, self.fields["incident"])
+        incident.queryset = Incident.objects.filter(service=service).order_by("-id")
 
     def clean(self) -> dict[str, Any]:
         clean = super().clean() or self.cleaned_data
@@ -145,8 +159,9 @@ class RequestForm(PortalForm, forms.ModelForm):
 
     def use_incident(self, incident: Incident) -> None:
         """It was opened: shown again, the form names it instead of opening another."""
-        self.data = self.data.copy()
-        self.data |= {"incident": incident.pk, "incident_title": "", "incident_impact": ""}
+        data = cast(QueryDict, self.data).copy()
+        data["incident"], data["incident_title"], data["incident_impact"] = str(incident.pk), "", ""
+        self.data = data
 
     def answers(self) -> dict[str, Any]:
         """The fields as `rollbacks.create` and `rollbacks.edit` take them; the incident is the chosen one."""

@@ -1,6 +1,7 @@
-"""What must hold whatever the code does: triggers that refuse, and the groups and the policy to start with."""
+"""What must hold whatever the code does: triggers that refuse; and the first groups and policy."""
 
 from pathlib import Path
+from typing import Any
 
 from django.db import migrations
 
@@ -38,7 +39,7 @@ FUNCTIONS = (
 )
 
 
-def begin(apps, schema_editor):
+def begin(apps: Any, schema_editor: Any) -> None:
     """The roles as groups, and the first policy version."""
     Group = apps.get_model("auth", "Group")
     for name in ROLES:

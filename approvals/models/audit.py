@@ -8,7 +8,8 @@ from django.db.models.functions import Cast
 
 
 def _from_body(key: str) -> models.GeneratedField:
-    """A column the database derives from the body, so that a filter can never disagree with what was hashed."""
+    """A column the database derives from the body, so that a filter can never disagree with what was
+    hashed."""
     return models.GeneratedField(
         expression=KeyTextTransform(key, Cast("body", models.JSONField())),
         output_field=models.TextField(),
@@ -40,3 +41,6 @@ class AuditEvent(models.Model):
             models.Index(fields=["incident", "-seq"], name="audit_by_incident"),
             models.Index(fields=["at"], name="audit_by_time"),
         ]
+
+    def __str__(self) -> str:
+        return f"event {self.seq}"

@@ -81,7 +81,8 @@ class Target(models.Model):
 
 
 class ImportRun(models.Model):
-    """One reading of a service's directory: how many files of which kind, and everything Flyway would trip over."""
+    """One reading of a service's directory: how many files of which kind, and everything Flyway would trip
+    over."""
 
     service = models.ForeignKey(Service, on_delete=models.PROTECT, related_name="import_runs")
     at = models.DateTimeField(auto_now_add=True)
@@ -92,9 +93,13 @@ class ImportRun(models.Model):
     class Meta:
         ordering = ("-at",)
 
+    def __str__(self) -> str:
+        return f"import {self.pk} of {self.service}"
+
 
 class Migration(models.Model):
-    """One Flyway file, by its identity: a version (V, B) or a description (R). Its text lives in revisions."""
+    """One Flyway file, by its identity: a version (V, B) or a description (R). Its text lives in
+    revisions."""
 
     class Kind(models.TextChoices):
         VERSIONED = "V", _("versioned")
@@ -106,7 +111,7 @@ class Migration(models.Model):
     version = models.CharField(max_length=50, blank=True, help_text=_("As written, dots for underscores."))
     # Parts without trailing zeros: equal exactly where Flyway calls versions equal, ordered as Flyway orders.
     version_key = ArrayField(models.DecimalField(max_digits=50, decimal_places=0), default=list, blank=True)
-    description = models.CharField(max_length=200, blank=True)
+    description = models.CharField(max_length=255, blank=True)
     script = models.CharField(max_length=1000)
     removed_at = models.DateTimeField(
         null=True, blank=True, help_text=_("Set when the file was missing from the last import.")
@@ -176,3 +181,6 @@ class HistoryRow(models.Model):
         constraints = [
             models.UniqueConstraint(fields=["target", "installed_rank"], name="one_history_row_per_rank"),
         ]
+
+    def __str__(self) -> str:
+        return f"rank {self.installed_rank} of {self.target}"

@@ -15,7 +15,8 @@ from .rollbacks import RollbackTarget
 
 
 class ExecutionStatus(models.TextChoices):
-    """Where an attempt stands; `unresolved` means: not known yet, and nothing else may start on the target."""
+    """Where an attempt stands; `unresolved` means: not known yet, and nothing else may start on the
+    target."""
 
     QUEUED = "queued", _("Queued")
     CLAIMED = "claimed", _("Claimed by a worker")
@@ -124,6 +125,9 @@ class ExecutionStep(models.Model):
             models.UniqueConstraint(fields=["execution", "position"], name="one_step_per_position"),
         ]
 
+    def __str__(self) -> str:
+        return f"step {self.position} of {self.execution}"
+
 
 class ExecutionLog(models.Model):
     """One line of an execution's log; secrets are masked before they get here."""
@@ -135,6 +139,9 @@ class ExecutionLog(models.Model):
 
     class Meta:
         ordering = ("id",)
+
+    def __str__(self) -> str:
+        return self.text
 
 
 class Backup(models.Model):
@@ -164,3 +171,6 @@ class Backup(models.Model):
 
     class Meta:
         ordering = ("-created_at",)
+
+    def __str__(self) -> str:
+        return f"backup {self.pk} of {self.target}"

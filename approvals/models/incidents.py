@@ -43,6 +43,9 @@ class IncidentNote(models.Model):
     class Meta:
         ordering = ("at", "id")
 
+    def __str__(self) -> str:
+        return f"note {self.pk} on {self.incident}"
+
 
 class PostMortem(models.Model):
     """The review after an executed rollback: due 48 hours after it, overdue until it is handed in."""
@@ -60,6 +63,9 @@ class PostMortem(models.Model):
         indexes = [
             models.Index(fields=["due_at"], condition=models.Q(submitted_at=None), name="post_mortem_due"),
         ]
+
+    def __str__(self) -> str:
+        return f"post-mortem of {self.incident}"
 
     @property
     def overdue(self) -> bool:

@@ -10,7 +10,8 @@ from .people import User
 
 
 class Job(models.Model):
-    """One row of work. Claimed by compare-and-set, so a message delivered twice does nothing the second time."""
+    """One row of work. Claimed by compare-and-set, so a message delivered twice does nothing the second
+    time."""
 
     class Kind(models.TextChoices):
         SYNC = "sync", _("read the history of a target")
@@ -42,3 +43,6 @@ class Job(models.Model):
             models.Index(fields=["sent_at"], condition=models.Q(state="waiting"), name="job_waiting"),
             models.Index(fields=["kind", "subject", "-id"], name="job_by_subject"),
         ]
+
+    def __str__(self) -> str:
+        return f"job {self.pk}: {self.kind} {self.subject}"

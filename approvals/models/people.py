@@ -10,7 +10,8 @@ from django.utils.translation import gettext_lazy as _
 
 
 class Role(models.TextChoices):
-    """What a person may do. Each role is a Django group of the same name; being admin gives no right to approve."""
+    """What a person may do. Each role is a Django group of the same name; being admin gives no right to
+    approve."""
 
     ENGINEER = "engineer", _("Engineer")
     SENIOR_DBA = "senior_dba", _("Senior DBA")

@@ -57,3 +57,6 @@ class PolicyRule(models.Model):
                 condition=~Q(environment="production") | Q(rehearsal_required=True, backup_required=True),
             ),
         ]
+
+    def __str__(self) -> str:
+        return f"{self.policy}: {self.environment}, risk {self.risk}"

@@ -103,7 +103,8 @@ class RollbackRequest(models.Model):
 
 
 class RollbackItem(models.Model):
-    """One migration to take back, the revision of it that is applied, and the script that does it. Newest first."""
+    """One migration to take back, the revision of it that is applied, and the script that does it. Newest
+    first."""
 
     rollback = models.ForeignKey(RollbackRequest, on_delete=models.CASCADE, related_name="items")
     position = models.PositiveSmallIntegerField()
@@ -117,6 +118,9 @@ class RollbackItem(models.Model):
             models.UniqueConstraint(fields=["rollback", "position"], name="one_item_per_position"),
             models.UniqueConstraint(fields=["rollback", "migration"], name="one_item_per_migration"),
         ]
+
+    def __str__(self) -> str:
+        return f"{self.migration} of {self.rollback}"
 
 
 class RollbackTarget(models.Model):
@@ -132,9 +136,13 @@ class RollbackTarget(models.Model):
             models.UniqueConstraint(fields=["rollback", "target"], name="target_once_per_rollback"),
         ]
 
+    def __str__(self) -> str:
+        return f"{self.target} of {self.rollback}"
+
 
 class ChecklistEntry(models.Model):
-    """One confirmation by a person on the pre-rollback checklist, good for the change they confirmed it for."""
+    """One confirmation by a person on the pre-rollback checklist, good for the change they confirmed it
+    for."""
 
     class Point(models.TextChoices):
         BACKUP = "backup", _("A verified backup exists")
@@ -154,6 +162,9 @@ class ChecklistEntry(models.Model):
         constraints = [
             models.UniqueConstraint(fields=["rollback", "point"], name="one_entry_per_point"),
         ]
+
+    def __str__(self) -> str:
+        return f"{self.point} of {self.rollback}"
 
 
 class Evidence(models.Model):
@@ -175,6 +186,9 @@ class Evidence(models.Model):
     class Meta:
         ordering = ("-at", "-id")
         indexes = [models.Index(fields=["rollback", "kind", "-at"], name="evidence_latest")]
+
+    def __str__(self) -> str:
+        return f"{self.kind} of {self.rollback}"
 
 
 class Approval(models.Model):
@@ -216,3 +230,6 @@ class Approval(models.Model):
                 name="identity_confirmed_within_five_minutes",
             ),
         ]
+
+    def __str__(self) -> str:
+        return f"{self.decision} of {self.rollback} by {self.approver}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from django.utils import timezone
+from django.utils import formats, timezone
 from django.utils.translation import gettext as _
 
 from approvals import executions
@@ -68,8 +68,8 @@ def _file(fate: FileFate) -> str:
 def _post_mortem(told: Told) -> tuple[str, ...]:
     if told.post_mortem_due is None:
         return ()
-    due = timezone.localtime(told.post_mortem_due)
-    return (_("Write the post-mortem: it is due %(due)s.") % {"due": f"{due:%a %d %b, %H:%M %Z}"},)
+    due = formats.date_format(timezone.localtime(told.post_mortem_due), "D j M, H:i T")
+    return (_("Write the post-mortem: it is due %(due)s.") % {"due": due},)
 
 
 def _no_effect(told: Told) -> Story:

@@ -69,13 +69,14 @@ def _running(told: Told) -> Story:
 
 def blocked_by(blocker: dict[str, object]) -> str:
     """Who stands in the way, in one sentence."""
-    name = blocker.get("application") or blocker.get("user") or _("unnamed")
-    where = f" {_('on')} {blocker['relation']}" if blocker.get("relation") else ""
-    return _("It waits for a lock%(where)s. Session %(pid)s (%(name)s) holds it.") % {
-        "where": where,
+    words = {
+        "relation": blocker.get("relation"),
         "pid": blocker.get("pid"),
-        "name": name,
+        "name": blocker.get("application") or blocker.get("user") or _("unnamed"),
     }
+    if not words["relation"]:
+        return _("It waits for a lock. Session %(pid)s (%(name)s) holds it.") % words
+    return _("It waits for a lock on %(relation)s. Session %(pid)s (%(name)s) holds it.") % words
 
 
 def _committing(told: Told) -> Story:

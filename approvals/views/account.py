@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.contrib import messages
 from django.db.models import Prefetch
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpResponse
 from django.shortcuts import redirect, render, resolve_url
 from django.utils.http import url_has_allowed_host_and_scheme
 from django.utils.translation import gettext as _
@@ -15,11 +15,12 @@ from approvals.forms import posted
 from approvals.forms.account import ConfirmForm, TimeZoneForm
 from approvals.forms.catalog import Filter
 from approvals.models import Role, Team, User
+from approvals.requests import Request
 
 TOO_MANY = 429
 
 
-def account(request: HttpRequest) -> HttpResponse:
+def account(request: Request) -> HttpResponse:
     """Who one is here, one's teams and time zone, and the way out."""
     form = TimeZoneForm(posted(request), initial={"time_zone": request.user.time_zone})
     if form.is_valid():
@@ -33,7 +34,7 @@ def account(request: HttpRequest) -> HttpResponse:
     return render(request, "account/account.html", context, status=form.status)
 
 
-def confirm(request: HttpRequest) -> HttpResponse:
+def confirm(request: Request) -> HttpResponse:
     """Ask for the password once more and go on to where this was needed."""
     form, status = ConfirmForm(posted(request)), None
     if form.is_valid():
@@ -49,7 +50,7 @@ def confirm(request: HttpRequest) -> HttpResponse:
     return render(request, "account/confirm.html", context, status=status or form.status)
 
 
-def _next(request: HttpRequest) -> str:
+def _next(request: Request) -> str:
     """Where to go on: an address of this portal, or the dashboard."""
     wanted = request.POST.get("next") or request.GET.get("next") or ""
     here = {request.get_host()}
@@ -57,7 +58,7 @@ def _next(request: HttpRequest) -> str:
     return wanted if safe else resolve_url("dashboard")
 
 
-def people(request: HttpRequest) -> HttpResponse:
+def people(request: Request) -> HttpResponse:
     """Who works here in which roles; readable by everybody who does."""
     form = Filter(request.GET)
     found = User.objects.filter(is_active=True, groups__name__in=Role.values).distinct()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 
 from django.contrib import messages
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
 from django.utils.translation import gettext as _
@@ -25,6 +25,7 @@ from approvals import (
 from approvals.errors import Refused
 from approvals.forms import posted
 from approvals.forms.catalog import (
+    CheckForm,
     CheckRows,
     Filter,
     MigrationFilter,
@@ -34,16 +35,17 @@ from approvals.forms.catalog import (
     checks_of,
 )
 from approvals.models import Job, Migration, Target
+from approvals.requests import Request
 
 
-def service_list(request: HttpRequest) -> HttpResponse:
+def service_list(request: Request) -> HttpResponse:
     """The services this person sees."""
     form = Filter(request.GET)
     page = paging.page(request, queries.services(request.user, text=form.chosen("q")))
     return render(request, "services/list.html", {"page": page, "form": form})
 
 
-def service_detail(request: HttpRequest, name: str) -> HttpResponse:
+def service_detail(request: Request, name: str) -> HttpResponse:
     """A service: its targets, its migrations, what its last import found."""
     service = get_object_or_404(queries.services(request.user), name=name)
     form = MigrationFilter(request.GET)
@@ -58,7 +60,7 @@ def service_detail(request: HttpRequest, name: str) -> HttpResponse:
     return render(request, "services/detail.html", context)
 
 
-def service_problems(request: HttpRequest, name: str) -> HttpResponse:
+def service_problems(request: Request, name: str) -> HttpResponse:
     """Everything the last import of a service found wrong, by file, line and column."""
     service = get_object_or_404(access.services(request.user), name=name)
     run = service.import_runs.select_related("by").first()
@@ -66,7 +68,7 @@ def service_problems(request: HttpRequest, name: str) -> HttpResponse:
     return render(request, "services/problems.html", {"service": service, "run": run, "page": page})
 
 
-def target_list(request: HttpRequest) -> HttpResponse:
+def target_list(request: Request) -> HttpResponse:
     """The targets this person sees."""
     form = TargetFilter(request.GET)
     filters = {name: form.chosen(name) for name in ("environment", "health")}
@@ -74,7 +76,7 @@ def target_list(request: HttpRequest) -> HttpResponse:
     return render(request, "targets/list.html", {"page": page, "form": form})
 
 
-def target_detail(request: HttpRequest, name: str) -> HttpResponse:
+def target_detail(request: Request, name: str) -> HttpResponse:
     """A target: its history as Flyway would show it, and the way back per migration."""
     target = _target(request, name)
     overview = target_overview.overview(target)
@@ -92,7 +94,7 @@ def target_detail(request: HttpRequest, name: str) -> HttpResponse:
     return render(request, "targets/detail.html", context)
 
 
-def target_sync(request: HttpRequest, name: str) -> HttpResponse:
+def target_sync(request: Request, name: str) -> HttpResponse:
     """Ask the worker to read the history (POST), or say how far it is (GET, a fragment that asks again)."""
     target = _target(request, name)
     if request.method == "POST":
@@ -104,16 +106,16 @@ def target_sync(request: HttpRequest, name: str) -> HttpResponse:
     return response
 
 
-def _ask_for_sync(request: HttpRequest, target: Target) -> str:
+def _ask_for_sync(request: Request, target: Target) -> str:
     history.ask_for_sync(target, actor=request.user)
     return reverse("target_detail", args=[target.name])
 
 
-def _target(request: HttpRequest, name: str) -> Target:
+def _target(request: Request, name: str) -> Target:
     return get_object_or_404(access.targets(request.user).select_related("rehearsal_target"), name=name)
 
 
-def migration_detail(request: HttpRequest, pk: int) -> HttpResponse:
+def migration_detail(request: Request, pk: int) -> HttpResponse:
     """A migration statement by statement, its revisions, and the scripts that take it back."""
     migration = get_object_or_404(access.migrations(request.user), pk=pk)
     view = migration_page.read(
@@ -127,7 +129,7 @@ def migration_detail(request: HttpRequest, pk: int) -> HttpResponse:
     return render(request, "migrations/detail.html", context)
 
 
-def script_new(request: HttpRequest, pk: int) -> HttpResponse:
+def script_new(request: Request, pk: int) -> HttpResponse:
     """Write the next revision of the script that takes a migration back, with its checks."""
     migration = get_object_or_404(access.migrations(request.user), pk=pk)
     last = migration.scripts.order_by("-number").first()
@@ -143,7 +145,7 @@ def script_new(request: HttpRequest, pk: int) -> HttpResponse:
     return render(request, "migrations/script.html", context, status=form.status if rows_hold else 400)
 
 
-def _add_script(request: HttpRequest, migration: Migration, form: ScriptForm, rows: CheckRows) -> str:
+def _add_script(request: Request, migration: Migration, form: ScriptForm, rows: CheckRows[CheckForm]) -> str:
     script = scripts.add_script(
         migration, sql=form.cleaned_data["sql"], checks=checks_of(rows), actor=request.user
     )

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpResponse
 from django.shortcuts import render
 
 from approvals import audit_trail, inbox, permissions
 from approvals.models import Role
+from approvals.requests import Request
 
 
-def dashboard(request: HttpRequest) -> HttpResponse:
+def dashboard(request: Request) -> HttpResponse:
     """The dashboard of whoever asks, by their roles."""
     context = {
         "inbox": inbox.read(request.user),

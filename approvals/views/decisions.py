@@ -6,7 +6,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from django.contrib import messages
-from django.http import Http404, HttpRequest, HttpResponse
+from django.http import Http404, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
 from django.utils.translation import gettext as _
@@ -16,12 +16,13 @@ from approvals.errors import Refused
 from approvals.forms import REFUSED
 from approvals.forms.decisions import DecisionForm
 from approvals.models import Approval, Role, RollbackRequest, Status
+from approvals.requests import Request
 
 # A decision that could not be recorded (a proof too old, a request changed meanwhile) leaves its text here.
 KEPT = "kept_decision"
 
 
-def rollback_decide(request: HttpRequest, pk: int, decision: str) -> HttpResponse:
+def rollback_decide(request: Request, pk: int, decision: str) -> HttpResponse:
     """Approve, ask for changes or reject: shows what is signed (GET) and records it (POST)."""
     if decision not in Approval.Decision.values:
         raise Http404
@@ -40,7 +41,7 @@ def rollback_decide(request: HttpRequest, pk: int, decision: str) -> HttpRespons
     return _show(request, page, chosen, form, changed=seen != rollback.request_digest)
 
 
-def _record(request: HttpRequest, page: review.Sheet, decision: Approval.Decision) -> HttpResponse:
+def _record(request: Request, page: review.Sheet, decision: Approval.Decision) -> HttpResponse:
     """Hand the decision to the domain, which asks for everything again."""
     rollback = page.rollback
     if workflow.Party.APPROVER not in workflow.parties(rollback, request.user):
@@ -51,16 +52,7 @@ def _record(request: HttpRequest, page: review.Sheet, decision: Approval.Decisio
     form = DecisionForm(request.POST, rollback=rollback, user=request.user, decision=decision)
     if form.is_valid():
         try:
-            decided = decisions.decide(
-                rollback,
-                decision,
-                actor=request.user,
-                role=form.cleaned_data["role"],
-                digest=form.cleaned_data["digest"],
-                confirmed_at=stepup.confirmed_at(request),
-                comment=form.cleaned_data["comment"],
-                acknowledged=form.acknowledged,
-            )
+            decided = _decide(request, rollback, decision, form)
         except Refused as refused:
             form.refuse(refused)
         else:
@@ -71,8 +63,23 @@ def _record(request: HttpRequest, page: review.Sheet, decision: Approval.Decisio
     return _show(request, page, decision, form)
 
 
+def _decide(
+    request: Request, rollback: RollbackRequest, decision: Approval.Decision, form: DecisionForm
+) -> RollbackRequest:
+    return decisions.decide(
+        rollback,
+        decision,
+        actor=request.user,
+        role=form.cleaned_data["role"],
+        digest=form.cleaned_data["digest"],
+        confirmed_at=stepup.confirmed_at(request),
+        comment=form.cleaned_data["comment"],
+        acknowledged=form.acknowledged,
+    )
+
+
 def _show(
-    request: HttpRequest,
+    request: Request,
     page: review.Sheet,
     decision: Approval.Decision,
     form: DecisionForm,
@@ -93,7 +100,7 @@ def _show(
     return render(request, "rollbacks/decide.html", context, status=REFUSED if changed else form.status)
 
 
-def _not_here(request: HttpRequest, page: review.Sheet, decision: str) -> HttpResponse:
+def _not_here(request: Request, page: review.Sheet, decision: str) -> HttpResponse:
     """Say why this person can't decide now, instead of showing a form that would be refused."""
     action = page.actions.get(decision)
     why = (
@@ -108,7 +115,7 @@ def _not_here(request: HttpRequest, page: review.Sheet, decision: str) -> HttpRe
     return render(request, "409.html", {"why": why}, status=REFUSED)
 
 
-def _keep(request: HttpRequest, rollback: RollbackRequest, comment: str) -> None:
+def _keep(request: Request, rollback: RollbackRequest, comment: str) -> None:
     """Keep the text of a decision that was not recorded, until it is."""
     kept: dict[str, dict[str, str]] = request.session.get(KEPT, {})
     kept.pop(str(rollback.pk), None)

@@ -6,7 +6,7 @@ from functools import partial
 from typing import Any
 
 from django.contrib import messages
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
 from django.utils.translation import gettext as _
@@ -17,11 +17,12 @@ from approvals.forms import PortalForm, posted
 from approvals.forms.catalog import CheckRows, ScriptForm, check_forms, checks_of
 from approvals.forms.rollbacks import ItemScriptsForm, RequestForm
 from approvals.models import Incident, RollbackItem, RollbackRequest, Service, Target, User
+from approvals.requests import Request
 from approvals.rollback_queries import Choice
-from approvals.views.rollbacks import visible
+from approvals.views.rollbacks import posted_revision, visible
 
 
-def rollback_new(request: HttpRequest) -> HttpResponse:
+def rollback_new(request: Request) -> HttpResponse:
     """Choose the target, then how far down to go, then say why: three steps of one address."""
     targets = rollback_queries.asks_for(request.user)
     if "target" not in request.GET:
@@ -65,7 +66,7 @@ def _answers(user: User, service: Service, form: RequestForm) -> dict[str, Any]:
     return form.answers() | {"incident": incident}
 
 
-def rollback_edit(request: HttpRequest, pk: int) -> HttpResponse:
+def rollback_edit(request: Request, pk: int) -> HttpResponse:
     """Change what the requester said and which scripts run. Every approval given so far becomes void."""
     rollback = _own(request, pk)
     items = list(rollback.items.select_related("migration", "script"))
@@ -86,8 +87,8 @@ def rollback_edit(request: HttpRequest, pk: int) -> HttpResponse:
     return render(request, "rollbacks/edit.html", context, status=max(form.status, choice.status))
 
 
-def _edit(request: HttpRequest, rollback: RollbackRequest, form: RequestForm, choice: ItemScriptsForm) -> str:
-    revision = _revision(request)
+def _edit(request: Request, rollback: RollbackRequest, form: RequestForm, choice: ItemScriptsForm) -> str:
+    revision = posted_revision(request)
     _require_revision(rollback, revision)
     answers = _answers(request.user, rollback.service, form)
     rollbacks.edit(rollback, actor=request.user, revision=revision, scripts=choice.chosen(), **answers)
@@ -95,7 +96,7 @@ def _edit(request: HttpRequest, rollback: RollbackRequest, form: RequestForm, ch
     return reverse("rollback_detail", args=[rollback.pk])
 
 
-def rollback_script(request: HttpRequest, pk: int, position: int) -> HttpResponse:
+def rollback_script(request: Request, pk: int, position: int) -> HttpResponse:
     """Write the next revision of an item's script, with its checks, and let the request use it."""
     rollback = _own(request, pk)
     items = rollback.items.select_related("migration", "revision", "script")
@@ -119,9 +120,9 @@ def rollback_script(request: HttpRequest, pk: int, position: int) -> HttpRespons
 
 
 def _write(
-    request: HttpRequest, rollback: RollbackRequest, item: RollbackItem, form: ScriptForm, rows: CheckRows
+    request: Request, rollback: RollbackRequest, item: RollbackItem, form: ScriptForm, rows: CheckRows[Any]
 ) -> str:
-    revision = _revision(request)
+    revision = posted_revision(request)
     _require_revision(rollback, revision)
     script = scripts.add_script(
         item.migration, sql=form.cleaned_data["sql"], checks=checks_of(rows), actor=request.user
@@ -132,7 +133,7 @@ def _write(
     return reverse("rollback_detail", args=[rollback.pk])
 
 
-def _own(request: HttpRequest, pk: int) -> RollbackRequest:
+def _own(request: Request, pk: int) -> RollbackRequest:
     """The rollback, for its requester while it can be edited. Writing to another's is put on record."""
     rollback = visible(request, pk)
     try:
@@ -145,24 +146,16 @@ def _own(request: HttpRequest, pk: int) -> RollbackRequest:
     return rollback
 
 
-def _revision(request: HttpRequest) -> int:
-    """The revision that the page showed; a missing or odd one matches none, which is a conflict."""
-    text = request.POST.get("revision", "")
-    return int(text) if text.isascii() and text.isdigit() and len(text) < 10 else -1
-
-
 def _require_revision(rollback: RollbackRequest, revision: int) -> None:
     """Look before anything is stored for this edit; `rollbacks.edit` asks again under the lock."""
     if revision != rollback.revision:
         raise Conflict(
-            _(
-                "Somebody edited %(label)s meanwhile. Your text is kept here; saving it again puts it in place."
-            )
+            _("Somebody edited %(label)s meanwhile. Your text is kept; saving again puts it in place.")
             % {"label": rollback.label}
         )
 
 
-def _shown_revision(request: HttpRequest, rollback: RollbackRequest, form: PortalForm) -> int | str:
+def _shown_revision(request: Request, rollback: RollbackRequest, form: PortalForm) -> int | str:
     """The revision in the form: the one the page was opened with, until its reader heard of a newer one."""
     if form.is_bound and not form.refused:
         return request.POST.get("revision", "")

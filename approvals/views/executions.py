@@ -5,7 +5,7 @@ from __future__ import annotations
 from urllib.parse import urlencode
 
 from django.contrib import messages
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
 from django.utils.translation import gettext as _
@@ -16,9 +16,10 @@ from approvals.forms import REFUSED, posted
 from approvals.forms.decisions import StartForm
 from approvals.forms.rollbacks import ReasonForm
 from approvals.models import Execution, RollbackRequest
+from approvals.requests import Request
 
 
-def rollback_start(request: HttpRequest, pk: int) -> HttpResponse:
+def rollback_start(request: Request, pk: int) -> HttpResponse:
     """Start the real execution: names target and action (GET), queues it (POST)."""
     rollback = get_object_or_404(rollback_queries.with_everything(request.user), pk=pk)
     page = review.sheet(rollback, request.user)
@@ -29,9 +30,7 @@ def rollback_start(request: HttpRequest, pk: int) -> HttpResponse:
     if request.method != "POST" and stepup.confirmed_at(request) is None:
         return redirect(f"{reverse('confirm')}?{urlencode({'next': request.get_full_path()})}")
     seen = request.GET.get("digest", rollback.request_digest)
-    form = StartForm(
-        posted(request), initial={"digest": seen}, rollback=rollback, target=page.target_name
-    )
+    form = StartForm(posted(request), initial={"digest": seen}, rollback=rollback, target=page.target_name)
     if form.is_valid():
         try:
             return redirect("execution_detail", _start(request, rollback, form).pk)
@@ -42,7 +41,7 @@ def rollback_start(request: HttpRequest, pk: int) -> HttpResponse:
     return render(request, "rollbacks/start.html", context, status=REFUSED if changed else form.status)
 
 
-def _start(request: HttpRequest, rollback: RollbackRequest, form: StartForm) -> Execution:
+def _start(request: Request, rollback: RollbackRequest, form: StartForm) -> Execution:
     return executions.start(
         rollback,
         actor=request.user,
@@ -51,17 +50,17 @@ def _start(request: HttpRequest, rollback: RollbackRequest, form: StartForm) -> 
     )
 
 
-def execution_detail(request: HttpRequest, pk: str) -> HttpResponse:
+def execution_detail(request: Request, pk: str) -> HttpResponse:
     """An execution or rehearsal: live while it is under way, one unmistakable state afterwards."""
     return render(request, "executions/detail.html", _context(request, pk))
 
 
-def execution_live(request: HttpRequest, pk: str) -> HttpResponse:
+def execution_live(request: Request, pk: str) -> HttpResponse:
     """What changes on the page of an execution; the page asks for it every second or two."""
     return render(request, "executions/live.html", _context(request, pk))
 
 
-def _context(request: HttpRequest, pk: str) -> dict[str, object]:
+def _context(request: Request, pk: str) -> dict[str, object]:
     execution = visible(request, pk)
     return {
         "execution": execution,
@@ -70,12 +69,12 @@ def _context(request: HttpRequest, pk: str) -> dict[str, object]:
     }
 
 
-def visible(request: HttpRequest, pk: str) -> Execution:
+def visible(request: Request, pk: str) -> Execution:
     """The execution if this person may see it; 404 otherwise."""
     return get_object_or_404(access.executions(request.user), pk=pk)
 
 
-def execution_cancel(request: HttpRequest, pk: str) -> HttpResponse:
+def execution_cancel(request: Request, pk: str) -> HttpResponse:
     """End an open execution, with a reason: says what that means (GET), asks the worker to (POST)."""
     execution = visible(request, pk)
     now = progress.progress(execution, request.user)

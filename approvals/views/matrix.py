@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpResponse
 from django.shortcuts import render
 
 from approvals.analysis.hazards import HAZARDS
 from approvals.analysis.matrix import MATRIX
+from approvals.requests import Request
 
 
-def matrix(request: HttpRequest) -> HttpResponse:
+def matrix(request: Request) -> HttpResponse:
     """Show the table of forward changes and the hazards of rollback scripts."""
     seed = [row for row in MATRIX if row.origin == "seed"]
     extended = [row for row in MATRIX if row.origin != "seed"]

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from django.contrib import messages
-from django.http import Http404, HttpRequest, HttpResponse
+from django.http import Http404, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils.translation import gettext as _
 
@@ -15,7 +15,6 @@ from approvals import (
     checklist,
     executions,
     paging,
-    progress,
     review,
     rollback_queries,
     rollbacks,
@@ -25,9 +24,10 @@ from approvals.errors import Refused
 from approvals.forms import REFUSED, PortalForm
 from approvals.forms.rollbacks import FilterForm, NoteForm, ReasonForm
 from approvals.models import ChecklistEntry, RollbackRequest
+from approvals.requests import Request
 
 
-def rollback_list(request: HttpRequest) -> HttpResponse:
+def rollback_list(request: Request) -> HttpResponse:
     """The rollbacks this person may see, filtered, sorted and in pages."""
     form = FilterForm(request.GET, user=request.user)
     found = rollback_queries.listed(request.user, **form.chosen())
@@ -38,24 +38,20 @@ def rollback_list(request: HttpRequest) -> HttpResponse:
     return render(request, "rollbacks/list.html", {"form": form, "page": page, "may_ask": may_ask})
 
 
-def rollback_detail(request: HttpRequest, pk: int) -> HttpResponse:
+def rollback_detail(request: Request, pk: int) -> HttpResponse:
     """THE review page."""
     return review_page(request, pk)
 
 
-def review_page(
-    request: HttpRequest, pk: int, *, refused: Refused | None = None, **forms: Any
-) -> HttpResponse:
+def review_page(request: Request, pk: int, *, refused: Refused | None = None, **forms: Any) -> HttpResponse:
     """The review page, with why something was refused and the forms as they were filled in."""
     rollback = get_object_or_404(rollback_queries.with_everything(request.user), pk=pk)
     page = review.sheet(rollback, request.user)
-    run = page.proofs.rehearsed_by
     context = {
         "rollback": rollback,
         "page": page,
         "verdict": verdicts.verdict(page),
         "covers": review.covers(page),
-        "lock_chart": progress.lock_chart(run.locks, until=run.finished_at or run.queued_at) if run else None,
         "refused": refused,
         "reason_form": forms.get("reason_form") or ReasonForm(),
         "note_forms": note_forms() | forms.get("note_forms", {}),
@@ -68,12 +64,12 @@ def note_forms() -> dict[str, NoteForm]:
     return {point.value: NoteForm(auto_id=f"{point.value}_%s") for point in checklist.BY_PERSON}
 
 
-def visible(request: HttpRequest, pk: int) -> RollbackRequest:
+def visible(request: Request, pk: int) -> RollbackRequest:
     """The rollback if this person may see it; 404 otherwise."""
     return get_object_or_404(access.rollbacks(request.user), pk=pk)
 
 
-def act(request: HttpRequest, pk: int, verb: Callable[[RollbackRequest], Any], said: str) -> HttpResponse:
+def act(request: Request, pk: int, verb: Callable[[RollbackRequest], Any], said: str) -> HttpResponse:
     """Do one thing to a rollback and show it again; what was refused is said on its page."""
     try:
         verb(visible(request, pk))
@@ -83,18 +79,18 @@ def act(request: HttpRequest, pk: int, verb: Callable[[RollbackRequest], Any], s
     return redirect("rollback_detail", pk)
 
 
-def rollback_submit(request: HttpRequest, pk: int) -> HttpResponse:
+def rollback_submit(request: Request, pk: int) -> HttpResponse:
     """Send a draft to its approvers."""
     return act(request, pk, lambda r: rollbacks.submit(r, actor=request.user), _("Submitted for review."))
 
 
-def rollback_facts(request: HttpRequest, pk: int) -> HttpResponse:
+def rollback_facts(request: Request, pk: int) -> HttpResponse:
     """Ask the worker to read the target again."""
     said = _("A worker was asked to read the target. The facts show here when it has.")
     return act(request, pk, lambda r: rollbacks.read_facts_again(r, actor=request.user), said)
 
 
-def rollback_rehearse(request: HttpRequest, pk: int) -> HttpResponse:
+def rollback_rehearse(request: Request, pk: int) -> HttpResponse:
     """Ask for a rehearsal of the change as it is now, and watch it."""
     try:
         execution = executions.ask_for_rehearsal(visible(request, pk), actor=request.user)
@@ -103,13 +99,17 @@ def rollback_rehearse(request: HttpRequest, pk: int) -> HttpResponse:
     return redirect("execution_detail", execution.pk)
 
 
-def rollback_reopen(request: HttpRequest, pk: int) -> HttpResponse:
+def rollback_reopen(request: Request, pk: int) -> HttpResponse:
     """Make a failed or expired rollback a draft again, as it was."""
-    revision = request.POST.get("revision", "")
-    if not revision.isdecimal():
-        raise Http404
     said = _("It is a draft again. Every approval it had is void.")
-    return act(request, pk, lambda r: rollbacks.edit(r, actor=request.user, revision=int(revision)), said)
+    revision = posted_revision(request)
+    return act(request, pk, lambda r: rollbacks.edit(r, actor=request.user, revision=revision), said)
+
+
+def posted_revision(request: Request) -> int:
+    """The revision that the page showed; a missing or odd one matches none, which is a conflict."""
+    text = request.POST.get("revision", "")
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 10 else -1
 
 
 def _text(form: PortalForm, name: str) -> str:
@@ -118,7 +118,7 @@ def _text(form: PortalForm, name: str) -> str:
     return str(form.cleaned_data.get(name, ""))
 
 
-def rollback_withdraw(request: HttpRequest, pk: int) -> HttpResponse:
+def rollback_withdraw(request: Request, pk: int) -> HttpResponse:
     """Take a request back, with a reason."""
     form = ReasonForm(request.POST)
     try:
@@ -129,7 +129,7 @@ def rollback_withdraw(request: HttpRequest, pk: int) -> HttpResponse:
     return redirect("rollback_detail", pk)
 
 
-def rollback_confirm(request: HttpRequest, pk: int, point: str) -> HttpResponse:
+def rollback_confirm(request: Request, pk: int, point: str) -> HttpResponse:
     """Vouch for one point of the checklist."""
     if point not in ChecklistEntry.Point.values:
         raise Http404

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from typing import Any
+from collections.abc import Callable
 
 import pytest
-from django.db import connection, transaction
+from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
@@ -25,7 +23,7 @@ from approvals.models import (
     User,
 )
 from tests.approvals import factories
-from tests.approvals.factories import World, rollback_in
+from tests.approvals.factories import World, rollback_in, taken_back
 
 pytestmark = pytest.mark.integration
 
@@ -55,16 +53,6 @@ def expected(status: Status, name: str) -> set[str]:
         return set()
     asks = {"facts", "rehearse"} if name in {"dora", "lea", "olga"} else {"facts"}
     return ALLOWED[status].get(name, set()) | asks
-
-
-@contextmanager
-def taken_back() -> Iterator[None]:
-    """A transaction that domain functions take for the outermost one, taken back at the end."""
-    outer: Any = transaction.atomic()
-    outer._from_testcase = True
-    with outer:
-        yield
-        transaction.set_rollback(True)
 
 
 @pytest.fixture

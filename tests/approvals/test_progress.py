@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 import pytest
 from django.db import connection
@@ -19,18 +18,6 @@ T0 = datetime(2026, 3, 1, 3, 0, tzinfo=UTC)
 
 def at(seconds: float) -> datetime:
     return T0 + timedelta(seconds=seconds)
-
-
-def lock(
-    relation: str, start: float | None, end: float | None, mode: str = "ACCESS EXCLUSIVE", waited: float = 0.0
-) -> dict[str, Any]:
-    return {
-        "relation": relation,
-        "mode": mode,
-        "held_from": at(start).isoformat() if start is not None else None,
-        "held_to": at(end).isoformat() if end is not None else None,
-        "waited_s": waited,
-    }
 
 
 def states(execution: Execution, **began: float) -> list[str]:
@@ -95,33 +82,6 @@ def test_a_rehearsal_takes_its_backup_before_it_makes_the_clone() -> None:
     )
     assert [phase.label for phase in found[:3]] == ["Claimed", "Backup", "Clone"]
     assert [phase.seconds for phase in found[:2]] == [1, 4]
-
-
-def test_locks_are_bars_from_the_first_lock_to_the_end() -> None:
-    chart = progress.lock_chart(
-        [lock("wallets", 5, 10, waited=1.5), lock("users", 0, 10), lock("h", 9, 10, "ROW EXCLUSIVE")],
-        until=at(10),
-    )
-    assert chart.seconds == 10
-    assert [(bar.relation, bar.start, bar.width, bar.seconds) for bar in chart.bars] == [
-        ("users", "0.0%", "100.0%", 10),
-        ("wallets", "50.0%", "50.0%", 5),
-        ("h", "90.0%", "10.0%", 1),
-    ]
-    assert [bar.strong for bar in chart.bars] == [True, True, False]
-    assert chart.bars[1].waited == 1.5
-
-
-def test_a_lock_that_is_held_still_reaches_to_now_and_one_never_granted_is_a_wait() -> None:
-    chart = progress.lock_chart([lock("users", 0, None), lock("wallets", None, None, waited=4)], until=at(8))
-    assert [(bar.relation, bar.seconds, bar.width) for bar in chart.bars] == [
-        ("users", 8, "100.0%"),
-        ("wallets", None, "50.0%"),
-    ]
-
-
-def test_no_locks_make_no_chart() -> None:
-    assert progress.lock_chart([], until=T0).bars == []
 
 
 @pytest.mark.integration

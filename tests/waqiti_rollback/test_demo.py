@@ -13,6 +13,7 @@ import time
 import urllib.parse
 import urllib.request
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from http.cookiejar import CookieJar
 from pathlib import Path
 from typing import Any
@@ -71,8 +72,7 @@ class Demo:
         return found[0]
 
     def logins(self) -> list[tuple[str, str, str]]:
-        rows = self.output.partition("sign in as")[2].splitlines()[1:]
-        return [(row[2:14].strip(), row[14:32].strip(), row[32:].strip()) for row in rows if row.strip()][:-1]
+        return re.findall(r"^  (\w+) +([0-9a-f]{4}(?:-[0-9a-f]{4}){2}) +(.+)$", self.output, re.MULTILINE)
 
 
 def wait_until(fact: Callable[[], object], say: Callable[[], object]) -> None:
@@ -155,14 +155,9 @@ def test_the_audit_trail_verifies_and_holds_the_refused_attempt(demo: Demo) -> N
     assert ask(denied) == [("kwame",)]
 
 
-def test_the_web_process_has_no_credentials_of_targets(demo: Demo) -> None:
-    secrets = {"TARGET_CREDENTIALS", "SCRATCH_DATABASE_URL", "BACKUP_DIR"}
-    estate = portal()
-    assert secrets.isdisjoint(estate.environment("web"))
-    assert secrets.isdisjoint(estate.environment("beat"))
-    assert secrets <= estate.environment("worker").keys()
-    for secret in (estate.credentials, DIRECTORY / "logins.json", DIRECTORY / "secret-key"):
-        assert secret.stat().st_mode & 0o077 == 0, secret
+def test_only_we_can_read_its_secrets(demo: Demo) -> None:
+    for name in ("credentials.json", "logins.json", "secret-key"):
+        assert (DIRECTORY / name).stat().st_mode & 0o077 == 0, name
 
 
 def test_the_unresolved_execution_is_resolved_when_its_target_answers_again(demo: Demo) -> None:
@@ -178,24 +173,41 @@ def test_the_unresolved_execution_is_resolved_when_its_target_answers_again(demo
     assert ask(kept, "staging", "ledger_preview") == [(1,)]
 
 
+def test_a_second_demo_beside_it_is_told_who_uses_the_servers(demo: Demo) -> None:
+    second = Demo()
+    assert second.process.wait(PATIENCE) == 1
+    second.wait_for(f"in use by process {demo.process.pid}")
+    assert "Traceback" not in second.output
+
+
 def test_ctrl_c_stops_everything_and_the_next_start_keeps_the_data(demo: Demo) -> None:
-    count = ask("SELECT count(*) FROM approvals_rollbackrequest")
-    taken = int(urllib.parse.urlsplit(demo.address).port or 0)
+    rollbacks = "SELECT id, status FROM approvals_rollbackrequest ORDER BY id"
+    before = ask(rollbacks)
+    web, staging = int(urllib.parse.urlsplit(demo.address).port or 0), portal().servers.staging.port
     assert demo.ctrl_c() == 0
     assert not any(cluster.running for cluster in portal().servers.clusters.values())
     assert "Traceback" not in demo.output
-    with socket.socket() as occupied:
-        occupied.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        occupied.bind(("127.0.0.1", taken))
-        occupied.listen()
-        again = Demo("--port", str(taken))
+    with listening(web), listening(staging):
+        again = Demo("--port", str(web))
         try:
             again.wait_for("Ctrl-C stops everything")
-            assert f"Port {taken} is in use" in again.output
-            assert ask("SELECT count(*) FROM approvals_rollbackrequest") == count
+            assert f"Port {web} is in use" in again.output
+            assert ask(rollbacks) == before
             assert again.logins() == demo.logins()
             assert sign_in(again.address, *again.logins()[0][:2])
+            ports = dict(ask("SELECT name, port FROM approvals_target"))
+            assert ports["wallet-staging"] == portal().servers.staging.port != staging
         finally:
             code = again.ctrl_c()
     assert code == 0
     assert "Traceback" not in again.output
+
+
+@contextmanager
+def listening(port: int) -> Iterator[None]:
+    """Some other program on this port."""
+    with socket.socket() as occupied:
+        occupied.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        occupied.bind(("127.0.0.1", port))
+        occupied.listen()
+        yield

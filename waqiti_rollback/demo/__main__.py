@@ -57,8 +57,10 @@ def _run(estate: PortalEstate, port: int, size: Size) -> None:
     if first:
         _prepare(estate, size)
     else:
-        say("The data of the last time are kept; the portal's database is brought up to date …")
-        estate.migrate()
+        say("The data of the last time are kept.")
+        if _migrations_are_pending():
+            say("Migrating the portal's database …")
+            estate.migrate()
         if moved := follow_ports(estate.servers):
             say(f"Written down where these answer now: {', '.join(moved)}")
     port = _free(port)
@@ -90,6 +92,15 @@ def _prepare(estate: PortalEstate, size: Size) -> None:
         say("People, services and targets …")
         create_people(_logins(estate), passwords.result())
         create_catalog(estate.servers)
+
+
+def _migrations_are_pending() -> bool:
+    """Asked here, because a process of its own for an answer that is mostly no takes seconds."""
+    from django.db import connection
+    from django.db.migrations.executor import MigrationExecutor
+
+    executor = MigrationExecutor(connection)
+    return bool(executor.migration_plan(executor.loader.graph.leaf_nodes()))
 
 
 def _set_up_django(estate: PortalEstate) -> None:

@@ -33,6 +33,15 @@ def start_worker(children: Children, estate: PortalEstate, name: str = "worker")
     return children.start(name, estate.worker_argv(name=name), env=estate.environment("worker"))
 
 
+@contextmanager
+def worker(estate: PortalEstate, name: str = "worker") -> Iterator[Child]:
+    """A worker that answers, for as long as the block lasts. Raises ChildEnded. Needs Django set up."""
+    with Children(estate.logs) as children:
+        child = start_worker(children, estate, name)
+        await_worker(child)
+        yield child
+
+
 def start_beat(children: Children, estate: PortalEstate) -> Child:
     """Start Celery's clock; see `await_beat`."""
     return children.start("beat", estate.beat_argv(), env=estate.environment("beat"))

@@ -14,6 +14,7 @@ from approvals.analysis.kinds import (  # noqa: F401
     maintenance,
     partitions,
     procedural,
+    reads,
     renames,
     replication,
     security,

@@ -7,7 +7,7 @@ from typing import Any
 
 from approvals.analysis import names
 from approvals.analysis.effects import Effect, effect_of
-from approvals.analysis.kinds.queries import called, read_locks
+from approvals.analysis.kinds.queries import call_hazards, called, read_locks
 from approvals.analysis.model import Destroyed, Lock
 from approvals.analysis.parser import SqlError
 from approvals.analysis.plpgsql import Body, read_body
@@ -75,9 +75,10 @@ class Do(Compound):
         if self._body is None:
             return ("unreadable",)
         own = "dynamic-sql" if self._body.dynamic else "catalog-change"
-        effects = (effect.hazard for effect in self._effects)
+        made = self.context.functions
+        calls = (each for piece in self._body.expressions for each in call_hazards(piece.node, made))
         inner = (each for kind in self._kinds for each in kind.hazards)
-        return tuple(dict.fromkeys([own, *effects, *inner]))
+        return tuple(dict.fromkeys([own, *calls, *inner]))
 
     @property
     def locks(self) -> tuple[Lock, ...]:
@@ -112,7 +113,11 @@ class Call(Kind):
 
     name = "CALL"
     change = "CALL PROCEDURE"
-    hazard = "calls-procedure"
+
+    @property
+    def hazard(self) -> str:
+        own = names.parts(self.node.funccall.funcname)[-1] in self.context.functions
+        return "calls-own-code" if own else "calls-procedure"
 
     @property
     def says(self) -> str:

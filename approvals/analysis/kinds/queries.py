@@ -1,14 +1,31 @@
-"""What a query touches: the relations it reads and the functions it calls. Shared by several families."""
+"""What stands inside a query: relations it reads, WITH queries that write, functions it calls."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import cached_property
 from typing import Any
 
 from approvals.analysis import names
-from approvals.analysis.model import Lock
+from approvals.analysis.effects import Effect, effect_of
+from approvals.analysis.model import Destroyed, Lock
 from approvals.analysis.parser import pb, walk
-from approvals.analysis.registry import ACCESS_SHARE, ROW_SHARE
+from approvals.analysis.registry import (
+    ACCESS_SHARE,
+    ROW_SHARE,
+    Compound,
+    Kind,
+    kind_of,
+    riskiest_change,
+    strongest,
+)
+
+_WRITES = {
+    pb.InsertStmt: "insert_stmt",
+    pb.UpdateStmt: "update_stmt",
+    pb.DeleteStmt: "delete_stmt",
+    pb.MergeStmt: "merge_stmt",
+}
 
 
 def read_locks(node: Any) -> tuple[Lock, ...]:
@@ -38,3 +55,86 @@ def called(node: Any) -> Iterator[tuple[str, list[Any]]]:
             words = names.parts(each.funcname)
             words = words[1:] if words[0] == "pg_catalog" and len(words) > 1 else words
             yield ".".join(words), list(each.args)
+
+
+def call_hazards(node: Any, made: set[str]) -> list[str]:
+    """The hazards of the functions called below a node. `made`: functions that the file itself makes.
+
+    A plain name that is not listed counts as one of PostgreSQL's own; with a schema it is somebody's.
+    """
+    found = []
+    for function, _ in called(node):
+        effect = effect_of(function)
+        if effect:
+            found.append(effect.hazard)
+        elif function.rpartition(".")[2] in made:
+            found.append("calls-own-code")
+        elif "." in function:
+            found.append("calls-function")
+    return found
+
+
+class AroundQuery(Compound):
+    """A statement with a query in it: what the query writes, calls and reads counts as the statement's own.
+
+    Subclasses give the `own_…` part.
+    """
+
+    @property
+    def own_change(self) -> str:
+        """The matrix row of the statement without what stands inside its query."""
+        raise NotImplementedError
+
+    @property
+    def own_hazards(self) -> tuple[str, ...]:
+        """The hazards of the statement without what stands inside its query."""
+        raise NotImplementedError
+
+    @property
+    def own_locks(self) -> tuple[Lock, ...]:
+        """The locks on relations that the statement does not just read."""
+        return ()
+
+    @property
+    def own_destroys(self) -> tuple[Destroyed, ...]:
+        """The data that goes by the statement itself."""
+        return ()
+
+    @cached_property
+    def writes(self) -> list[Kind]:
+        """The statements inside that write, as data-modifying WITH queries."""
+        found = []
+        for each in walk(self.node):
+            if type(each) in _WRITES and each is not self.node:
+                found.append(kind_of(_WRITES[type(each)], each, self.context))
+        return found
+
+    @cached_property
+    def effects(self) -> list[Effect]:
+        """The known effects of the functions that it calls."""
+        return [effect for function, _ in called(self.node) if (effect := effect_of(function))]
+
+    @property
+    def change(self) -> str:
+        return riskiest_change([self.own_change, *(kind.change for kind in self.writes)])
+
+    @property
+    def hazards(self) -> tuple[str, ...]:
+        inner = (each for kind in self.writes for each in kind.hazards)
+        return tuple(
+            dict.fromkeys([*self.own_hazards, *inner, *call_hazards(self.node, self.context.functions)])
+        )
+
+    @property
+    def locks(self) -> tuple[Lock, ...]:
+        inner = (lock for kind in self.writes for lock in kind.locks)
+        return strongest([*self.own_locks, *inner, *read_locks(self.node)])
+
+    @property
+    def destroys(self) -> tuple[Destroyed, ...]:
+        return (*self.own_destroys, *(gone for kind in self.writes for gone in kind.destroys))
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        inner = ("a WITH query writes",) if self.writes else ()
+        return (*inner, *dict.fromkeys(effect.note for effect in self.effects if effect.note))

@@ -7,7 +7,7 @@ from typing import Any
 
 from approvals.analysis import names
 from approvals.analysis.kinds.common import Action, DropRelation
-from approvals.analysis.kinds.queries import read_locks
+from approvals.analysis.kinds.queries import AroundQuery
 from approvals.analysis.model import Destroyed, Lock
 from approvals.analysis.parser import pb
 from approvals.analysis.registry import (
@@ -86,21 +86,17 @@ class CreateTable(Kind):
 
 
 @registered("create_table_as_stmt", pb.OBJECT_TABLE)
-class CreateTableAs(Kind):
+class CreateTableAs(AroundQuery):
     """CREATE TABLE AS: a new table with the rows of a query."""
 
     name = "CREATE TABLE AS"
-    change = "CREATE TABLE AS"
-    hazard = "create-relation"
+    own_change = "CREATE TABLE AS"
+    own_hazards = ("create-relation",)
     tags = ("SELECT", "CREATE TABLE AS")
 
     @property
     def relation(self) -> str:
         return names.relation(self.node.into.rel)
-
-    @property
-    def locks(self) -> tuple[Lock, ...]:
-        return read_locks(self.node.query)
 
     @property
     def creates(self) -> tuple[str, ...]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from approvals.analysis import names
 from approvals.analysis.kinds.common import DropRelation
-from approvals.analysis.kinds.queries import read_locks
+from approvals.analysis.kinds.queries import AroundQuery, read_locks
 from approvals.analysis.model import Lock, LockMode
 from approvals.analysis.parser import pb
 from approvals.analysis.registry import ACCESS_EXCLUSIVE, SHARE_UPDATE, Kind, registered, strongest
@@ -45,21 +45,17 @@ class CreateView(Kind):
 
 
 @registered("create_table_as_stmt", pb.OBJECT_MATVIEW)
-class CreateMaterializedView(Kind):
+class CreateMaterializedView(AroundQuery):
     """CREATE MATERIALIZED VIEW: runs its query, unless WITH NO DATA."""
 
     name = "CREATE MATERIALIZED VIEW"
-    change = "CREATE MATERIALIZED VIEW"
-    hazard = "create-relation"
+    own_change = "CREATE MATERIALIZED VIEW"
+    own_hazards = ("create-relation",)
     tags = ("SELECT", "CREATE MATERIALIZED VIEW")
 
     @property
     def relation(self) -> str:
         return names.relation(self.node.into.rel)
-
-    @property
-    def locks(self) -> tuple[Lock, ...]:
-        return read_locks(self.node.query)
 
     @property
     def creates(self) -> tuple[str, ...]:

@@ -1,7 +1,7 @@
 """`manage.py import_migrations SERVICE DIR`: read a service's directory into the catalog.
 
-Everything Flyway would trip over is printed as path:line:column. Exit code 0 as soon as one file could be taken
-in, problems or not; 1 where none could, or where service or directory do not exist.
+Everything Flyway would trip over is printed as path:line:column. Exit code 0 as soon as one file could be
+taken in, problems or not; 1 where none could, or where service or directory do not exist.
 """
 
 from __future__ import annotations

@@ -154,6 +154,23 @@ class TestWhatTheScriptMadeItself:
         assert rating(script).risk == Risk.CRITICAL
 
 
+@pytest.mark.parametrize(
+    "call",
+    [
+        "SELECT wipe()",
+        "SELECT wipe() FROM t",
+        "INSERT INTO t SELECT wipe()",
+        "DO $$ BEGIN PERFORM wipe(); END $$",
+        "DO $$ DECLARE x int; BEGIN x := wipe(); END $$",
+    ],
+)
+def test_code_that_the_script_makes_and_calls_is_critical(call: str) -> None:
+    made = "CREATE FUNCTION app.wipe() RETURNS int LANGUAGE sql AS 'DELETE FROM users; SELECT 1'"
+
+    assert rating(f"{made}; {call}").risk == Risk.CRITICAL
+    assert rating(f"{made}").risk == Risk.LOW
+
+
 def test_a_refused_script_is_critical() -> None:
     reasons = rate([], plan_script("DROP VIEW v; COMMIT;"), Facts()).reasons
 

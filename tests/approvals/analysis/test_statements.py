@@ -179,6 +179,11 @@ class TestTextsThatDoNotParse:
         assert (analysis.statements, analysis.errors, analysis.risk) == ((), (), None)
         assert analysis.notes == ("No statement in it.",)
 
+    def test_a_cast_in_the_wrong_place_is_no_variable_of_psql(self) -> None:
+        (error,) = analyze("CREATE INDEX i ON t (a::date)").errors
+
+        assert error.message == 'Syntax error at or near "::".'
+
     def test_a_placeholder_is_called_one(self) -> None:
         (error,) = analyze("CREATE TABLE ${schema}.t (a int);").errors
 

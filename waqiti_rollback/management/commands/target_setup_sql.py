@@ -25,7 +25,11 @@ class Command(BaseCommand):
             "--allow-replica-role", action="store_true", help="scripts may ask for session_replication_role"
         )
         parser.add_argument(
-            "--alter-system", nargs="*", default=[], metavar="PARAMETER", help="server settings that scripts may change"
+            "--alter-system",
+            nargs="*",
+            default=[],
+            metavar="PARAMETER",
+            help="server settings that scripts may change",
         )
 
     def handle(self, *args: Any, **options: Any) -> None:

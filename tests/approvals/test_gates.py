@@ -1,0 +1,294 @@
+"""The gates: each holding and each missing, with the sentence that people read and who can help."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+
+import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
+
+from approvals import gates, rollbacks
+from approvals.gates import Gate, Needed
+from approvals.models import (
+    Backup,
+    Evidence,
+    FileFate,
+    RollbackRequest,
+    Status,
+)
+from tests.approvals import factories
+from tests.approvals.factories import World, again, rollback_in
+
+pytestmark = pytest.mark.integration
+
+# key → when it must hold, and what it says where everything is as it should be
+HOLDING: dict[str, tuple[Needed, str]] = {
+    "script": (Needed.SUBMIT, "Every statement was read and may run."),
+    "checks": (Needed.SUBMIT, "Every script has at least one check that runs before commit."),
+    "reason": (Needed.SUBMIT, "{incident}, with a reason."),
+    "forward_fix": (Needed.SUBMIT, "The requester wrote why a forward fix will not do."),
+    "facts": (Needed.SUBMIT, "Read the target: 1 table."),
+    "history": (
+        Needed.APPROVE,
+        "The rows to delete are there as pinned, and nothing newer is applied above them.",
+    ),
+    "file": (
+        Needed.SUBMIT,
+        "Release team froze deployments until {until} UTC; the file is removed from the release.",
+    ),
+    "checklist": (Needed.APPROVE, "All five points are filled."),
+    "rehearsal": (Needed.APPROVE, "Passed on a clone."),
+    "backup": (Needed.APPROVE, "Backup verified."),
+    "approvals": (Needed.EXECUTE, "Every signature that the policy asks for was given."),
+    "transactional": (Needed.EXECUTE, "No step leaves the transaction."),
+}
+
+
+def gate(rollback: RollbackRequest, key: str) -> Gate:
+    return next(gate for gate in gates.gates(again(rollback)) if gate.key == key)
+
+
+def missing(rollback: RollbackRequest, key: str) -> str:
+    """What the gate says is missing; it must say who can help."""
+    found = gate(rollback, key)
+    assert not found.holds
+    assert found.who
+    return found.detail
+
+
+def test_an_approved_rollback_passes_every_gate(world: World) -> None:
+    rollback = rollback_in(world, Status.APPROVED)
+    assert rollback.incident is not None
+    assert rollback.frozen_until is not None
+    words = {"incident": rollback.incident.label, "until": f"{rollback.frozen_until:%Y-%m-%d %H:%M}"}
+    found = {each.key: (each.needed, each.detail) for each in gates.gates(rollback)}
+    assert found == {key: (needed, said.format(**words)) for key, (needed, said) in HOLDING.items()}
+    assert all(each.holds and not each.who for each in gates.gates(rollback))
+    assert gates.missing(rollback, Needed.EXECUTE) == []
+
+
+def test_what_is_missing_comes_first(world: World) -> None:
+    bare = rollbacks.create(world.production, [world.migration("3")], actor=world.alice)
+    holds = [each.holds for each in gates.gates(bare)]
+    assert holds == sorted(holds)
+    assert not holds[0]
+
+
+def test_what_is_needed_later_is_not_missing_yet(world: World) -> None:
+    bare = rollbacks.create(world.production, [world.migration("3")], actor=world.alice)
+    keys = {needed: {each.key for each in gates.missing(bare, needed)} for needed in Needed}
+    assert keys[Needed.SUBMIT] == {"reason", "forward_fix", "facts", "file"}
+    assert keys[Needed.APPROVE] == keys[Needed.SUBMIT] | {"checklist", "rehearsal", "backup"}
+    assert keys[Needed.EXECUTE] == keys[Needed.APPROVE] | {"approvals"}
+
+
+# Scripts and checks
+
+
+def test_a_migration_without_a_script(world: World) -> None:
+    factories.apply(world, world.production, "12")
+    rollback = rollbacks.create(world.production, [world.migration("2")], actor=world.alice)
+    assert missing(rollback, "script") == "No rollback script for V2."
+    assert missing(rollback, "checks") == "No check before commit for V2."
+
+
+def test_a_request_without_a_migration(world: World) -> None:
+    rollback = RollbackRequest.objects.create(service=world.service, requester=world.alice)
+    assert missing(rollback, "script") == "The request names no migration."
+    assert missing(rollback, "checks") == "No check before commit for any migration."
+    assert missing(rollback, "history") == "The request names no target."
+
+
+@pytest.mark.parametrize(
+    ("sql", "where"),
+    [
+        ("DROP INDEX wallets_by_user;\n  COMMIT;\nSELECT 1;\n", "Refused: V3, line 2, column 3: "),
+        ("DROP INDEKS wallets_by_user;\n", "Refused: V3, line 1, column 6: "),
+        ("", "Refused: V3, line 1, column 1: "),
+        ("-- nothing\n", "Refused: V3, line 1, column 1: "),
+        ("BEGIN;\nCOMMIT;\n", "Refused: V3, line 1, column 1: "),
+    ],
+    ids=["leaves the transaction", "does not parse", "empty", "a comment", "an empty transaction"],
+)
+def test_a_script_that_is_refused(sql: str, where: str, world: World) -> None:
+    factories.write_script(world, "3", sql=sql)
+    rollback = rollbacks.create(world.production, [world.migration("3")], actor=world.alice)
+    assert missing(rollback, "script").startswith(where)
+
+
+@pytest.mark.parametrize("stage", ["after commit", "after restart", ""])
+def test_a_script_without_a_check_before_commit(stage: str, world: World) -> None:
+    check = factories.CHECK["3"]
+    later = [type(check)(check.name, check.sql, check.expected, stage)] if stage else []
+    factories.write_script(world, "3", checks=later)
+    rollback = rollbacks.create(world.production, [world.migration("3")], actor=world.alice)
+    assert missing(rollback, "checks") == "No check before commit for V3."
+
+
+def test_a_script_with_steps_outside_a_transaction_is_approved_but_not_run_here(world: World) -> None:
+    factories.write_script(world, "3", sql="DROP INDEX CONCURRENTLY wallets_by_user;\n")
+    rollback = factories.approved(world, factories.in_review(world))
+    assert rollback.status == "approved"
+    assert missing(rollback, "transactional") == (
+        "V3 has steps that PostgreSQL refuses inside a transaction. They are planned and rated, "
+        "but this version does not run them yet."
+    )
+
+
+# What the requester writes
+
+
+@pytest.mark.parametrize("field", ["reason", "incident"])
+def test_without_incident_or_reason(field: str, world: World) -> None:
+    empty = {"reason": " ", "incident": None}[field]
+    rollbacks.edit(rollback_in(world, Status.DRAFT), actor=world.alice, revision=1, **{field: empty})
+    expected = "Name the incident and say why the migration must go."
+    assert missing(rollback_in(world, Status.DRAFT), "reason") == expected
+
+
+def test_without_a_word_on_a_forward_fix(world: World) -> None:
+    rollbacks.edit(rollback_in(world, Status.DRAFT), actor=world.alice, revision=1, forward_fix="\n")
+    expected = "Write why a corrective forward migration will not do."
+    assert missing(rollback_in(world, Status.DRAFT), "forward_fix") == expected
+
+
+@pytest.mark.parametrize(
+    ("fields", "what"),
+    [
+        ({"frozen_by": ""}, "who froze deployments and until when"),
+        ({"frozen_until": None}, "who froze deployments and until when"),
+        ({"frozen_until": timezone.now() - timedelta(minutes=1)}, "a freeze that is not over yet"),
+        ({"file_fate": FileFate.UNDECIDED}, "what becomes of the migration file"),
+        ({"app_version": " "}, "the application version that fits the old schema"),
+        (
+            {"frozen_by": "", "app_version": ""},
+            "who froze deployments and until when, the application version that fits the old schema",
+        ),
+    ],
+)
+def test_where_the_file_is_not_settled(fields: dict[str, object], what: str, world: World) -> None:
+    rollbacks.edit(rollback_in(world, Status.DRAFT), actor=world.alice, revision=1, **fields)
+    assert missing(rollback_in(world, Status.DRAFT), "file") == (
+        f"Missing: {what}. Without it the next deployment applies the migration again."
+    )
+
+
+# Evidence
+
+
+def test_facts_that_were_not_read(world: World) -> None:
+    rollback = rollbacks.create(world.production, [world.migration("3")], actor=world.alice)
+    assert missing(rollback, "facts") == "The worker has not read the target for this change yet."
+    factories.read_facts(rollback, holds=False)
+    assert missing(rollback, "facts") == "The target does not answer."
+    factories.read_facts(rollback)
+    assert gate(rollback, "facts").holds
+
+
+NOT_YET = "These exact bytes have not been rehearsed."
+
+
+def test_a_rehearsal_that_was_not_passed(world: World) -> None:
+    rollback = rollback_in(world, Status.DRAFT)
+    assert missing(rollback, "rehearsal") == NOT_YET
+    factories.rehearse(world, rollback)
+    assert gate(rollback, "rehearsal").holds
+    factories.rehearse(world, rollback, holds=False)
+    assert missing(rollback, "rehearsal") == "A check failed."
+
+
+def test_a_rehearsal_of_other_bytes_proves_nothing(world: World) -> None:
+    rollback = rollback_in(world, Status.APPROVED)
+    script = factories.write_script(world, "3", sql="DROP INDEX IF EXISTS wallets_by_user;\n")
+    rollbacks.edit(rollback, actor=world.alice, revision=1, scripts=[script])
+    assert missing(rollback, "rehearsal") == NOT_YET
+    assert missing(rollback, "backup") == "No verified backup yet; the rehearsal takes one."
+    assert missing(rollback, "facts") == "The worker has not read the target for this change yet."
+
+
+@pytest.mark.parametrize(
+    ("on", "age", "says"),
+    [
+        ("production", timedelta(days=400), ""),
+        ("high", timedelta(days=6, hours=23), ""),
+        ("high", timedelta(days=7, hours=1), "The rehearsal is older than the 168 hours the policy allows."),
+        ("critical", timedelta(hours=23), ""),
+        ("critical", timedelta(hours=25), "The rehearsal is older than the 24 hours the policy allows."),
+    ],
+)
+def test_a_rehearsal_has_the_age_that_its_risk_allows(
+    on: str, age: timedelta, says: str, world: World
+) -> None:
+    rollback = rollback_in(world, Status.DRAFT, on)
+    Evidence.objects.create(
+        rollback=rollback,
+        kind=Evidence.Kind.REHEARSAL,
+        change_digest=rollback.change_digest,
+        holds=True,
+        sentence="Passed on a clone.",
+        at=timezone.now() - age,
+    )
+    found = gate(rollback, "rehearsal")
+    assert (found.holds, found.detail) == (not says, says or "Passed on a clone.")
+
+
+def test_the_newest_evidence_counts(world: World) -> None:
+    rollback = rollback_in(world, Status.APPROVED)
+    assert gate(rollback, "backup").holds
+    execution = factories.claimed(factories.start(world, rollback))
+    factories.back_up(execution, Backup.State.FAILED)
+    assert missing(rollback, "backup") == "Backup failed."
+
+
+def test_staging_asks_for_neither_rehearsal_nor_backup(world: World) -> None:
+    rollback = rollback_in(world, Status.DRAFT, "staging")
+    for key in ("rehearsal", "backup"):
+        assert (gate(rollback, key).holds, gate(rollback, key).detail) == (
+            True,
+            "The policy asks for none here.",
+        )
+
+
+def test_an_open_checklist_names_its_points(world: World) -> None:
+    rollback = rollback_in(world, Status.DRAFT)
+    expected = "Open: A verified backup exists; Nothing depends on what goes; Stakeholders are notified."
+    assert missing(rollback, "checklist") == expected
+
+
+# History and approvals
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (lambda w: factories.apply(w, w.production, "12"), "The history changed: the row of V3 is not there"),
+        (lambda w: factories.apply(w, w.production, "1234"), "Newer migrations are applied above: V4."),
+        (lambda w: factories.apply(w, w.production, "132"), "The history changed: the row of V3"),
+    ],
+    ids=["gone", "deployed since", "reordered"],
+)
+def test_a_history_that_is_not_as_pinned(change: Callable[[World], None], says: str, world: World) -> None:
+    rollback = rollback_in(world, Status.IN_REVIEW)
+    change(world)
+    assert missing(rollback, "history").startswith(says)
+
+
+def test_missing_signatures_are_named_one_by_one(world: World) -> None:
+    rollback = rollback_in(world, Status.IN_REVIEW, "critical")
+    assert missing(rollback, "approvals") == "Missing: Senior DBA, Senior DBA, Platform lead."
+    factories.decide(world, rollback, world.dora)
+    assert missing(rollback, "approvals") == "Missing: Senior DBA, Platform lead."
+
+
+def test_the_number_of_queries_does_not_grow_with_the_items(world: World) -> None:
+    counts = []
+    for versions in ("5", "345"):
+        chosen = [world.migration(version) for version in versions]
+        rollback = rollbacks.create(world.critical, chosen, actor=world.alice)
+        with CaptureQueriesContext(connection) as queries:
+            gates.gates(again(rollback))
+        counts.append(len(queries))
+    assert counts[0] == counts[1]

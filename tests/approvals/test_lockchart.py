@@ -1,0 +1,53 @@
+"""Observed locks as bars."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from approvals import lockchart
+
+T0 = datetime(2026, 3, 1, 3, 0, tzinfo=UTC)
+
+
+def at(seconds: float) -> datetime:
+    return T0 + timedelta(seconds=seconds)
+
+
+def lock(
+    relation: str, start: float | None, end: float | None, mode: str = "ACCESS EXCLUSIVE", waited: float = 0.0
+) -> dict[str, Any]:
+    return {
+        "relation": relation,
+        "mode": mode,
+        "held_from": at(start).isoformat() if start is not None else None,
+        "held_to": at(end).isoformat() if end is not None else None,
+        "waited_s": waited,
+    }
+
+
+def test_locks_are_bars_from_the_first_lock_to_the_end() -> None:
+    chart = lockchart.lock_chart(
+        [lock("wallets", 5, 10, waited=1.5), lock("users", 0, 10), lock("h", 9, 10, "ROW EXCLUSIVE")],
+        until=at(10),
+    )
+    assert chart.seconds == 10
+    assert [(bar.relation, bar.start, bar.width, bar.seconds) for bar in chart.bars] == [
+        ("users", "0.0%", "100.0%", 10),
+        ("wallets", "50.0%", "50.0%", 5),
+        ("h", "90.0%", "10.0%", 1),
+    ]
+    assert [bar.strong for bar in chart.bars] == [True, True, False]
+    assert chart.bars[1].waited == 1.5
+
+
+def test_a_lock_that_is_held_still_reaches_to_now_and_one_never_granted_is_a_wait() -> None:
+    chart = lockchart.lock_chart([lock("users", 0, None), lock("wallets", None, None, waited=4)], until=at(8))
+    assert [(bar.relation, bar.seconds, bar.width) for bar in chart.bars] == [
+        ("users", 8, "100.0%"),
+        ("wallets", None, "50.0%"),
+    ]
+
+
+def test_no_locks_make_no_chart() -> None:
+    assert lockchart.lock_chart([], until=T0).bars == []

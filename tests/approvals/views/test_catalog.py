@@ -1,0 +1,411 @@
+"""Pages of services, targets, migrations and the matrix, and the form that adds a script."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from django.test import Client
+from django.utils import timezone
+
+from approvals import access, history, jobs
+from approvals.models import (
+    HistoryRow,
+    Job,
+    Migration,
+    MigrationRevision,
+    Role,
+    RollbackScript,
+    Service,
+    Target,
+)
+from tests.approvals import factories
+from tests.approvals.factories import World
+from tests.approvals.views.visits import as_, see, send
+
+pytestmark = pytest.mark.integration
+
+
+# Services
+
+
+def test_an_engineer_sees_the_services_of_their_team(world: World) -> None:
+    page = see(as_(world.alice), "/services/")
+    assert "wallet-service" in page
+    assert "ledger-service" not in page
+
+
+@pytest.mark.parametrize("name", ["dora", "lea", "olga", "axel", "adam"])
+def test_whoever_works_for_all_teams_sees_all_services(world: World, name: str) -> None:
+    page = see(as_(world.people[name]), "/services/")
+    assert "wallet-service" in page
+    assert "ledger-service" in page
+
+
+def test_the_list_of_services_can_be_searched(world: World) -> None:
+    page = see(as_(world.axel), "/services/", q="ledger")
+    assert "ledger-service" in page
+    assert "wallet-service" not in page
+
+
+def test_a_service_shows_its_migrations_newest_first(world: World) -> None:
+    text = see(as_(world.alice), "/services/wallet-service/").text
+    assert text.index("V5") < text.index("V4") < text.index("V1")
+
+
+def test_a_service_shows_which_migrations_have_no_way_back(world: World) -> None:
+    page = see(as_(world.alice), "/services/wallet-service/", show="no-script")
+    assert "create wallets" in page
+    assert "index wallets" not in page
+
+
+def test_a_migration_found_by_its_description(world: World) -> None:
+    page = see(as_(world.alice), "/services/wallet-service/", q="key to")
+    assert "key to users" in page
+    assert "create wallets" not in page
+
+
+def test_problems_of_the_last_import_say_file_line_and_column(world: World, tmp_path: Path) -> None:
+    files = factories.FILES | {
+        "V6__typing.sql": "SELECT 1;\nCREATE TABEL users_2 (id int);\n",
+        "V7_one_underscore.sql": "SELECT 1;\n",
+        "R__Rollback_wallets.sql": "DROP TABLE wallets;\n",
+    }
+    factories.import_files(world, tmp_path, files)
+    page = see(as_(world.alice), "/services/wallet-service/problems/")
+    assert "V6__typing.sql 2:8" in page
+    assert "V7_one_underscore.sql" in page
+    assert "rollback-as-repeatable" in page
+
+
+# Targets
+
+
+def test_a_target_shows_what_is_applied_when_and_by_whom(world: World) -> None:
+    page = see(as_(world.alice), f"/targets/{world.production.name}/")
+    assert "3 index wallets Success 1 Mar 2026, 09:03 deploy, 12 ms" in page
+    assert "3 migrations applied, 2 pending" in page
+
+
+def test_a_target_shows_which_files_changed_since_they_were_applied(world: World, tmp_path: Path) -> None:
+    changed = {"V2__create_wallets.sql": factories.FILES["V2__create_wallets.sql"] + "-- more\n"}
+    factories.import_files(world, tmp_path, factories.FILES | changed)
+    page = see(as_(world.alice), f"/targets/{world.production.name}/", show="drift")
+    assert "create wallets" in page
+    assert "changed" in page
+    assert "index wallets" not in page
+
+
+def test_a_target_shows_the_way_back_and_its_risk(world: World) -> None:
+    page = see(as_(world.alice), f"/targets/{world.critical.name}/", show="")
+    assert "create transactions Success 1 Mar 2026, 09:05 deploy, 12 ms same script r1, written" in page
+    assert "CRITICAL" in page
+
+
+def test_a_target_shows_the_last_rehearsal_of_a_migration(world: World) -> None:
+    rollback = factories.draft(world, where=world.staging)
+    factories.rehearse(world, rollback)
+    page = see(as_(world.alice), f"/targets/{world.staging.name}/")
+    assert "script r1, written rehearsed just now" in page
+    factories.write_script(world, "3", sql="DROP INDEX IF EXISTS wallets_by_user;\n")
+    page = see(as_(world.alice), f"/targets/{world.staging.name}/")
+    assert "script r2, written an earlier script was rehearsed just now" in page
+
+
+def test_a_history_that_contradicts_itself_is_said_not_hidden(world: World) -> None:
+    deletions = [
+        factories.history_row(rank, world.migration("3"), type="DELETE", checksum=None) for rank in (4, 5)
+    ]
+    factories.apply(world, world.production, "123", deletions)
+    page = see(as_(world.alice), f"/targets/{world.production.name}/")
+    assert page.status == 200
+    assert "The history contradicts itself" in page
+
+
+def test_a_migration_applied_twice_is_said(world: World) -> None:
+    factories.apply(world, world.production, "123", [factories.history_row(4, world.migration("3"))])
+    page = see(as_(world.alice), f"/targets/{world.production.name}/")
+    assert "The history says twice that 3 was applied. Rows 3, 4" in page
+
+
+def test_a_target_that_does_not_answer_shows_its_last_reading(world: World) -> None:
+    history.record_sync_failure(world.production, "Connection refused.")
+    page = see(as_(world.alice), f"/targets/{world.production.name}/")
+    assert "The worker can't read this target. Connection refused." in page
+    assert "index wallets" in page
+
+
+def test_asking_for_the_history_leaves_a_job_and_says_so(world: World) -> None:
+    page = send(as_(world.alice), f"/targets/{world.production.name}/sync/")
+    job = jobs.latest(Job.Kind.SYNC, world.production.pk)
+    assert job is not None
+    assert job.asked_by == world.alice
+    assert "no worker has taken it yet" in page
+
+
+def test_the_page_loads_again_once_the_history_was_read(world: World) -> None:
+    address = f"/targets/{world.production.name}/sync/"
+    job = history.ask_for_sync(world.production, actor=world.alice)
+    assert "HX-Refresh" not in as_(world.alice).get(address)
+    claimed = jobs.claim(job.pk, worker="worker-1")
+    assert claimed is not None
+    jobs.finish(claimed)
+    assert as_(world.alice).get(address)["HX-Refresh"] == "true"
+
+
+def test_an_auditor_reads_a_target_and_finds_nothing_to_press(world: World) -> None:
+    page = see(as_(world.axel), f"/targets/{world.production.name}/")
+    assert page.forms == []
+    assert not page.leads_to("/rollbacks/new/")
+
+
+def test_targets_can_be_filtered_by_environment_and_health(world: World) -> None:
+    page = see(as_(world.axel), "/targets/", environment="staging")
+    assert "wallet-service-staging" in page
+    assert "wallet-service-high" not in page
+    assert "No target fits." in see(as_(world.axel), "/targets/", health="failing")
+
+
+# Migrations and their scripts
+
+
+def test_a_migration_says_what_each_statement_does_and_whom_it_blocks(world: World) -> None:
+    page = see(as_(world.alice), f"/migrations/{world.migration('3').pk}/")
+    assert "ADD INDEX" in page
+    assert "wallets SHARE Blocks all writes; reads go on." in page
+    assert "The index is gone before commit" in page
+
+
+def test_a_migration_says_from_which_revision_it_was_applied(world: World, tmp_path: Path) -> None:
+    changed = {"V3__index_wallets.sql": "CREATE INDEX wallets_by_user ON wallets (user_id, id);\n"}
+    factories.import_files(world, tmp_path, factories.FILES | changed)
+    page = see(as_(world.alice), f"/migrations/{world.migration('3').pk}/")
+    assert "wallet-service-production Production 1 Mar 2026, 09:03 deploy, UTC revision 1" in page
+    assert "changed" in page
+    old = see(as_(world.alice), f"/migrations/{world.migration('3').pk}/", revision="1")
+    assert "(user_id)" in old
+
+
+def test_sql_is_shown_and_never_becomes_markup(world: World) -> None:
+    evil = "DROP INDEX wallets_by_user; -- <script>alert(1)</script>\u202e\n"
+    factories.write_script(world, "3", sql=evil)
+    page = see(as_(world.alice), f"/migrations/{world.migration('3').pk}/")
+    assert "<script>alert" not in page.html
+    assert "&lt;script&gt;alert(1)" in page.html
+    assert '<span class="odd">U+202E</span>' in page.html
+
+
+def script(sql: str, *checks: dict[str, str], **more: str) -> dict[str, str]:
+    """The fields of the script form."""
+    fields = {"sql": sql, "checks-TOTAL_FORMS": str(len(checks)), "checks-INITIAL_FORMS": "0"}
+    for number, check in enumerate(checks):
+        fields |= {f"checks-{number}-{name}": value for name, value in check.items()}
+    return fields | more
+
+
+GONE = {
+    "name": "The table is gone",
+    "sql": "SELECT to_regclass('wallets') IS NULL",
+    "expected": "true",
+    "stage": "before commit",
+}
+EMPTY = {"name": "", "sql": "", "expected": "", "stage": "before commit"}
+
+
+def test_an_engineer_of_the_team_writes_a_script_with_its_checks(world: World) -> None:
+    migration = world.migration("2")
+    page = send(
+        as_(world.alice),
+        f"/migrations/{migration.pk}/script/",
+        **script("DROP TABLE wallets;\r\n", GONE, EMPTY),
+    )
+    stored = RollbackScript.objects.get(migration=migration)
+    assert "Revision 1 is stored." in page
+    assert stored.sql == "DROP TABLE wallets;\n"
+    assert stored.checks == [GONE]
+    assert list(stored.authors.all()) == [world.alice]
+
+
+def test_a_script_that_leaves_its_transaction_is_stored_and_refused_with_line_and_column(
+    world: World,
+) -> None:
+    migration = world.migration("2")
+    sql = "DROP TABLE wallets;\nCOMMIT;\nDROP TABLE users;\n"
+    page = send(as_(world.alice), f"/migrations/{migration.pk}/script/", **script(sql, GONE))
+    assert "Refused at line 2, column 1" in page
+
+
+def test_a_check_that_is_no_select_is_refused_and_nothing_is_lost(world: World) -> None:
+    migration = world.migration("2")
+    writes = GONE | {"sql": "DELETE FROM users"}
+    page = send(
+        as_(world.alice), f"/migrations/{migration.pk}/script/", **script("DROP TABLE wallets;", writes)
+    )
+    assert page.status == 409
+    assert "Check “The table is gone”, line 1" in page
+    assert "DROP TABLE wallets;" in page
+    assert "DELETE FROM users" in page
+    assert not migration.scripts.exists()
+
+
+def test_a_check_without_a_query_is_an_error_beside_the_field(world: World) -> None:
+    migration = world.migration("2")
+    page = send(
+        as_(world.alice), f"/migrations/{migration.pk}/script/", **script("SELECT 1;", GONE | {"sql": ""})
+    )
+    assert page.status == 400
+    assert 'id="id_checks-0-sql_error"' in page.html
+    assert "A check needs a name and a query." in page
+
+
+@pytest.mark.parametrize(("name", "status"), [("dora", 403), ("axel", 403), ("eve", 404)])
+def test_nobody_else_writes_scripts(world: World, name: str, status: int) -> None:
+    migration = world.migration("2")
+    page = send(as_(world.people[name]), f"/migrations/{migration.pk}/script/", **script("SELECT 1;", GONE))
+    assert page.status == status
+    assert not migration.scripts.exists()
+
+
+def test_an_engineer_who_sees_all_services_still_writes_for_their_team_only(world: World) -> None:
+    from django.contrib.auth.models import Group
+
+    world.eve.groups.add(Group.objects.get(name=Role.OPS))
+    migration = world.migration("2")
+    page = send(as_(world.again("eve")), f"/migrations/{migration.pk}/script/", **script("SELECT 1;", GONE))
+    assert page.status == 403
+    assert "Only an engineer of the team that owns the service" in page
+
+
+def test_a_form_sent_twice_counts_once(world: World) -> None:
+    migration = world.migration("2")
+    client, fields = as_(world.alice), script("SELECT 1;", GONE, once="a-token")
+    first = client.post(f"/migrations/{migration.pk}/script/", fields)
+    fields["sql"] = "SELECT 2;"
+    second = client.post(f"/migrations/{migration.pk}/script/", fields)
+    assert first["Location"] == second["Location"]
+    assert migration.scripts.count() == 1
+
+
+def test_a_form_that_was_refused_can_be_sent_again(world: World) -> None:
+    migration = world.migration("2")
+    client = as_(world.alice)
+    bad = script("SELECT 1;", GONE | {"sql": "DELETE FROM users"}, once="a-token")
+    assert client.post(f"/migrations/{migration.pk}/script/", bad).status_code == 409
+    good = script("SELECT 1;", GONE, once="a-token")
+    assert client.post(f"/migrations/{migration.pk}/script/", good).status_code == 302
+
+
+# The matrix
+
+
+def test_the_matrix_shows_the_twelve_rows_of_the_policy_and_the_hazards(world: World) -> None:
+    from approvals.analysis.hazards import HAZARDS
+    from approvals.analysis.matrix import MATRIX
+
+    page = see(as_(world.axel), "/matrix/")
+    assert "DELETE DATA CRITICAL Restore from backup YES (permanent)" in page
+    for row in MATRIX:
+        assert row.change in page
+    for hazard in HAZARDS:
+        assert hazard.title in page
+
+
+# As many queries for a thousand rows as for ten
+
+
+def fill(world: World, count: int) -> None:
+    """Bring every list of the catalog to `count` rows."""
+    services = Service.objects.bulk_create(
+        Service(name=f"service-{n}-{count}", team=world.service.team) for n in range(count - 2)
+    )
+    Target.objects.bulk_create(
+        Target(name=each.name, service=each, environment="staging", host="h", dbname="d", owner_role="o")
+        for each in services
+    )
+    number = world.service.migrations.count()
+    migrations = Migration.objects.bulk_create(
+        Migration(
+            service=world.service,
+            kind="V",
+            version=f"9.{n}",
+            version_key=[9, n],
+            description="more",
+            script="x",
+        )
+        for n in range(1, count - number + 1)
+    )
+    MigrationRevision.objects.bulk_create(
+        MigrationRevision(migration=each, number=1, path="x", sql="", sha256="", checksum=n, risk=1)
+        for n, each in enumerate(migrations)
+    )
+    RollbackScript.objects.bulk_create(
+        RollbackScript(migration=each, number=1, origin="written", sql="", sha256="", plan={"steps": []})
+        for each in migrations[::2]
+    )
+    rows = world.production.history.count()
+    HistoryRow.objects.bulk_create(
+        HistoryRow(
+            target=world.production,
+            installed_rank=rows + 1 + n,
+            version=each.version,
+            description="more",
+            type="SQL",
+            script="x",
+            checksum=n,
+            installed_by="deploy",
+            installed_on="2026-03-01 10:00:00",
+            execution_time=1,
+            success=True,
+        )
+        for n, each in enumerate(migrations)
+    )
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "/services/",
+        "/services/wallet-service/",
+        "/targets/",
+        "/targets/wallet-service-production/",
+        "/targets/wallet-service-production/?show=applied",
+        "/migrations/{}/",
+    ],
+)
+def test_a_thousand_rows_take_as_many_queries_as_ten(
+    world: World, address: str, queries_of: Callable[[Client, str], int]
+) -> None:
+    url = address.format(world.migration("3").pk)
+    counts = []
+    for rows in (10, 1000):
+        with factories.taken_back():
+            fill(world, rows)
+            client = as_(world.again("alice"))
+            client.get(url)
+            counts.append(queries_of(client, url))
+    assert counts[0] == counts[1] <= 20
+
+
+def test_pages_of_a_list_hold_all_of_it_once(world: World) -> None:
+    fill(world, 120)
+    client, seen = as_(world.alice), []
+    for number in ("1", "2", "3"):
+        page = see(client, "/services/", page=number)
+        seen += [link for link in page.links if link.startswith("/services/service-")]
+    visible = {f"/services/{s.name}/" for s in access.services(world.alice) if s.name != "wallet-service"}
+    assert len(seen) == len(set(seen))
+    assert set(seen) == visible
+
+
+def test_a_job_asked_long_ago_shows_its_age(world: World) -> None:
+    job = history.ask_for_sync(world.production, actor=world.alice)
+    Job.objects.filter(pk=job.pk).update(asked_at=timezone.now() - timedelta(minutes=12))
+    assert "Asked 12 min ago" in see(as_(world.alice), f"/targets/{world.production.name}/")
+
+
+def test_people_and_their_roles_are_readable_by_all(world: World) -> None:
+    page = see(as_(world.alice), "/people/")
+    assert "Dora dora Senior DBA" in page
+    assert "nora" not in page

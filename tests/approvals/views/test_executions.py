@@ -1,0 +1,323 @@
+"""Executions: the confirmation before a start, the live page, one state for each outcome, cancelling."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.urls import reverse
+from django.utils import timezone
+
+from approvals import executions, rollbacks
+from approvals.models import (
+    AuditEvent,
+    Backup,
+    Execution,
+    ExecutionLog,
+    ExecutionStatus,
+    ExecutionStep,
+    RollbackRequest,
+    Status,
+)
+from tests.approvals import factories
+from tests.approvals.factories import World, rollback_in
+from tests.approvals.views.visits import Page, as_, see, send
+
+pytestmark = pytest.mark.integration
+
+BLOCKER = {
+    "pid": 48211,
+    "user": "report_ro",
+    "application": "finance-report",
+    "query_start": "2026-03-01T02:19:00+00:00",
+    "state": "idle in transaction",
+    "relation": "wallets",
+}
+
+
+def start_url(rollback: RollbackRequest) -> str:
+    return reverse("rollback_start", args=[rollback.pk])
+
+
+def url(execution: Execution, name: str = "execution_detail") -> str:
+    return reverse(name, args=[execution.pk])
+
+
+def running(world: World, on: str = "production") -> Execution:
+    """An execution whose script has begun."""
+    execution = factories.claimed(factories.start(world, rollback_in(world, Status.APPROVED, on)))
+    executions.enter(execution, ExecutionStatus.PREFLIGHT)
+    factories.back_up(execution)
+    factories.run(execution)
+    return execution
+
+
+def look(world: World, execution: Execution, name: str = "olga") -> Page:
+    return see(as_(world.people[name]), url(execution))
+
+
+def test_the_confirmation_names_target_action_and_digest(world: World) -> None:
+    rollback = rollback_in(world, Status.APPROVED)
+    page = see(as_(world.olga, confirmed=True), start_url(rollback))
+    assert "Run the rollback of V3 on wallet-service-production?" in page
+    assert "Run it on wallet-service-production" in page
+    assert rollback.request_digest in page
+    assert "Type the name of the target" not in page
+
+
+def test_ops_start_it_and_watch_it_on_the_next_page(world: World) -> None:
+    rollback = rollback_in(world, Status.APPROVED)
+    page = send(as_(world.olga, confirmed=True), start_url(rollback), digest=rollback.request_digest)
+    assert "It waits for a worker." in page
+    assert Execution.objects.filter(purpose="real", status="queued").count() == 1
+
+
+def test_critical_types_the_targets_name(world: World) -> None:
+    rollback = rollback_in(world, Status.APPROVED, "critical")
+    client = as_(world.olga, confirmed=True)
+    data = {"digest": rollback.request_digest}
+    for wrong in ("", "wallet-service-production", "WALLET-SERVICE-CRITICAL"):
+        page = send(client, start_url(rollback), name=wrong, **data)
+        assert page.status == 400
+        assert "This is not the target's name. Type wallet-service-critical." in page
+    send(client, start_url(rollback), name=" wallet-service-critical ", **data)
+    assert Execution.objects.filter(purpose="real").count() == 1
+
+
+def test_a_start_sent_twice_starts_once(world: World) -> None:
+    rollback = rollback_in(world, Status.APPROVED)
+    client = as_(world.olga, confirmed=True)
+    send(client, start_url(rollback), digest=rollback.request_digest)
+    again = send(client, start_url(rollback), digest=rollback.request_digest)
+    assert again.status == 409
+    assert Execution.objects.filter(purpose="real").count() == 1
+
+
+def test_a_start_from_a_page_of_an_older_digest_is_refused(world: World) -> None:
+    rollback = rollback_in(world, Status.APPROVED)
+    client = as_(world.olga, confirmed=True)
+    assert send(client, start_url(rollback), digest="0" * 64).status == 409
+    opened = see(client, start_url(rollback), digest="0" * 64)
+    assert opened.status == 409
+    assert "was changed since you opened its page" in opened
+    assert not Execution.objects.filter(purpose="real").exists()
+
+
+def test_a_start_takes_a_fresh_proof(world: World) -> None:
+    rollback = rollback_in(world, Status.APPROVED)
+    assert as_(world.olga).get(start_url(rollback)).status_code == 302
+    page = send(as_(world.olga), start_url(rollback), digest=rollback.request_digest)
+    assert page.status == 409
+    assert "Confirm your password first" in page
+
+
+@pytest.mark.parametrize("name", ["alice", "dora", "lea", "axel", "adam"])
+def test_only_ops_start_and_other_attempts_are_on_record(name: str, world: World) -> None:
+    rollback = rollback_in(world, Status.APPROVED)
+    client = as_(world.people[name], confirmed=True)
+    assert send(client, start_url(rollback), digest=rollback.request_digest).status == 403
+    assert AuditEvent.objects.latest("seq").action == "page.opened.denied"
+
+
+def test_what_is_not_approved_says_why_it_can_not_start(world: World) -> None:
+    page = see(as_(world.olga, confirmed=True), start_url(rollback_in(world, Status.IN_REVIEW)))
+    assert page.status == 409
+    assert "It is not approved yet: 1 signature is missing." in page
+
+
+def test_the_live_page_shows_where_it_is_and_asks_for_itself(world: World) -> None:
+    execution = running(world)
+    ExecutionStep.objects.filter(execution=execution).update(state=ExecutionStep.State.RUNNING)
+    ExecutionLog.objects.create(execution=execution, text="step 1: DROP INDEX")
+    page = look(world, execution)
+    assert "Rolling back V3 on wallet-service-production" in page
+    assert "Step 1 of 1 runs: Drops index wallets_by_user." in page
+    assert "Nothing is committed." in page
+    assert "2,097,152 bytes" in page
+    assert "step 1: DROP INDEX" in page
+    assert f'hx-get="{url(execution, "execution_live")}" hx-trigger="every 1s"' in page.html
+
+
+def test_the_fragment_is_the_same_template_without_the_page_around_it(world: World) -> None:
+    execution = running(world)
+    client = as_(world.olga)
+    fragment = Page(client.get(url(execution, "execution_live"), headers={"HX-Request": "true"}))
+    assert "<html" not in fragment.html
+    assert f"Running: {execution} · Waqiti Rollback" in fragment, "the tab's title follows"
+    assert 'id="live"' in fragment.html
+    assert 'hx-trigger="every 1s"' in fragment.html
+
+
+def test_it_stops_asking_when_it_has_ended(world: World) -> None:
+    execution = running(world)
+    factories.end(execution, ExecutionStatus.ROLLED_BACK)
+    assert "hx-get" not in look(world, execution).html
+    assert "execution.js" not in look(world, execution).html
+
+
+def test_who_blocks_is_named_with_session_user_state_and_relation(world: World) -> None:
+    execution = running(world)
+    Execution.objects.filter(pk=execution.pk).update(blocker=BLOCKER)
+    page = look(world, execution)
+    assert "It waits for a lock on wallets. Session 48211 (finance-report) holds it." in page
+    for words in ("Who blocks us", "report_ro", "idle in transaction", "pg_terminate_backend(48211)"):
+        assert words in page
+
+
+def test_the_backup_grows_in_bytes(world: World) -> None:
+    execution = factories.claimed(factories.start(world, rollback_in(world, Status.APPROVED)))
+    executions.enter(execution, ExecutionStatus.BACKUP)
+    backup = executions.begin_backup(execution)
+    executions.record_backup_progress(backup, 123_456_789)
+    assert "123,456,789 bytes" in look(world, execution)
+    assert Backup.objects.get(execution=execution).state == Backup.State.RUNNING
+
+
+def test_a_silent_worker_is_admitted(world: World) -> None:
+    execution = running(world)
+    long_ago = timezone.now() - timedelta(minutes=3)
+    Execution.objects.filter(pk=execution.pk).update(heartbeat_at=long_ago)
+    assert "The worker was last heard of 3 min ago." in look(world, execution)
+
+
+OUTCOMES = {
+    ExecutionStatus.SUCCEEDED: (
+        "V3 is rolled back on wallet-service-production",
+        "Recycle the connection pools",
+    ),
+    ExecutionStatus.NO_EFFECT: ("Nothing changed on wallet-service-production", "the approvals still count"),
+    ExecutionStatus.ROLLED_BACK: ("all of it was taken back", "Every approval is void."),
+    ExecutionStatus.UNRESOLVED: ("We do not know yet whether", "do not run the script by hand"),
+    ExecutionStatus.AWAITING_RESTART: ("needs a restart of PostgreSQL", "Restart PostgreSQL"),
+    ExecutionStatus.COMMITTED_CHECK_FAILED: ("but a check after the commit failed", "mend forward"),
+    ExecutionStatus.PARTIAL: ("Only a part of V3 was taken back", "Do not run the script again"),
+}
+
+
+@pytest.mark.parametrize("status", OUTCOMES)
+def test_every_outcome_is_one_unmistakable_state(status: ExecutionStatus, world: World) -> None:
+    execution = running(world)
+    if status in (ExecutionStatus.SUCCEEDED, ExecutionStatus.COMMITTED_CHECK_FAILED):
+        executions.enter(execution, ExecutionStatus.COMMITTING)
+        executions.enter(execution, ExecutionStatus.VERIFYING)
+    factories.end(execution, status)
+    page = look(world, execution)
+    assert page.status == 200
+    for words in (*OUTCOMES[status], "So it ended.", "What is certain", "What to do now"):
+        assert words in page
+
+
+def test_success_is_watched_for_a_day_and_asks_for_the_post_mortem(world: World) -> None:
+    rollback = rollback_in(world, Status.EXECUTED)
+    execution = Execution.objects.get(purpose="real")
+    page = look(world, execution)
+    assert "The history is watched for the migration coming back." in page
+    assert page.leads_to(reverse("post_mortem", args=[rollback.incident_id]))
+
+
+def test_a_migration_that_came_back_is_an_alarm_here_and_on_the_rollback(world: World) -> None:
+    rollback = rollback_in(world, Status.EXECUTED)
+    execution = Execution.objects.get(purpose="real")
+    assert executions.check_reappeared(world.production) == 1
+    page = look(world, execution)
+    assert "V3 is applied on wallet-service-production again" in page
+    assert "Seen in the history:" in page
+    verdict = see(as_(world.dora), reverse("rollback_detail", args=[rollback.pk]))
+    assert "It was taken back, and it has come back" in verdict
+
+
+def test_checks_show_what_was_expected_and_what_came(world: World) -> None:
+    execution = running(world)
+    check = {
+        "name": "The index is gone",
+        "sql": "SELECT 1",
+        "expected": "true",
+        "stage": "before commit",
+        "actual": None,
+        "passed": False,
+        "error": "42P01",
+        "ms": 1.5,
+    }
+    factories.end(execution, ExecutionStatus.ROLLED_BACK, checks=[check])
+    page = look(world, execution)
+    assert "The index is gone before commit 42P01 Not passed" in page
+    assert "true" in page
+    assert "nothing" in page
+
+
+def test_steps_that_ran_are_shown_as_taken_back_after_a_rollback(world: World) -> None:
+    execution = running(world)
+    ExecutionStep.objects.filter(execution=execution).update(state="done", tag="DROP INDEX", rows=1234)
+    assert "1,234" in look(world, execution)
+    factories.end(execution, ExecutionStatus.ROLLED_BACK)
+    page = look(world, execution)
+    assert "Taken back DROP INDEX" in page
+    assert "Done DROP INDEX" not in page
+
+
+def test_cancelling_takes_a_reason_and_says_what_it_means(world: World) -> None:
+    execution = running(world)
+    cancel = url(execution, "execution_cancel")
+    assert f"Cancel {execution} on wallet-service-production?" in see(as_(world.olga), cancel)
+    empty = send(as_(world.olga), cancel, reason=" ")
+    assert empty.status == 409
+    assert "Say why you cancel it." in empty
+    page = send(as_(world.olga), cancel, reason="Payments wait.")
+    assert "Olga asked to cancel it." in page
+    assert "Somebody cancelled it already" in page
+    assert not page.leads_to(cancel)
+    assert executions.cancel_requested(execution.pk)
+
+
+def test_what_no_worker_took_ends_at_once(world: World) -> None:
+    execution = factories.start(world, rollback_in(world, Status.APPROVED))
+    page = send(as_(world.olga), url(execution, "execution_cancel"), reason="Wrong window.")
+    assert "Cancelled by Olga before a worker took it." in page
+    assert "the approvals still count. 1 of 3 attempts are made." in page
+
+
+@pytest.mark.parametrize("name", ["alice", "dora"])
+def test_nobody_but_ops_cancels_an_execution_and_attempts_are_on_record(name: str, world: World) -> None:
+    execution = running(world)
+    client = as_(world.people[name])
+    assert see(client, url(execution, "execution_cancel")).status == 409
+    assert send(client, url(execution, "execution_cancel"), reason="I want to.").status == 403
+    assert AuditEvent.objects.latest("seq").action == "execution.cancel_requested.denied"
+    assert not executions.cancel_requested(execution.pk)
+
+
+def test_a_rehearsal_is_never_mistaken_for_the_real_thing(world: World) -> None:
+    rollback = rollback_in(world, Status.DRAFT)
+    execution = factories.rehearse(world, rollback)
+    page = look(world, execution, "alice")
+    assert "The rollback of V3 worked on a clone of wallet-service-production" in page
+    assert "wallet-service-production itself was only read" in page
+    assert "Recycle" not in page
+
+
+def test_foreign_engineers_see_none_of_it(world: World) -> None:
+    execution = running(world)
+    for name in ("execution_detail", "execution_live"):
+        assert see(as_(world.eve), url(execution, name)).status == 404
+
+
+def test_a_thousand_steps_take_as_many_queries_as_one(world: World, queries_of: Any) -> None:
+    execution = running(world)
+    client = as_(world.olga)
+    few = queries_of(client, url(execution))
+    ExecutionStep.objects.bulk_create(
+        ExecutionStep(execution=execution, position=n, item_position=1, kind="X", says="x", sql="SELECT 1")
+        for n in range(2, 1001)
+    )
+    assert queries_of(client, url(execution)) == few
+    assert queries_of(client, url(execution, "execution_live")) == few
+
+
+def test_a_withdrawn_rollback_can_not_start(world: World) -> None:
+    rollback = rollback_in(world, Status.APPROVED)
+    rollbacks.withdraw(rollback, actor=world.alice, reason="Solved.")
+    client = as_(world.olga, confirmed=True)
+    page = send(client, start_url(rollback), digest=rollback.request_digest)
+    assert page.status == 409
+    assert f"{rollback.label} is cancelled now, so this can't be done." in page

@@ -1,0 +1,110 @@
+"""A small portal with web server and worker, and people who use it in a browser."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from playwright.sync_api import Browser, ConsoleMessage, Page, expect, sync_playwright
+
+from tests.servers import chromium
+
+if TYPE_CHECKING:
+    from waqiti_rollback.embedded import Estate
+
+PATIENCE_MS = 60_000
+
+
+@dataclass(frozen=True)
+class Site:
+    """Where the portal answers and how its people sign in."""
+
+    address: str
+    passwords: dict[str, str]
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """The system's Chromium, without a window."""
+    # Playwright's loop runs in this thread; Django would take it for an asynchronous caller.
+    os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "true"
+    options = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run"]
+    with sync_playwright() as playwright:
+        started = playwright.chromium.launch(executable_path=str(chromium()), args=options)
+        expect.set_options(timeout=PATIENCE_MS)
+        yield started
+        started.close()
+    del os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"]
+
+
+@pytest.fixture(scope="module")
+def site(
+    estate: Estate, portal_template: str, django_db_setup: None, django_db_blocker: Any
+) -> Iterator[Site]:
+    """Wallet-service on production and staging, its people, a worker and a web server."""
+    from tests import servers
+    from waqiti_rollback.demo import running
+    from waqiti_rollback.demo.estate import PortalEstate
+    from waqiti_rollback.demo.load import create_catalog, read_histories
+    from waqiti_rollback.demo.people import create_people, invent_passwords
+    from waqiti_rollback.demo.services import BY_NAME, WALLET_PRODUCTION, WALLET_STAGING
+    from waqiti_rollback.demo.targets import prepare_targets, write_credentials
+    from waqiti_rollback.embedded import HOST, free_port
+    from waqiti_rollback.embedded.processes import Children
+
+    targets = (BY_NAME[WALLET_STAGING], replace(BY_NAME[WALLET_PRODUCTION], newest="2025.11.22.001"))
+    prepare_targets(estate, size="small", targets=targets)
+    database = servers._create(estate.portal, portal_template, servers.OWNER_ROLE)
+    portal = PortalEstate(estate, database=database.name, env="test")
+    write_credentials(portal.credentials, estate)
+    port = free_port()
+    with django_db_blocker.unblock():
+        before = servers._point_django_at(database.name)
+        try:
+            passwords = invent_passwords()
+            create_people(portal.directory / "logins.json", passwords)
+            create_catalog(estate, targets)
+            with Children(portal.logs) as children:
+                worker = running.start_worker(children, portal)
+                web = running.start_web(children, portal, port)
+                running.await_worker(worker)
+                running.await_web(web, port)
+                read_histories()
+                plain = {name: password for name, (password, _hash) in passwords.items()}
+                yield Site(f"http://{HOST}:{port}", plain)
+        finally:
+            servers._point_django_at(before)
+            servers._drop(database)
+
+
+@pytest.fixture
+def sign_in(browser: Browser, site: Site) -> Iterator[Callable[..., Page]]:
+    """`sign_in("amina")`: a page of a browser of their own, in which nothing may go wrong unseen."""
+    complaints: list[str] = []
+    contexts = []
+
+    def note(message: ConsoleMessage) -> None:
+        refused = "the server responded with a status of 4" in message.text  # an answer, shown as a page
+        if message.type in ("error", "warning") and not refused:
+            complaints.append(message.text)
+
+    def enter(name: str, **options: Any) -> Page:
+        context = browser.new_context(base_url=site.address, **options)
+        contexts.append(context)
+        page = context.new_page()
+        page.on("console", note)
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.goto("/accounts/login/")
+        page.get_by_label("Username").fill(name)
+        page.get_by_label("Password").fill(site.passwords[name])
+        page.get_by_role("button", name="Sign in").click()
+        expect(page).to_have_url(f"{site.address}/")
+        return page
+
+    yield enter
+    for context in contexts:
+        context.close()
+    assert complaints == []
