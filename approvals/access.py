@@ -19,6 +19,11 @@ def services(user: User) -> QuerySet[Service]:
     return Service.objects.none()
 
 
+def owns(user: User, service_id: int) -> bool:
+    """True for an engineer of the team that owns the service. Seeing it, as an auditor does, is not enough."""
+    return Role.ENGINEER in user.roles and user.teams.filter(services=service_id).exists()
+
+
 def targets(user: User) -> QuerySet[Target]:
     """The targets of visible services."""
     return Target.objects.filter(service__in=services(user)).select_related("service")

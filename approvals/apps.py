@@ -11,4 +11,5 @@ class ApprovalsConfig(AppConfig):
     def ready(self) -> None:
         from .dbroles import grant_portal_roles
 
-        post_migrate.connect(grant_portal_roles, dispatch_uid="grant_portal_roles")
+        # Sent for every app once all are migrated; ours is enough.
+        post_migrate.connect(grant_portal_roles, sender=self, dispatch_uid="grant_portal_roles")

@@ -1,11 +1,13 @@
 """The audit trail: every change of state ends with one link of an append-only, hash-chained record.
 
-    with audit.unit_of_work("rollback.submitted", actor=user, rollback=rollback) as facts:
-        ...                       # the change
-        facts["risk"] = "HIGH"    # goes into the event
+    with audit.unit_of_work("rollback.created", actor=user, target=target) as facts:
+        ...                               # the change
+        facts["risk"] = "HIGH"            # goes into the event
+        facts.about(rollback=rollback)    # what the event is about, where that is only known now
 
 The event is the last act of the transaction: what cannot be recorded does not happen. A `Denied` raised inside
-rolls the change back and is recorded in a transaction of its own.
+rolls the change back and is recorded in a transaction of its own. Facts hold no free text: that is chained by its
+digest, so that it can be redacted, and what a database or a person wrote can't carry a secret in here.
 """
 
 from __future__ import annotations
@@ -27,8 +29,13 @@ from .errors import Denied
 from .models import AuditEvent, Execution, Incident, RollbackRequest, Target, User
 
 DOMAIN = b"waqiti-audit/v1\0"
-GENESIS = bytes(32)
 CHAIN = "portal"
+# The fixed first event, written by the migration: a chain that was emptied lacks it.
+GENESIS = (
+    '{"action":"chain.began","actor":"portal","actor_name":"Waqiti Rollback",'
+    '"at":"1970-01-01T00:00:00.000000+00:00","chain":"portal","facts":{},"request_id":"","roles":[],"seq":0}'
+)
+NOTHING = bytes(32)
 # Any fixed number: it makes appenders queue. Taken in a statement of its own before the head is read.
 LOCK = 0x77617169
 
@@ -45,6 +52,19 @@ def link(prev: bytes, body: str) -> bytes:
     return hashlib.sha256(DOMAIN + prev + body.encode()).digest()
 
 
+class Facts(dict[str, Any]):
+    """What one event says. The body of a unit of work fills it."""
+
+    def __init__(self, action: str, **subjects: Any) -> None:
+        super().__init__()
+        self.action = action
+        self.subjects = subjects
+
+    def about(self, **subjects: Any) -> None:
+        """Name a subject (rollback, target, execution, incident) that came to be inside the unit of work."""
+        self.subjects |= subjects
+
+
 @contextmanager
 def unit_of_work(
     action: str,
@@ -54,17 +74,18 @@ def unit_of_work(
     target: Target | None = None,
     execution: Execution | None = None,
     incident: Incident | None = None,
-) -> Iterator[dict[str, Any]]:
+) -> Iterator[Facts]:
     """Run a change of state and its audit event in one durable transaction. `actor` None means the portal itself.
 
-    Yields the dict of facts that goes into the event. Raises whatever the body raises; a `Denied` is recorded.
+    Yields the facts that go into the event; `facts.action` may be set where the outcome has another name. Raises
+    whatever the body raises; a `Denied` is recorded.
     """
     subjects = {"rollback": rollback, "target": target, "execution": execution, "incident": incident}
-    facts: dict[str, Any] = {}
+    facts = Facts(action, **subjects)
     try:
         with transaction.atomic(durable=True):
             yield facts
-            append(action, actor=actor, subjects=subjects, facts=facts)
+            append(facts.action, actor=actor, subjects=facts.subjects, facts=facts)
     except Denied as denied:
         with transaction.atomic(durable=True):
             append(f"{action}.denied", actor=actor, subjects=subjects, facts={"why": str(denied)})
@@ -78,12 +99,18 @@ def record_denial(action: str, *, actor: User, why: str, **subjects: Any) -> Non
 
 
 def append(action: str, *, actor: User | None, subjects: dict[str, Any], facts: dict[str, Any]) -> AuditEvent:
-    """Add one event to the chain. Must be the last statement of a transaction, since it holds the chain's lock."""
+    """Add one event to the chain. Must be the last statement of a transaction, since it holds the chain's lock.
+
+    Foreign keys are checked before the lock is taken: at commit they would wait for rows, and whoever holds one of
+    those may be waiting for the chain.
+    """
+    labels = _labels(subjects)
     with connection.cursor() as cursor:
+        cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
         cursor.execute("SELECT pg_advisory_xact_lock(%s)", [LOCK])
-    head = AuditEvent.objects.order_by("-seq").values_list("seq", "hash").first()
-    seq, prev = (head[0] + 1, bytes(head[1])) if head else (1, GENESIS)
-    body = {
+    last_seq, last_hash = AuditEvent.objects.values_list("seq", "hash").latest("seq")
+    seq, prev = last_seq + 1, bytes(last_hash)
+    body: dict[str, Any] = {
         "seq": seq,
         "chain": CHAIN,
         "at": timezone.now().isoformat(timespec="microseconds"),
@@ -94,13 +121,16 @@ def append(action: str, *, actor: User | None, subjects: dict[str, Any], facts: 
         "request_id": request_id.get(),
         "facts": facts,
     }
-    body |= _labels(subjects)
+    body |= labels
     text = rfc8785.dumps(body).decode()
     return AuditEvent.objects.create(seq=seq, body=text, prev=prev, hash=link(prev, text))
 
 
 def _labels(subjects: dict[str, Any]) -> dict[str, str]:
-    """Subjects as text, so that the event still reads when the row is gone; an execution names the rest."""
+    """Subjects as text, so that the event still reads when the row is gone; an execution names the rest.
+
+    The rollback's status is the one it has now: the caller's instance may be from before the change.
+    """
     execution, rollback, target = subjects.get("execution"), subjects.get("rollback"), subjects.get("target")
     if execution is not None:
         rollback = rollback or execution.rollback_target.rollback
@@ -110,7 +140,8 @@ def _labels(subjects: dict[str, Any]) -> dict[str, str]:
         target = first.target if first else None
     labels = {}
     if rollback is not None:
-        labels |= {"rollback": rollback.label, "status": rollback.status}
+        labels["rollback"] = rollback.label
+        labels["status"] = RollbackRequest.objects.values_list("status", flat=True).get(pk=rollback.pk)
     if target is not None:
         labels["target"] = target.name
     if execution is not None:
@@ -122,7 +153,8 @@ def _labels(subjects: dict[str, Any]) -> dict[str, str]:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What a walk over the chain found: how many links hold, and the first that does not, if any."""
+    """What a walk over the chain found: how many events hold (without the fixed first one), the hash of the last of
+    them in hex, and the first that does not hold, if any."""
 
     events: int
     head: str
@@ -139,20 +171,23 @@ def verify(events: Iterable[tuple[int, str, bytes, bytes]] | None = None) -> Ver
 
     Without an argument it reads the portal's chain. Stored bytes are hashed as they are, never made canonical anew.
     """
-    if events is None:
-        rows = AuditEvent.objects.order_by("seq").values_list("seq", "body", "prev", "hash")
-        events = rows.iterator(chunk_size=5000)
-    prev, expected = GENESIS, 1
-    for seq, body, stored_prev, stored_hash in events:
+    stored = AuditEvent.objects.order_by("seq").values_list("seq", "body", "prev", "hash")
+    walk: Iterable[tuple[int, str, Any, Any]] = stored.iterator(chunk_size=5000) if events is None else events
+    prev, expected = NOTHING, 0
+    for seq, body, stored_prev, stored_hash in walk:
         if problem := _problem(expected, prev, seq, body, bytes(stored_prev), bytes(stored_hash)):
-            return Verdict(expected - 1, prev.hex(), seq, problem)
+            return Verdict(max(expected - 1, 0), prev.hex(), seq, problem)
         prev, expected = bytes(stored_hash), expected + 1
+    if expected == 0:
+        return Verdict(0, prev.hex(), 0, "the chain is empty: not even its fixed first event is there")
     return Verdict(expected - 1, prev.hex())
 
 
 def _problem(expected: int, prev: bytes, seq: int, body: str, stored_prev: bytes, stored_hash: bytes) -> str:
     if seq != expected:
-        return f"event {expected} is missing: {seq} follows {expected - 1}"
+        return f"event {expected} is missing: {seq} is in its place"
+    if seq == 0 and body != GENESIS:
+        return "event 0 is not the fixed first event"
     if stored_prev != prev:
         return f"event {seq} does not follow from event {seq - 1}"
     if link(prev, body) != stored_hash:

@@ -6,6 +6,7 @@ import hashlib
 from collections import Counter
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 from django.utils import timezone
 from django.utils.translation import gettext as _
@@ -40,12 +41,9 @@ def import_directory(service: Service, directory: Path, *, actor: User | None) -
     directory does not exist, Denied for somebody who does not own the service.
     """
     with audit.unit_of_work("catalog.imported", actor=actor) as facts:
-        if actor is not None and not (
-            actor.roles & {Role.ENGINEER, Role.ADMIN}
-            and access.services(actor).filter(pk=service.pk).exists()
-        ):
-            raise Denied(_("Only an engineer of the owning team can import migrations."))
-        service = Service.objects.select_for_update().get(pk=service.pk)
+        if actor is not None and not (access.owns(actor, service.pk) or Role.ADMIN in actor.roles):
+            raise Denied(_("Only an engineer of the owning team or an admin can import migrations."))
+        service = Service.objects.select_for_update(no_key=True).get(pk=service.pk)
         try:
             found = read_directory(directory)
         except NotADirectoryError as error:
@@ -56,7 +54,7 @@ def import_directory(service: Service, directory: Path, *, actor: User | None) -
         for file in found.files:
             if file.name.kind == Kind.UNDO:
                 _store_undo(service, file, actor, tally)
-        _mark_removed(service, present, tally)
+        _mark_removed(service, present, {problem.path for problem in found.problems}, tally)
         run = ImportRun.objects.create(
             service=service,
             by=actor,
@@ -72,10 +70,10 @@ def import_directory(service: Service, directory: Path, *, actor: User | None) -
 def _store(service: Service, file: MigrationFile, actor: User | None, tally: _Tally) -> int:
     """Write one V, R or B file; returns the migration's primary key."""
     version, description = file.name.version, file.name.description
-    identity = {"service": service, "kind": STORED[file.name.kind]} | (
+    identity: dict[str, Any] = {"service": service, "kind": STORED[file.name.kind]} | (
         {"version_key": list(version.parts)} if version else {"description": description}
     )
-    facts = {
+    facts: dict[str, Any] = {
         "version": version.text if version else "",
         "description": description[:200],
         "script": file.path,
@@ -119,21 +117,22 @@ def _store_undo(service: Service, file: MigrationFile, actor: User | None, tally
     ).first()
     if migration is None:
         return
-    last = migration.scripts.order_by("-number").first()
-    checks = last.check_list() if last else []
-    known = migration.scripts.filter(
-        origin=RollbackScript.Origin.IMPORTED, sql=file.sql.replace("\r\n", "\n")
-    ).exists()
-    if known:
+    newest_first = migration.scripts.order_by("-number")
+    last, imported = newest_first.first(), newest_first.filter(origin=RollbackScript.Origin.IMPORTED).first()
+    if imported and imported.sha256 == scripts.sha256(file.sql):
         tally.counts["unchanged"] += 1
         return
-    script, _created = scripts.store(
-        migration,
-        sql=file.sql,
-        checks=checks,
-        origin=RollbackScript.Origin.IMPORTED,
-        authors=[actor] if actor else [],
-    )
+    try:
+        script, _created = scripts.store(
+            migration,
+            sql=file.sql,
+            checks=last.check_list() if last else [],
+            origin=RollbackScript.Origin.IMPORTED,
+            authors=[actor] if actor else [],
+        )
+    except Refused as refused:
+        tally.problems.append(FileProblem(file.path, None, None, SCRIPT, str(refused)))
+        return
     tally.counts["scripts"] += 1
     for problem in script.plan["problems"][:1]:
         tally.problems.append(
@@ -141,6 +140,8 @@ def _store_undo(service: Service, file: MigrationFile, actor: User | None, tally
         )
 
 
-def _mark_removed(service: Service, present: set[int], tally: _Tally) -> None:
-    gone = Migration.objects.filter(service=service, removed_at=None).exclude(pk__in=present)
+def _mark_removed(service: Service, present: set[int], bad: set[str], tally: _Tally) -> None:
+    """A file that was refused is still there; its migration keeps the last good revision."""
+    gone = Migration.objects.filter(service=service, removed_at=None)
+    gone = gone.exclude(pk__in=present).exclude(script__in=bad)
     tally.counts["removed"] += gone.update(removed_at=timezone.now())

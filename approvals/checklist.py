@@ -5,12 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from . import audit, policy, workflow
-from .errors import Denied, Refused
-from .models import ChecklistEntry, Evidence, Role, RollbackRequest, User
+from .errors import Refused
+from .models import ChecklistEntry, Evidence, RollbackRequest, User
 
 # What only a person can say: the application's code and the people to tell are outside any database.
 BY_PERSON = (ChecklistEntry.Point.DEPENDENCIES, ChecklistEntry.Point.STAKEHOLDERS)
@@ -45,7 +46,9 @@ def points(rollback: RollbackRequest) -> list[Point]:
         ChecklistEntry.Point.DEPENDENCIES: _dependents(data),
         ChecklistEntry.Point.STAKEHOLDERS: "",
     }
-    entries = {entry.point: entry for entry in rollback.checklist.select_related("confirmed_by")}
+    # A confirmation for another change says nothing about this one.
+    confirmed = rollback.checklist.filter(change_digest=rollback.change_digest)
+    entries = {entry.point: entry for entry in confirmed.select_related("confirmed_by")}
     return [
         Point(
             point,
@@ -77,19 +80,18 @@ def _tables(data: dict[str, Any]) -> str:
         return ""
     if not data["tables"]:
         return _("No table with rows is touched.")
-    return "; ".join(
-        ngettext(
-            "%(name)s (%(rows)s row, %(kib)s KiB)",
-            "%(name)s (%(rows)s rows, %(kib)s KiB)",
-            table["rows"] or 0,
-        )
-        % {
-            "name": table["relation"],
-            "rows": f"{'' if table['exact'] else '≈ '}{table['rows']:,}",
-            "kib": f"{table['bytes'] // 1024:,}",
-        }
-        for table in data["tables"]
-    )
+    return "; ".join(_table(table) for table in data["tables"])
+
+
+def _table(table: dict[str, Any]) -> str:
+    rows, size = table["rows"], table["bytes"]
+    if rows is None or size is None:
+        return _("%(name)s (rows not counted)") % {"name": table["relation"]}
+    return ngettext("%(name)s (%(rows)s row, %(kib)s KiB)", "%(name)s (%(rows)s rows, %(kib)s KiB)", rows) % {
+        "name": table["relation"],
+        "rows": f"{'' if table['exact'] else '≈ '}{rows:,}",
+        "kib": f"{size // 1024:,}",
+    }
 
 
 def _dependents(data: dict[str, Any]) -> str:
@@ -102,16 +104,20 @@ def confirm(rollback: RollbackRequest, point: ChecklistEntry.Point, *, note: str
     """Record that `actor` vouches for a point that only a person can know. Raises Refused without a note."""
     with audit.unit_of_work("rollback.checklist_confirmed", actor=actor, rollback=rollback) as facts:
         fresh = workflow.locked(rollback)
+        workflow.require_party(fresh, actor, workflow.Party.REQUESTER)
         workflow.require(fresh, workflow.EDITABLE)
-        if not (actor.pk == fresh.requester_id and Role.ENGINEER in actor.roles):
-            raise Denied(
-                _("Only %(name)s, who asked for this rollback, can do this.") % {"name": fresh.requester}
-            )
         if point not in BY_PERSON:
             raise Refused(_("The system fills this point itself."))
         if not note.strip():
             raise Refused(_("Write what you made sure of, and how."))
         ChecklistEntry.objects.update_or_create(
-            rollback=fresh, point=point, defaults={"note": note.strip(), "confirmed_by": actor}
+            rollback=fresh,
+            point=point,
+            defaults={
+                "note": note.strip(),
+                "change_digest": fresh.change_digest,
+                "confirmed_by": actor,
+                "confirmed_at": timezone.now(),
+            },
         )
         facts |= {"point": point.value, "note_sha256": audit.digest_of(note)}

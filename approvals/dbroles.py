@@ -11,27 +11,82 @@ from typing import Any
 from django.db import connections
 
 WEB, WORKER = "waqiti_web", "waqiti_worker"
-ALL = "SELECT, INSERT, UPDATE, DELETE"
-# Append-only for everybody: the audit trail, and what people signed.
-APPEND_ONLY = (
-    "approvals_auditevent",
-    "approvals_rollbackscript",
-    "approvals_rollbackscript_authors",
-    "approvals_migrationrevision",
+# Written once: SELECT and INSERT for everybody. Triggers hold the same for the owner (migrations/sql/append_only.sql).
+APPEND_ONLY = frozenset(
+    {
+        "approvals_auditevent",
+        "approvals_evidence",
+        "approvals_migrationrevision",
+        "approvals_policyrule",
+        "approvals_policyversion",
+        "approvals_rollbackscript",
+        "approvals_rollbackscript_authors",
+    }
+)
+# The record of what happened: it grows and changes, nothing in it is ever deleted.
+KEPT = frozenset(
+    {
+        "approvals_backup",
+        "approvals_checklistentry",
+        "approvals_execution",
+        "approvals_executionlog",
+        "approvals_executionstep",
+        "approvals_incident",
+        "approvals_incidentnote",
+        "approvals_job",
+        "approvals_postmortem",
+        "approvals_rollbackrequest",
+        "approvals_rollbacktarget",
+    }
+)
+# A worker reads who people are and what the policy is; it never says so, and it signs nothing.
+NOT_FOR_WORKER = frozenset(
+    {
+        "account_emailaddress",
+        "account_emailconfirmation",
+        "approvals_approval",
+        "approvals_policyrule",
+        "approvals_policyversion",
+        "approvals_rollbackscript",
+        "approvals_rollbackscript_authors",
+        "approvals_team",
+        "approvals_team_members",
+        "approvals_user",
+        "approvals_user_groups",
+        "approvals_user_user_permissions",
+        "auth_group",
+        "auth_group_permissions",
+        "auth_permission",
+        "django_session",
+    }
 )
 
 
+def privileges(role: str, table: str) -> str:
+    """The privileges of a portal role on a table, as GRANT takes them."""
+    if table == "django_migrations" or (role == WORKER and table in NOT_FOR_WORKER):
+        granted = "SELECT"
+    elif table in APPEND_ONLY or table == "approvals_approval":
+        granted = "SELECT, INSERT"
+    elif table in KEPT:
+        granted = "SELECT, INSERT, UPDATE"
+    else:
+        granted = "SELECT, INSERT, UPDATE, DELETE"
+    # Voiding is all that may ever happen to a decision; a failed execution voids as well.
+    return granted + (", UPDATE (voided_at, void_reason)" if table == "approvals_approval" else "")
+
+
 def grant_portal_roles(using: str = "default", **_kwargs: Any) -> None:
-    """Give web and worker what they need on every table, and on the append-only ones SELECT and INSERT only."""
+    """Give web and worker what they need on every table, and take away whatever else they had."""
     connection = connections[using]
     with connection.cursor() as cursor:
         cursor.execute("SELECT rolname FROM pg_roles WHERE rolname = ANY(%s)", [[WEB, WORKER]])
         roles = [row[0] for row in cursor.fetchall()]
-        existing = set(connection.introspection.table_names(cursor))
+        tables = connection.introspection.table_names(cursor)
+        quote = connection.ops.quote_name
         for role in roles:
             cursor.execute(f"GRANT USAGE ON SCHEMA public TO {role}")
-            cursor.execute(f"GRANT {ALL} ON ALL TABLES IN SCHEMA public TO {role}")
             cursor.execute(f"GRANT USAGE, SELECT ON ALL SEQUENCES IN SCHEMA public TO {role}")
-            cursor.execute(f"REVOKE INSERT, UPDATE, DELETE ON django_migrations FROM {role}")
-            for table in existing.intersection(APPEND_ONLY):
-                cursor.execute(f"REVOKE UPDATE, DELETE, TRUNCATE ON {table} FROM {role}")
+            for table in tables:
+                cursor.execute(f"REVOKE ALL ON {quote(table)} FROM {role}")
+                cursor.execute(f"GRANT {privileges(role, table)} ON {quote(table)} TO {role}")

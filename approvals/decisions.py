@@ -42,9 +42,11 @@ def decide(
     """
     with audit.unit_of_work(f"rollback.{_verb(decision)}", actor=actor, rollback=rollback) as facts:
         rollback = workflow.locked(rollback)
-        _require_entitled(rollback, actor, role)
+        workflow.require_party(rollback, actor, workflow.Party.APPROVER)
+        if role not in DECIDES or role not in actor.roles:
+            raise Denied(_("You can't sign as %(role)s.") % {"role": Role(role).label})
         workflow.require(rollback, _decidable(decision), digest=digest)
-        require_confirmed(confirmed_at)
+        confirmed_at, now = require_confirmed(confirmed_at)
         if decision != Approval.Decision.APPROVE and not comment.strip():
             raise Refused(_("Say why; the requester needs to know what to do."))
         if decision == Approval.Decision.APPROVE:
@@ -58,6 +60,7 @@ def decide(
             comment=comment.strip(),
             acknowledged=acknowledged.strip(),
             confirmed_at=confirmed_at,
+            at=now,
         )
         _carry_out(rollback, approval, actor)
         facts |= {
@@ -70,11 +73,13 @@ def decide(
     return rollback
 
 
-def require_confirmed(confirmed_at: datetime | None) -> None:
-    """Raise Refused unless this person proved who they are within the last five minutes."""
-    limit = timedelta(seconds=settings.STEP_UP_SECONDS)
-    if confirmed_at is None or not timedelta(0) <= timezone.now() - confirmed_at <= limit:
+def require_confirmed(confirmed_at: datetime | None) -> tuple[datetime, datetime]:
+    """When this person last proved who they are, and the present time. Raises Refused unless that is less than five
+    minutes apart."""
+    now, limit = timezone.now(), timedelta(seconds=settings.STEP_UP_SECONDS)
+    if confirmed_at is None or not timedelta(0) <= now - confirmed_at <= limit:
         raise Refused(_("Confirm your password first; a confirmation lasts five minutes."))
+    return confirmed_at, now
 
 
 def roles_to_give(rollback: RollbackRequest, actor: User) -> list[Role]:
@@ -93,15 +98,6 @@ def _decidable(decision: Approval.Decision) -> set[Status]:
     )
 
 
-def _require_entitled(rollback: RollbackRequest, actor: User, role: Role) -> None:
-    if actor.pk == rollback.requester_id:
-        raise Denied(_("You asked for this rollback, so you can't decide on it."))
-    if workflow.is_author(rollback, actor):
-        raise Denied(_("You are an author of a script in this rollback, so you can't decide on it."))
-    if role not in DECIDES or role not in actor.roles:
-        raise Denied(_("Only a senior DBA or a platform lead can decide on this rollback."))
-
-
 def _require_open(rollback: RollbackRequest, actor: User, role: Role, acknowledged: str) -> None:
     if rollback.overdue_expiry:
         raise Refused(_("The time to decide on %(label)s is over.") % {"label": rollback.label})
@@ -118,10 +114,10 @@ def _require_open(rollback: RollbackRequest, actor: User, role: Role, acknowledg
 
 def _carry_out(rollback: RollbackRequest, approval: Approval, actor: User) -> None:
     if approval.decision == Approval.Decision.REJECT:
-        workflow.move(rollback, Status.REJECTED, actor=actor)
         rollbacks.void_approvals(rollback, why="rejected")
+        workflow.move(rollback, Status.REJECTED, actor=actor)
     elif approval.decision == Approval.Decision.REQUEST_CHANGES:
-        workflow.move(rollback, Status.CHANGES_REQUESTED, actor=actor)
         rollbacks.void_approvals(rollback, why="changes requested")
+        workflow.move(rollback, Status.CHANGES_REQUESTED, actor=actor)
     elif not policy.missing_signatures(rollback):
         rollbacks.mark_approved(rollback, actor=actor)

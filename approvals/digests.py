@@ -1,6 +1,6 @@
 """The two digests everything binds to: the change digest (what would run) and the request digest (where, under what).
 
-Both are SHA-256 over canonical JSON (RFC 8785), as lower-case hex.
+Proof and rehearsal bind to the first, approvals and executions to the second. Both are SHA-256 over canonical JSON (RFC 8785), as lower-case hex.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from typing import Any
 
 import rfc8785
 
-from .models import RollbackRequest
+from .models import RollbackRequest, RollbackTarget
 
 
 def canonical_sha256(value: Any) -> str:
@@ -32,9 +32,10 @@ def change_digest(rollback: RollbackRequest) -> str:
             "forward_sha256": item.revision.sha256,
             "script_sha256": text_sha256(item.script.sql) if item.script else None,
             "steps": [_step(step) for step in (item.script.plan.get("steps", []) if item.script else [])],
+            "replica_role": bool(item.script and item.script.plan.get("replica_role")),
             "checks": item.script.checks if item.script else [],
         }
-        for item in rollback.items.select_related("migration__service", "revision", "script")
+        for item in rollback.items.select_related("migration", "revision", "script").order_by("position")
     ]
     return canonical_sha256(
         {
@@ -47,22 +48,23 @@ def change_digest(rollback: RollbackRequest) -> str:
 
 
 def _step(step: dict[str, Any]) -> dict[str, Any]:
-    return {"kind": step["kind"], "sql": step["statement"]["sql"]}
+    statement = step["statement"]
+    return {"kind": step["kind"], "sql": statement["sql"], "tags": statement["tags"]}
 
 
 def request_digest(rollback: RollbackRequest) -> str:
-    """What would run, on which targets with which pinned history rows, under which policy and at which risk."""
+    """What would run, on which targets with which pinned history rows, under which policy and at which risk.
+
+    The request's number and revision make sure that no digest ever comes back: words can be edited that neither
+    change nor targets hold, and what people signed before the edit must not count after it.
+    """
     targets = [
-        {
-            "name": rt.target.name,
-            "system_identifier": rt.target.system_identifier,
-            "database_oid": rt.target.database_oid,
-            "pins": rt.pins,
-        }
-        for rt in rollback.rollback_targets.select_related("target").order_by("target__name")
+        _target(rt) for rt in rollback.rollback_targets.select_related("target").order_by("target__name")
     ]
     return canonical_sha256(
         {
+            "rollback": rollback.pk,
+            "revision": rollback.revision,
             "change": change_digest(rollback),
             "automatic_checks": rollback.automatic_checks,
             "targets": targets,
@@ -70,3 +72,19 @@ def request_digest(rollback: RollbackRequest) -> str:
             "risk": rollback.risk,
         }
     )
+
+
+def _target(rollback_target: RollbackTarget) -> dict[str, Any]:
+    """Which database it is, which rows go, and everything about the target that decides how the script runs."""
+    target = rollback_target.target
+    return {
+        "name": target.name,
+        "system_identifier": target.system_identifier,
+        "database_oid": target.database_oid,
+        "pins": rollback_target.pins,
+        "history": [target.history_schema, target.history_table],
+        "search_path": target.search_path,
+        "owner_role": target.owner_role,
+        "marker": target.has_marker,
+        "placeholders": target.placeholders,
+    }

@@ -39,6 +39,16 @@ WATCH = timedelta(hours=24)
 # A worker says every second that it lives; this long without a word and the resolver asks the target.
 SILENCE = timedelta(seconds=15)
 
+# How far a worker has come. A rehearsal takes its backup before it looks at the clone, an execution after.
+PHASES = {
+    ExecutionStatus.CLAIMED: 1,
+    ExecutionStatus.PREFLIGHT: 2,
+    ExecutionStatus.BACKUP: 2,
+    ExecutionStatus.RUNNING: 3,
+    ExecutionStatus.COMMITTING: 4,
+    ExecutionStatus.VERIFYING: 5,
+}
+
 REAL, REHEARSAL = Execution.Purpose.REAL, Execution.Purpose.REHEARSAL
 
 
@@ -52,9 +62,10 @@ def ask_for_rehearsal(rollback: RollbackRequest, *, actor: User) -> Execution:
     """
     with audit.unit_of_work("rehearsal.requested", actor=actor, rollback=rollback) as facts:
         rollback = workflow.locked(rollback)
-        workflow.require(rollback, {*workflow.EDITABLE, Status.IN_REVIEW, Status.APPROVED})
         if not workflow.parties(rollback, actor):
             raise Denied(_("Only the requester, an approver or ops can ask for a rehearsal."))
+        workflow.require(rollback, workflow.EDITABLE)
+        rollbacks.bring_up_to_date(rollback)
         if missing := [gate for gate in gates.gates(rollback) if gate.key == "script" and not gate.holds]:
             raise Refused(f"{missing[0].title}: {missing[0].detail}")
         rollback_target = rollback.rollback_targets.select_related("target__rehearsal_target").get()
@@ -77,12 +88,13 @@ def start(rollback: RollbackRequest, *, actor: User, digest: str, confirmed_at: 
     """
     with audit.unit_of_work("execution.requested", actor=actor, rollback=rollback) as facts:
         rollback = workflow.locked(rollback)
-        if Role.OPS not in actor.roles:
-            raise Denied(_("Only ops can start this rollback."))
+        workflow.require_party(rollback, actor, workflow.Party.OPS)
         workflow.require(rollback, [Status.APPROVED], digest=digest)
         require_confirmed(confirmed_at)
         if rollback.overdue_expiry:
             raise Refused(_("The time to execute %(label)s is over.") % {"label": rollback.label})
+        if problem := changed(rollback):
+            raise Refused(problem)
         if missing := gates.missing(rollback, gates.Needed.EXECUTE):
             raise Refused(" ".join(f"{gate.title}: {gate.detail}" for gate in missing))
         rollback_target = rollback.rollback_targets.select_related("target").get()
@@ -151,6 +163,8 @@ def _queue(rollback_target: RollbackTarget, purpose: Execution.Purpose, actor: U
             requested_by=actor,
         )
     except IntegrityError as error:
+        if "one_open_execution_per_target" not in str(error):
+            raise
         raise Refused(
             _("Another execution is open on %(target)s.") % {"target": rollback_target.target}
         ) from error
@@ -184,7 +198,7 @@ def planned_steps(rollback: RollbackRequest) -> list[dict[str, Any]]:
 def locked(execution: Execution) -> Execution:
     """Read the execution anew and lock its row until the transaction ends."""
     return (
-        Execution.objects.select_for_update(of=("self",))
+        Execution.objects.select_for_update(of=("self",), no_key=True)
         .select_related("target", "rollback_target__rollback", "requested_by")
         .get(pk=execution.pk)
     )
@@ -200,7 +214,7 @@ def claim(execution_id: uuid.UUID, *, worker: str) -> Execution | None:
         execution = locked(found)
         facts["worker"] = worker
         if execution.status != ExecutionStatus.QUEUED:
-            facts["duplicate_ignored"] = True
+            facts.action = "execution.duplicate_claim_ignored"
             return None
         now = timezone.now()
         execution.status, execution.worker = ExecutionStatus.CLAIMED, worker
@@ -216,22 +230,41 @@ def claim(execution_id: uuid.UUID, *, worker: str) -> Execution | None:
 def unapproved(execution: Execution) -> str:
     """Why what is stored now is not what was asked for and approved, as a sentence; empty if it is."""
     rollback = execution.rollback_target.rollback
+    if problem := _other_script(rollback):
+        return problem
+    if digests.change_digest(rollback) != execution.change_digest:
+        return _("The change is not the one that was asked for: its digest differs.")
+    if execution.purpose == REHEARSAL:
+        return ""
+    if rollback.request_digest != execution.request_digest:
+        return _("The request is not the one that was approved: its digest differs.")
+    if problem := changed(rollback):
+        return problem
+    if policy.missing_signatures(rollback):
+        return _("An approval is missing or no longer counts.")
+    return ""
+
+
+def changed(rollback: RollbackRequest) -> str:
+    """How a submitted rollback, worked out anew, differs from what people signed, as a sentence; empty if it doesn't.
+
+    Its own records can't have changed, but the service's placeholders or the target's settings can.
+    """
+    if problem := _other_script(rollback):
+        return problem
+    if digests.change_digest(rollback) != rollback.change_digest:
+        return _("The change is not the one that was approved: its digest differs.")
+    if digests.request_digest(rollback) != rollback.request_digest:
+        return _("The request is not the one that was approved: its digest differs.")
+    return ""
+
+
+def _other_script(rollback: RollbackRequest) -> str:
     for item in rollback.items.select_related("script", "migration"):
         if item.script is None or digests.text_sha256(item.script.sql) != item.script.sha256:
             return _("The script of %(migration)s is not the one whose digest was recorded.") % {
                 "migration": item.migration
             }
-    if digests.change_digest(rollback) != execution.change_digest:
-        return _("The change is not the one that was asked for: its digest differs.")
-    if execution.purpose == REHEARSAL:
-        return ""
-    if (
-        digests.request_digest(rollback) != execution.request_digest
-        or rollback.request_digest != execution.request_digest
-    ):
-        return _("The request is not the one that was approved: its digest differs.")
-    if policy.missing_signatures(rollback):
-        return _("An approval is missing or no longer counts.")
     return ""
 
 
@@ -251,10 +284,22 @@ def preflight(execution: Execution) -> list[str]:
 
 
 def enter(execution: Execution, status: ExecutionStatus) -> None:
-    """The worker entered a phase: preflight, backup, running, committing, verifying."""
+    """The worker entered a phase: preflight, backup, running, committing, verifying.
+
+    Raises Refused for a step back: once the script runs there is no preflight any more, after COMMIT no script.
+    """
     with audit.unit_of_work(f"execution.{status}", actor=None, execution=execution):
         fresh = locked(execution)
         _require_busy(fresh)
+        if PHASES.get(status, 0) < PHASES[ExecutionStatus(fresh.status)]:
+            raise Refused(
+                _("%(execution)s is %(status)s and can't become %(goal)s.")
+                % {
+                    "execution": fresh,
+                    "status": fresh.get_status_display().lower(),
+                    "goal": ExecutionStatus(status).label.lower(),
+                }
+            )
         fresh.status = status
         fresh.save(update_fields=["status"])
     execution.status = status
@@ -340,9 +385,10 @@ def record_outcome(
     """
     with audit.unit_of_work(f"execution.{status}", actor=None, execution=execution) as facts:
         fresh = locked(execution)
-        facts |= {"sentence": sentence, "resolved": resolved, "sqlstate": sqlstate}
+        facts |= {"sentence_sha256": audit.digest_of(sentence), "resolved": resolved, "sqlstate": sqlstate}
         if not fresh.is_open:
-            facts |= {"ignored": True, "was": fresh.status}
+            facts.action = "execution.late_outcome_ignored"
+            facts |= {"said": status, "is": fresh.status}
             return None
         fresh.sqlstate, fresh.blocker = sqlstate, blocker
         for name, value in (("checks", checks), ("timings", timings), ("locks", locks)):
@@ -387,8 +433,8 @@ def _carry_over(execution: Execution) -> None:
     elif status == ExecutionStatus.NO_EFFECT and rollback.attempts < ATTEMPTS:
         workflow.move(rollback, Status.APPROVED, actor=None)
     elif status in (ExecutionStatus.NO_EFFECT, ExecutionStatus.ROLLED_BACK, ExecutionStatus.PARTIAL):
-        workflow.move(rollback, Status.FAILED, actor=None)
         rollbacks.void_approvals(rollback, why=f"execution {status}")
+        workflow.move(rollback, Status.FAILED, actor=None)
     execution.rollback_target.rollback = rollback
 
 
@@ -396,7 +442,11 @@ def record_rehearsal(execution: Execution, *, holds: bool, sentence: str, data: 
     """Evidence that these exact bytes did (or did not) take a copy of production back."""
     rollback = execution.rollback_target.rollback
     with audit.unit_of_work("rehearsal.recorded", actor=None, execution=execution) as facts:
-        facts |= {"holds": holds, "sentence": sentence, "change": execution.change_digest}
+        facts |= {
+            "holds": holds,
+            "sentence_sha256": audit.digest_of(sentence),
+            "change": execution.change_digest,
+        }
         return Evidence.objects.create(
             rollback=rollback,
             kind=Evidence.Kind.REHEARSAL,
@@ -428,7 +478,7 @@ def record_backup(backup: Backup, state: Backup.State, sentence: str, **fields: 
             verified_at=timezone.now() if state == Backup.State.VERIFIED else None,
             **fields,
         )
-        facts |= {"sentence": sentence, "sha256": fields.get("sha256", "")}
+        facts |= {"sentence_sha256": audit.digest_of(sentence), "sha256": fields.get("sha256", "")}
         if execution is not None:
             Evidence.objects.create(
                 rollback=execution.rollback_target.rollback,

@@ -11,7 +11,8 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
-from . import checklist, digests, policy
+from . import checklist, digests, history, policy
+from .errors import Refused
 from .models import Evidence, FileFate, RollbackRequest
 
 
@@ -130,6 +131,26 @@ def _facts_read(rollback: RollbackRequest) -> Gate:
         yes=facts.sentence if facts else "",
         no=facts.sentence if facts else _("The worker has not read the target for this change yet."),
         who=_("the worker; ask for it on this page"),
+    )
+
+
+def _history_pinned(rollback: RollbackRequest) -> Gate:
+    """Asked again before every step: a deployment between approval and execution must not go unnoticed."""
+    no = ""
+    pinned = list(rollback.rollback_targets.select_related("target"))
+    try:
+        for rollback_target in pinned:
+            history.require_pinned(rollback_target.target, rollback_target.pins)
+    except Refused as refused:
+        no = str(refused)
+    return _gate(
+        "history",
+        _("The history is as it was pinned"),
+        holds=bool(pinned) and not no,
+        yes=_("The rows to delete are there as pinned, and nothing newer is applied above them."),
+        no=no or _("The request names no target."),
+        who=_("the requester; newer migrations have to go along"),
+        needed=Needed.APPROVE,
     )
 
 
@@ -265,6 +286,7 @@ JUDGES: tuple[Judge, ...] = (
     _reasons,
     _forward_fix,
     _facts_read,
+    _history_pinned,
     _file_settled,
     _checklist_done,
     _rehearsed,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from django.utils import timezone
@@ -46,7 +47,7 @@ def record_sync(
 ) -> None:
     """The worker's answer: the history as it is now, and which database it is."""
     with audit.unit_of_work("target.synced", actor=None, target=target) as facts:
-        target = Target.objects.select_for_update().get(pk=target.pk)
+        target = Target.objects.select_for_update(no_key=True).get(pk=target.pk)
         if target.system_identifier and target.system_identifier != system_identifier:
             facts["system_identifier_was"] = target.system_identifier
         target.history.all().delete()
@@ -62,7 +63,7 @@ def record_sync_failure(target: Target, sentence: str) -> None:
     """The worker could not read the target; the rows of the last reading stay."""
     with audit.unit_of_work("target.sync_failed", actor=None, target=target) as facts:
         Target.objects.filter(pk=target.pk).update(health=Target.Health.FAILING, health_text=sentence)
-        facts["why"] = sentence
+        facts["why_sha256"] = audit.digest_of(sentence)
 
 
 def _stored(target: Target, row: flyway_history.HistoryRow) -> HistoryRow:
@@ -83,35 +84,36 @@ def _stored(target: Target, row: flyway_history.HistoryRow) -> HistoryRow:
 
 def rows_of(target: Target) -> list[flyway_history.HistoryRow]:
     """The stored rows in Flyway's words, oldest first."""
-    from datetime import datetime
+    return [read_back(row) for row in target.history.order_by("installed_rank")]
 
-    return [
-        flyway_history.HistoryRow(
-            installed_rank=row.installed_rank,
-            version=row.version,
-            description=row.description,
-            type=row.type,
-            script=row.script,
-            checksum=row.checksum,
-            installed_by=row.installed_by,
-            installed_on=datetime.fromisoformat(row.installed_on),
-            execution_time=row.execution_time,
-            success=row.success,
-        )
-        for row in target.history.order_by("installed_rank")
-    ]
+
+def read_back(row: HistoryRow) -> flyway_history.HistoryRow:
+    """One stored row in Flyway's words."""
+    return flyway_history.HistoryRow(
+        installed_rank=row.installed_rank,
+        version=row.version,
+        description=row.description,
+        type=row.type,
+        script=row.script,
+        checksum=row.checksum,
+        installed_by=row.installed_by,
+        installed_on=datetime.fromisoformat(row.installed_on),
+        execution_time=row.execution_time,
+        success=row.success,
+    )
 
 
 def require_newest(target: Target, migrations: Sequence[Migration]) -> list[Applied]:
     """Return the migrations as applied on the target, newest first.
 
-    Raises Refused where one is not applied, its row's checksum is of no file we know, or something newer that is
-    applied above them is missing from the list: that would pull the ground from under it.
+    Raises Refused where one is not applied or twice, its row's checksum is of no file we know, the history
+    contradicts itself, or something newer that is applied above them is missing from the list: that would pull the
+    ground from under it.
     """
     if not migrations:
         raise Refused(_("Choose at least one migration."))
     rows = rows_of(target)
-    applied = flyway_history.applied(rows)
+    applied = _standing(rows)
     found = []
     for migration in {m.pk: m for m in migrations}.values():
         if migration.service_id != target.service_id or migration.kind != Migration.Kind.VERSIONED:
@@ -125,7 +127,26 @@ def require_newest(target: Target, migrations: Sequence[Migration]) -> list[Appl
                 _("%(migration)s is not applied on %(target)s.") % {"migration": migration, "target": target}
             )
         found.append(Applied(migration, _revision(migration, row), row.installed_rank, pin_of(row)))
-    chosen = [Version.parse(a.migration.version) for a in found]
+    _require_nothing_above(rows, [Version.parse(a.migration.version) for a in found])
+    return sorted(found, key=lambda a: -a.rank)
+
+
+def _standing(rows: Sequence[flyway_history.HistoryRow]) -> dict[Version, flyway_history.HistoryRow]:
+    """What is applied, by version; Refused where the history can't be trusted."""
+    try:
+        twice = flyway_history.duplicates(rows)
+        standing = flyway_history.applied(rows)
+    except flyway_history.CorruptHistory as error:
+        raise Refused(_("The history contradicts itself: %(error)s.") % {"error": error}) from error
+    if twice:
+        raise Refused(
+            _("The history says twice that %(versions)s was applied; a DBA must mend it first.")
+            % {"versions": ", ".join(f"V{version.text}" for version in twice)}
+        )
+    return standing
+
+
+def _require_nothing_above(rows: Sequence[flyway_history.HistoryRow], chosen: Sequence[Version]) -> None:
     above = flyway_history.newer_applied_above(rows, chosen)
     above += [version for version in flyway_history.installed_after(rows, chosen) if version not in above]
     if above:
@@ -133,7 +154,22 @@ def require_newest(target: Target, migrations: Sequence[Migration]) -> list[Appl
             _("Newer migrations are applied above: %(versions)s. Take them along, newest first.")
             % {"versions": ", ".join(f"V{version.text}" for version in above)}
         )
-    return sorted(found, key=lambda a: -a.rank)
+
+
+def require_pinned(target: Target, pins: Sequence[dict[str, Any]]) -> None:
+    """Raise Refused unless the history as last read still has exactly these rows and nothing applied above them.
+
+    One query, however many rows are pinned.
+    """
+    rows = rows_of(target)
+    _standing(rows)
+    known = [pin_of(row) for row in rows]
+    if gone := [pin["version"] for pin in pins if pin not in known]:
+        raise Refused(
+            _("The history changed: the row of %(versions)s is not there as it was.")
+            % {"versions": ", ".join(f"V{version}" for version in gone)}
+        )
+    _require_nothing_above(rows, [Version.parse(pin["version"]) for pin in pins])
 
 
 def pin_of(row: flyway_history.HistoryRow) -> dict[str, Any]:
@@ -142,7 +178,13 @@ def pin_of(row: flyway_history.HistoryRow) -> dict[str, Any]:
 
 
 def _revision(migration: Migration, row: flyway_history.HistoryRow) -> MigrationRevision:
-    revision = migration.revisions.filter(checksum=row.checksum).order_by("-number").first()
+    # A migration that was not SQL has no checksum, and so no file that could be known here.
+    known = (
+        migration.revisions.none()
+        if row.checksum is None
+        else migration.revisions.filter(checksum=row.checksum)
+    )
+    revision = known.order_by("-number").first()
     if revision is None:
         raise Refused(
             _(

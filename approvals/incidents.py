@@ -28,11 +28,8 @@ def open_incident(service: Service, *, title: str, reason: str, impact: str, act
             impact=impact.strip(),
             opened_by=actor,
         )
-        facts |= {
-            "incident": incident.label,
-            "service": service.name,
-            "reason_sha256": audit.digest_of(reason),
-        }
+        facts.about(incident=incident)
+        facts |= {"service": service.name, "reason_sha256": audit.digest_of(reason)}
     return incident
 
 
@@ -65,7 +62,7 @@ def save_post_mortem(
     action = "post_mortem.submitted" if submit else "post_mortem.saved"
     with audit.unit_of_work(action, actor=actor, incident=incident) as facts:
         _require_writer(actor, incident.service)
-        found = PostMortem.objects.select_for_update().filter(incident=incident).first()
+        found = PostMortem.objects.select_for_update(no_key=True).filter(incident=incident).first()
         if found is None:
             raise Refused(_("No rollback of this incident was executed, so no post-mortem is due."))
         if found.submitted_at:

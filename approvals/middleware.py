@@ -1,4 +1,4 @@
-"""What surrounds every request: an id for the audit trail, the reader's time zone, and the table of who may."""
+"""What surrounds every request: an id for the audit trail, the reader's time zone, who may."""
 
 from __future__ import annotations
 
@@ -6,9 +6,11 @@ import zoneinfo
 from collections.abc import Callable
 
 from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
 from django.utils import timezone
 
 from . import audit, permissions
+from .errors import Denied, Refused
 
 GetResponse = Callable[[HttpRequest], HttpResponse]
 
@@ -59,3 +61,11 @@ class AccessMiddleware:
     ) -> HttpResponse | None:
         """Ask the table before any view runs; None lets the view answer."""
         return permissions.refuse(request)
+
+    def process_exception(self, request: HttpRequest, error: Exception) -> HttpResponse | None:
+        """What the domain says no to and no view took up: 403 for who may not, 409 for what does not fit."""
+        if isinstance(error, Denied):
+            return permissions.forbidden(request, str(error))
+        if isinstance(error, Refused):
+            return render(request, "409.html", {"why": str(error)}, status=409)
+        return None

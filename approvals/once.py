@@ -34,8 +34,8 @@ def new_token() -> str:
 def run(request: HttpRequest, act: Callable[[], str]) -> str:
     """Call `act`, which returns the address to go to, unless this form was sent before; return the address.
 
-    What `act` raises is passed on and the form may be sent again. Raises Conflict if the first time is not done
-    within seconds. A request without a token counts every time.
+    What `act` raises is passed on, and the form may be sent again. Raises Conflict if the first time is not
+    done within seconds. A request without a token counts every time.
     """
     token = request.POST.get(FIELD, "")
     if not token:

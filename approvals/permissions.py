@@ -1,8 +1,8 @@
 """THE table of who may open which URL. A URL that is not in it answers nobody.
 
-Each entry names who may read (GET, HEAD) and who may write (POST), and what the URL is about. Objects of services
-that somebody does not see answer 404: views look them up in the querysets of `approvals.access`. What a person may
-do to an object that they see is the domain's decision; this table is the fence around it, not in place of it.
+Each entry names who may read (GET, HEAD) and who may write (POST), and what the URL is about. Objects of
+services that somebody does not see answer 404: views look them up in the querysets of `approvals.access`.
+What a person may do to an object that they see is the domain's decision; this table is the fence around it.
 """
 
 from __future__ import annotations
@@ -94,7 +94,23 @@ TABLE: dict[str, Rule] = {
     "incident_note": Rule(NOBODY, INCIDENT_WRITERS, about="incident"),
     "post_mortem": Rule(READERS, INCIDENT_WRITERS, about="incident"),
     # rollbacks
+    "rollback_list": Rule(READERS),
+    "rollback_new": Rule(ENGINEERS, ENGINEERS),
+    "rollback_detail": Rule(READERS, about="rollback"),
+    "rollback_edit": Rule(ENGINEERS, ENGINEERS, about="rollback"),
+    "rollback_script": Rule(ENGINEERS, ENGINEERS, about="rollback"),
+    "rollback_submit": Rule(NOBODY, ENGINEERS, about="rollback"),
+    "rollback_withdraw": Rule(NOBODY, ENGINEERS, about="rollback"),
+    "rollback_reopen": Rule(NOBODY, ENGINEERS, about="rollback"),
+    "rollback_confirm": Rule(NOBODY, ENGINEERS, about="rollback"),
+    "rollback_facts": Rule(NOBODY, READERS, about="rollback"),
+    "rollback_rehearse": Rule(NOBODY, ACTORS, about="rollback"),
+    "rollback_decide": Rule(DECIDERS, DECIDERS, about="rollback"),
+    "rollback_start": Rule(OPS, OPS, about="rollback"),
     # executions
+    "execution_detail": Rule(READERS, about="execution"),
+    "execution_live": Rule(READERS, about="execution"),
+    "execution_cancel": Rule(ACTORS, ACTORS, about="execution"),
 }
 
 SAFE_METHODS = ("GET", "HEAD")
@@ -135,7 +151,7 @@ def refuse(request: HttpRequest) -> HttpResponse | None:
 
 
 def forbidden(request: HttpRequest, why: str, *, name: str = "") -> HttpResponse:
-    """The 403 page. With the name of a URL the attempt is put on record; the domain records its own refusals."""
+    """The 403 page. With the name of a URL the attempt is recorded; the domain records its own refusals."""
     if name and isinstance(request.user, User):
         audit.record_denial("page.opened", actor=request.user, why=f"{request.method} {request.path}: {why}")
     return render(request, "403.html", {"why": why}, status=403)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from django.utils.translation import gettext as _
+
 from . import analysis
 from .models import Evidence, RollbackRequest
 
@@ -15,28 +17,39 @@ class Rated:
 
     risk: analysis.Risk
     reasons: list[dict[str, Any]]
-    automatic_checks: list[dict[str, str]]
+    automatic_checks: list[dict[str, Any]]
 
 
 def rate(rollback: RollbackRequest, facts: Evidence | None) -> Rated:
-    """Rate every item and take the highest; without facts every table counts as populated. CRITICAL without items."""
+    """Rate every item and take the highest; without facts every table counts as populated.
+
+    CRITICAL without items, and for an item without a script.
+    """
     known = _facts(facts)
-    reasons: list[analysis.Reason] = []
-    checks: list[dict[str, str]] = []
-    for item in rollback.items.select_related("revision", "script"):
+    ratings: list[analysis.Rating] = []
+    checks: list[dict[str, Any]] = []
+    for item in rollback.items.select_related("migration", "revision", "script"):
         if item.script is None:
+            ratings.append(_unknown(str(item.migration)))
             continue
         forward = analysis.analyze(item.revision.sql, name=item.revision.path)
         plan = analysis.plan_script(item.script.sql)
-        reasons += analysis.rate([forward], plan, known).reasons
+        ratings.append(analysis.rate([forward], plan, known))
         checks += [
             {"item": item.position} | analysis.as_json(c) for c in analysis.automatic_checks(plan, known)
         ]
-    risk = max((reason.risk for reason in reasons), default=analysis.Risk.CRITICAL)
-    if not reasons and checks == [] and rollback.items.exists():
-        risk = analysis.Risk.MINIMAL
-    ordered = sorted(reasons, key=lambda reason: -reason.risk)
-    return Rated(risk, analysis.as_json(ordered), checks)
+    risk = max((rating.risk for rating in ratings), default=analysis.Risk.CRITICAL)
+    reasons = sorted((r for rating in ratings for r in rating.reasons), key=lambda reason: -reason.risk)
+    return Rated(risk, analysis.as_json(reasons), checks)
+
+
+def _unknown(subject: str) -> analysis.Rating:
+    """What can't be read is as dangerous as anything can be."""
+    critical = analysis.Risk.CRITICAL
+    reason = analysis.Reason(
+        critical, subject, _("There is no script yet, so nobody knows what it would do.")
+    )
+    return analysis.Rating(critical, (reason,))
 
 
 def _facts(evidence: Evidence | None) -> analysis.Facts:

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from datetime import datetime
 from typing import Any
 
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from . import access, audit, digests, gates, history, policy, rating, workflow
+from . import access, audit, digests, gates, history, jobs, policy, rating, workflow
+from .analysis import Risk
 from .errors import Conflict, Denied, Refused
 from .models import (
     Approval,
     Evidence,
     Job,
     Migration,
-    Role,
     RollbackItem,
     RollbackRequest,
     RollbackScript,
@@ -39,24 +40,18 @@ def create(target: Target, migrations: Sequence[Migration], *, actor: User, **fi
     Refused where a migration is not applied, differs from its file, or newer ones above it are not included.
     """
     with audit.unit_of_work("rollback.created", actor=actor, target=target) as facts:
-        if (
-            Role.ENGINEER not in actor.roles
-            or not access.services(actor).filter(pk=target.service_id).exists()
-        ):
+        if not access.owns(actor, target.service_id):
             raise Denied(
                 _("Only an engineer of the team that owns %(service)s can ask.") % {"service": target.service}
             )
         rollback = RollbackRequest(service=target.service, requester=actor)
         _assign(rollback, fields)
         rollback.save()
-        _choose(rollback, target, migrations)
+        _choose(rollback, target, history.require_newest(target, migrations))
         _reckon(rollback)
         _ask_for_facts(rollback, actor)
-        facts |= {
-            "rollback": rollback.label,
-            "versions": _versions(rollback),
-            "change": rollback.change_digest,
-        }
+        facts.about(rollback=rollback)
+        facts |= {"versions": _versions(rollback), "change": rollback.change_digest}
     return rollback
 
 
@@ -72,30 +67,30 @@ def edit(
     """Change a request. It becomes a draft again and every approval given so far is void.
 
     `revision` is the one the page showed: a different one now raises Conflict. `scripts` replace the scripts of
-    their migrations' items. Raises Denied for anybody but the requester.
+    their migrations' items. Raises Denied for anybody but the requester, Refused for a script of another migration.
     """
     with audit.unit_of_work("rollback.edited", actor=actor, rollback=rollback) as facts:
         rollback = workflow.locked(rollback)
+        workflow.require_party(rollback, actor, workflow.Party.REQUESTER)
         workflow.require(rollback, workflow.EDITABLE)
-        if workflow.Party.REQUESTER not in workflow.parties(rollback, actor):
-            raise Denied(
-                _("Only %(name)s, who asked for this rollback, can change it.") % {"name": rollback.requester}
-            )
         if revision != rollback.revision:
             raise Conflict(
                 _("Somebody edited %(label)s meanwhile. Your text is kept below.") % {"label": rollback.label}
             )
+        facts["voided"] = void_approvals(rollback, why="edited")
         if rollback.status != Status.DRAFT:
             workflow.move(rollback, Status.DRAFT, actor=actor)
-        facts["voided"] = void_approvals(rollback, why="edited")
         _assign(rollback, fields)
         rollback.revision += 1
-        rollback.request_digest, rollback.policy_version, rollback.expires_at = "", None, None
+        rollback.request_digest, rollback.policy_version = "", None
+        rollback.submitted_at = rollback.approved_at = rollback.expires_at = None
         rollback.save()
         if migrations is not None:
-            _choose(rollback, rollback.rollback_targets.get().target, migrations)
+            target = rollback.rollback_targets.select_related("target").get().target
+            _choose(rollback, target, history.require_newest(target, migrations))
         for script in scripts:
-            rollback.items.filter(migration_id=script.migration_id).update(script=script)
+            if not rollback.items.filter(migration_id=script.migration_id).update(script=script):
+                raise Refused(_("%(migration)s is not in this request.") % {"migration": script.migration})
         before = rollback.change_digest
         _reckon(rollback)
         if rollback.change_digest != before:
@@ -111,9 +106,11 @@ def submit(rollback: RollbackRequest, *, actor: User) -> RollbackRequest:
     """
     with audit.unit_of_work("rollback.submitted", actor=actor, rollback=rollback) as facts:
         rollback = workflow.locked(rollback)
+        workflow.require_party(rollback, actor, workflow.Party.REQUESTER)
         workflow.require(rollback, [Status.DRAFT])
         _pin(rollback)
         _reckon(rollback)
+        rollback.attempts = 0
         rollback.policy_version = policy.current()
         rollback.request_digest = digests.request_digest(rollback)
         rule = policy.rule_for(rollback)
@@ -126,7 +123,7 @@ def submit(rollback: RollbackRequest, *, actor: User) -> RollbackRequest:
         if not needs_people:
             mark_approved(rollback, actor=None)
         facts |= {
-            "risk": rating.analysis.Risk(rollback.risk).name,
+            "risk": Risk(rollback.risk or Risk.CRITICAL).name,
             "request": rollback.request_digest,
             "change": rollback.change_digest,
             "policy": rollback.policy_version.number,
@@ -139,10 +136,11 @@ def withdraw(rollback: RollbackRequest, *, actor: User, reason: str) -> Rollback
     """Cancel a request before its execution begins. Raises Refused without a reason."""
     with audit.unit_of_work("rollback.withdrawn", actor=actor, rollback=rollback) as facts:
         rollback = workflow.locked(rollback)
+        workflow.require_party(rollback, actor, workflow.Party.REQUESTER)
         if not reason.strip():
             raise Refused(_("Say why you withdraw it; the approvers will read it."))
-        workflow.move(rollback, Status.CANCELLED, actor=actor)
         void_approvals(rollback, why="withdrawn")
+        workflow.move(rollback, Status.CANCELLED, actor=actor)
         facts["reason_sha256"] = audit.digest_of(reason)
     return rollback
 
@@ -151,7 +149,10 @@ def read_facts_again(rollback: RollbackRequest, *, actor: User) -> Job:
     """Ask the worker to read the target anew. Anybody who sees the rollback may ask."""
     with audit.unit_of_work("rollback.facts_requested", actor=actor, rollback=rollback):
         rollback = workflow.locked(rollback)
-        workflow.require(rollback, {*workflow.EDITABLE, Status.IN_REVIEW, Status.APPROVED})
+        if not access.rollbacks(actor).filter(pk=rollback.pk).exists():
+            raise Denied(_("You do not see this rollback."))
+        workflow.require(rollback, workflow.EDITABLE)
+        bring_up_to_date(rollback)
         return _ask_for_facts(rollback, actor)
 
 
@@ -173,8 +174,9 @@ def record_facts(
             sentence=sentence,
             data=data,
         )
-        if rollback.status == Status.DRAFT:
-            _reckon(rollback)
+        bring_up_to_date(rollback)
+        if rollback.change_digest != change_digest:
+            _ask_for_facts(rollback, None)
         return evidence
 
 
@@ -187,10 +189,10 @@ def mark_approved(rollback: RollbackRequest, *, actor: User | None) -> None:
 
 
 def void_approvals(rollback: RollbackRequest, *, why: str) -> int:
-    """Void every approval that still counts; returns how many."""
-    return Approval.objects.filter(rollback=rollback, voided_at=None).update(
-        voided_at=timezone.now(), void_reason=why
-    )
+    """Void every approval that still counts; returns how many. Refusals stay: they count for nothing."""
+    return Approval.objects.filter(
+        rollback=rollback, decision=Approval.Decision.APPROVE, voided_at=None
+    ).update(voided_at=timezone.now(), void_reason=why)
 
 
 def expire_due(now: datetime | None = None) -> int:
@@ -200,13 +202,15 @@ def expire_due(now: datetime | None = None) -> int:
     )
     expired = 0
     for found in due:
-        with audit.unit_of_work("rollback.expired", actor=None, rollback=found) as facts:
+        # Refused: somebody was faster, and there is nothing left to expire or to record.
+        with suppress(Refused), audit.unit_of_work("rollback.expired", actor=None, rollback=found) as facts:
             rollback = workflow.locked(found)
+            if rollback.expires_at != found.expires_at:
+                raise Conflict(_("%(label)s has more time now.") % {"label": rollback.label})
             facts["was"] = rollback.status
-            if (Status(rollback.status), Status.EXPIRED) in workflow.MOVES and rollback.overdue_expiry:
-                workflow.move(rollback, Status.EXPIRED, actor=None)
-                void_approvals(rollback, why="expired")
-                expired += 1
+            facts["voided"] = void_approvals(rollback, why="expired")
+            workflow.move(rollback, Status.EXPIRED, actor=None)
+            expired += 1
     return expired
 
 
@@ -220,12 +224,10 @@ def _assign(rollback: RollbackRequest, fields: dict[str, Any]) -> None:
         setattr(rollback, name, value)
 
 
-def _choose(rollback: RollbackRequest, target: Target, migrations: Sequence[Migration]) -> None:
+def _choose(rollback: RollbackRequest, target: Target, applied: Sequence[history.Applied]) -> None:
     """Write the items, newest applied first, each with the revision that is applied and its newest script."""
-    applied = history.require_newest(target, migrations)
     kept = {item.migration_id: item.script for item in rollback.items.select_related("script")}
     rollback.items.all().delete()
-    rollback.rollback_targets.all().delete()
     for position, row in enumerate(applied, start=1):
         script = kept.get(row.migration.pk) or row.migration.scripts.order_by("-number").first()
         RollbackItem.objects.create(
@@ -235,15 +237,33 @@ def _choose(rollback: RollbackRequest, target: Target, migrations: Sequence[Migr
             revision=row.revision,
             script=script,
         )
-    RollbackTarget.objects.create(rollback=rollback, target=target, pins=[row.pin for row in applied])
+    # Kept where it is there: rehearsals belong to it.
+    RollbackTarget.objects.update_or_create(
+        rollback=rollback, target=target, defaults={"pins": [row.pin for row in applied]}
+    )
 
 
 def _pin(rollback: RollbackRequest) -> None:
-    """Pin the history rows as last read: they may have changed since the draft was made."""
-    for rollback_target in rollback.rollback_targets.select_related("target__service"):
-        migrations = [item.migration for item in rollback.items.select_related("migration")]
-        rollback_target.pins = [row.pin for row in history.require_newest(rollback_target.target, migrations)]
-        rollback_target.save(update_fields=["pins"])
+    """Take revisions and pins from the history as last read: it may have changed since the draft was made."""
+    items = list(rollback.items.select_related("migration"))
+    rollback_target = rollback.rollback_targets.select_related("target").get()
+    applied = history.require_newest(rollback_target.target, [item.migration for item in items])
+    chosen = [(item.migration_id, item.revision_id) for item in items]
+    if chosen != [(row.migration.pk, row.revision.pk) for row in applied] or (
+        rollback_target.pins != [row.pin for row in applied]
+    ):
+        _choose(rollback, rollback_target.target, applied)
+
+
+def bring_up_to_date(rollback: RollbackRequest) -> None:
+    """Work out a (locked) draft's pins, digest and risk anew: history, files or placeholders may have changed.
+
+    Where its migrations can't be taken back any more, the pins stay as they are, and the gate says why.
+    """
+    if rollback.status == Status.DRAFT:
+        with suppress(Refused):
+            _pin(rollback)
+        _reckon(rollback)
 
 
 def _reckon(rollback: RollbackRequest) -> None:
@@ -260,9 +280,7 @@ def _require_gates(rollback: RollbackRequest, needed: gates.Needed) -> None:
         raise Refused(" ".join(f"{gate.title}: {gate.detail}" for gate in missing))
 
 
-def _ask_for_facts(rollback: RollbackRequest, actor: User) -> Job:
-    from . import jobs
-
+def _ask_for_facts(rollback: RollbackRequest, actor: User | None) -> Job:
     return jobs.ask(Job.Kind.FACTS, subject=rollback.pk, actor=actor, digest=rollback.change_digest)
 
 

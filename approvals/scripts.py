@@ -10,7 +10,7 @@ from django.utils.translation import gettext as _
 
 from . import access, analysis, audit, digests
 from .errors import Denied, Refused
-from .models import Check, Migration, Role, RollbackScript, Stage, User
+from .models import Check, Migration, RollbackScript, Stage, User
 
 LONGEST = 1_000_000
 
@@ -30,12 +30,9 @@ def add_script(
     A script that the analysis refuses is stored all the same, with its problems: the gate holds it back.
     """
     with audit.unit_of_work("script.added", actor=actor) as facts:
-        if (
-            Role.ENGINEER not in actor.roles
-            or not access.services(actor).filter(pk=migration.service_id).exists()
-        ):
+        if not access.owns(actor, migration.service_id):
             raise Denied(_("Only an engineer of the team that owns the service can write its scripts."))
-        locked = Migration.objects.select_for_update().get(pk=migration.pk)
+        locked = Migration.objects.select_for_update(no_key=True).get(pk=migration.pk)
         script, created = store(locked, sql=sql, checks=checks, origin=origin, authors=[actor])
         facts |= {
             "migration": f"{locked.service} {locked}",
@@ -55,14 +52,14 @@ def store(
     authors: Iterable[User],
 ) -> tuple[RollbackScript, bool]:
     """Insert a revision unless the newest one is the same; the caller holds the migration's row locked."""
-    sql = sql.replace("\r\n", "\n")
+    sql = _normal(sql)
     if len(sql) > LONGEST:
         raise Refused(_("The script is longer than a million characters."))
     require_readable(checks)
     stored_checks = [asdict(check) for check in checks]
-    sha256 = digests.text_sha256(sql)
+    digest = sha256(sql)
     last = migration.scripts.order_by("-number").first()
-    if last and last.sha256 == sha256 and last.checks == stored_checks:
+    if last and last.sha256 == digest and last.checks == stored_checks:
         return last, False
     number = (migration.scripts.aggregate(top=Max("number"))["top"] or 0) + 1
     # PostgreSQL text can't hold NUL; the plan of the original text names where it stands.
@@ -71,12 +68,21 @@ def store(
         number=number,
         origin=origin,
         sql=sql.replace("\0", "\N{SYMBOL FOR NULL}"),
-        sha256=sha256,
+        sha256=digest,
         checks=stored_checks,
         plan=analysis.as_json(analysis.plan_script(sql)),
     )
     script.authors.set({*authors, *(last.authors.all() if last else ())})
     return script, True
+
+
+def sha256(sql: str) -> str:
+    """The digest under which this text is stored as a script: of its UTF-8 bytes with line feeds as line ends."""
+    return digests.text_sha256(_normal(sql))
+
+
+def _normal(sql: str) -> str:
+    return sql.replace("\r\n", "\n")
 
 
 def require_readable(checks: Sequence[Check]) -> None:

@@ -1,4 +1,4 @@
-"""SQL as HTML: line numbers, greys instead of colours, and every character that could deceive made visible."""
+"""SQL as HTML: line numbers, greys instead of colours, every character that could deceive made visible."""
 
 from __future__ import annotations
 
@@ -9,19 +9,23 @@ from django.utils.safestring import SafeString, mark_safe
 from pygments.lexers.sql import PostgresLexer
 from pygments.token import Comment, Keyword, String, _TokenType
 
-# Characters that change how a line reads without being seen: bidirectional controls, zero width, NUL's symbol.
+# Characters that change how a line reads without being seen: bidirectional controls, zero width, control
+# characters, and the symbol that stands for NUL.
 DECEIVING = frozenset("\u061c\u200b\u200c\u200d\u200e\u200f\u2028\u2029\u2060\ufeff\u2400") | {
-    chr(code) for code in (*range(0x202A, 0x202F), *range(0x2066, 0x206A), *range(0x09), *range(0x0B, 0x20), 0x7F)
+    chr(code)
+    for code in (*range(0x202A, 0x202F), *range(0x2066, 0x206A), *range(0x09), *range(0x0B, 0x20), 0x7F)
 }
 # Longer texts are shown without highlighting: a lexer is slower than a reader at that size.
 HIGHLIGHTED = 200_000
 _CLASSES: tuple[tuple[_TokenType, str], ...] = ((Keyword, "k"), (Comment, "c"), (String, "s"))
 
 
-def to_html(sql: str, *, first: int = 1, prefix: str = "", marks: Mapping[int, str] | None = None) -> SafeString:
+def to_html(
+    sql: str, *, first: int = 1, prefix: str = "", marks: Mapping[int, str] | None = None
+) -> SafeString:
     """One element per line with its number in `data-n`, counting from `first`.
 
-    `prefix` makes each line a link target (`<prefix>12`). Lines in `marks` stand out; their text is the title.
+    `prefix` makes each line a link target (`<prefix>12`). Lines in `marks` stand out, with a text as title.
     """
     sql = sql.replace("\r\n", "\n").replace("\r", "\n")
     html: list[str] = []

@@ -2,6 +2,25 @@
 
 from __future__ import annotations
 
-from django.urls import URLPattern
+from django.urls import URLPattern, path
 
-urlpatterns: list[URLPattern] = []
+from .views import decisions, drafts, executions, rollbacks
+
+urlpatterns: list[URLPattern] = [
+    path("rollbacks/", rollbacks.rollback_list, name="rollback_list"),
+    path("rollbacks/new/", drafts.rollback_new, name="rollback_new"),
+    path("rollbacks/<int:pk>/", rollbacks.rollback_detail, name="rollback_detail"),
+    path("rollbacks/<int:pk>/edit/", drafts.rollback_edit, name="rollback_edit"),
+    path("rollbacks/<int:pk>/items/<int:position>/", drafts.rollback_script, name="rollback_script"),
+    path("rollbacks/<int:pk>/submit/", rollbacks.rollback_submit, name="rollback_submit"),
+    path("rollbacks/<int:pk>/withdraw/", rollbacks.rollback_withdraw, name="rollback_withdraw"),
+    path("rollbacks/<int:pk>/reopen/", rollbacks.rollback_reopen, name="rollback_reopen"),
+    path("rollbacks/<int:pk>/facts/", rollbacks.rollback_facts, name="rollback_facts"),
+    path("rollbacks/<int:pk>/rehearse/", rollbacks.rollback_rehearse, name="rollback_rehearse"),
+    path("rollbacks/<int:pk>/confirm/<slug:point>/", rollbacks.rollback_confirm, name="rollback_confirm"),
+    path("rollbacks/<int:pk>/start/", executions.rollback_start, name="rollback_start"),
+    path("rollbacks/<int:pk>/decide/<slug:decision>/", decisions.rollback_decide, name="rollback_decide"),
+    path("executions/<uuid:pk>/", executions.execution_detail, name="execution_detail"),
+    path("executions/<uuid:pk>/live/", executions.execution_live, name="execution_live"),
+    path("executions/<uuid:pk>/cancel/", executions.execution_cancel, name="execution_cancel"),
+]

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
+from . import access
 from .errors import Conflict, Denied, Refused
 from .models import Role, RollbackRequest, Status, User
 
@@ -15,7 +16,7 @@ from .models import Role, RollbackRequest, Status, User
 class Party(enum.StrEnum):
     """Who somebody is to a rollback, as the table below counts them."""
 
-    REQUESTER = "requester"
+    REQUESTER = "requester"  # who asked, as long as they are an engineer of the owning team
     APPROVER = "approver"  # a senior DBA or platform lead who is neither requester nor author
     OPS = "ops"
     PORTAL = "portal"  # the worker and the clock
@@ -59,7 +60,7 @@ def parties(rollback: RollbackRequest, actor: User | None) -> frozenset[Party]:
         return frozenset({Party.PORTAL})
     found = set()
     requester = actor.pk == rollback.requester_id
-    if requester and Role.ENGINEER in actor.roles:
+    if requester and access.owns(actor, rollback.service_id):
         found.add(Party.REQUESTER)
     if Role.OPS in actor.roles:
         found.add(Party.OPS)
@@ -84,12 +85,18 @@ def may_move(rollback: RollbackRequest, goal: Status, actor: User | None) -> boo
 
 
 def locked(rollback: RollbackRequest) -> RollbackRequest:
-    """Read the rollback anew and lock its row until the transaction ends."""
+    """Read the rollback anew and lock its row until the transaction ends. Rows that refer to it may still be added."""
     return (
-        RollbackRequest.objects.select_for_update(of=("self",))
+        RollbackRequest.objects.select_for_update(of=("self",), no_key=True)
         .select_related("service", "requester")
         .get(pk=rollback.pk)
     )
+
+
+def require_party(rollback: RollbackRequest, actor: User | None, *wanted: Party) -> None:
+    """Raise Denied unless this person is one of these to the rollback."""
+    if not parties(rollback, actor) & set(wanted):
+        raise Denied(_why_not(rollback, frozenset(wanted), actor))
 
 
 def require(rollback: RollbackRequest, statuses: Iterable[Status], *, digest: str | None = None) -> None:
@@ -118,8 +125,7 @@ def move(rollback: RollbackRequest, goal: Status, *, actor: User | None) -> None
             _("%(label)s is %(source)s and can't become %(goal)s.")
             % {"label": rollback.label, "source": source.label.lower(), "goal": goal.label.lower()}
         )
-    if not allowed & parties(rollback, actor):
-        raise Denied(_why_not(rollback, allowed, actor))
+    require_party(rollback, actor, *allowed)
     rollback.status = goal
     rollback.ended_at = timezone.now() if goal in ENDED else None
     rollback.save(update_fields=["status", "ended_at", "updated_at"])

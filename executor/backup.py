@@ -19,7 +19,7 @@ from pathlib import Path
 
 import psycopg
 
-from executor.connect import Connection, Endpoint, connect, one
+from executor.connect import Connection, Endpoint, connect, one, set_session
 from executor.errors import BackupFailed, BackupRefused, ExecutorError, plain
 from executor.marker import SCHEMA
 from executor.restore import create_database, drop_database, restore, run_tool
@@ -60,6 +60,7 @@ def estimate(endpoint: Endpoint) -> int:
     Raises ConnectFailed, BackupFailed."""
     with contextlib.closing(connect(endpoint)) as connection:
         try:
+            set_session(connection, {"lock_timeout": f"{LOCK_WAIT_MS}ms"})
             return _estimate(connection)
         except psycopg.Error as error:
             raise BackupFailed(f"The size can't be estimated: {plain(error)}.") from None
@@ -83,6 +84,7 @@ def dump(
     directory.mkdir(parents=True, exist_ok=True)
     started = time.monotonic()
     with contextlib.closing(connect(endpoint)) as connection, _as_failure(endpoint):
+        set_session(connection, {"lock_timeout": f"{lock_wait_ms}ms"})  # even asking for a size takes a lock
         _refuse_large(connection, limit_bytes)
         connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
         snapshot, taken_at, encoding = one(
@@ -103,9 +105,9 @@ def dump(
             size = partial.stat().st_size
             path = directory / f"{name}.dump"
             partial.rename(path)
+            version = connection.info.server_version
         _fsync(directory)
     seconds = time.monotonic() - started
-    version = connection.info.server_version
     return Dump(path, digest, size, seconds, taken_at, encoding, version, tables)
 
 
@@ -182,6 +184,8 @@ def _dump_and_sum(
         try:
             run_tool("pg_dump", endpoint, arguments, while_running=look)
         except BaseException:
+            if sums.done():
+                sums.result()  # where this failed first, pg_dump only lost its snapshot
             connection.cancel_safe(timeout=5)
             raise
         return sums.result()

@@ -19,6 +19,11 @@ def of_stage(checks: tuple[CheckSpec, ...], stage: Stage) -> list[CheckSpec]:
     return [check for check in checks if check.stage == stage]
 
 
+def as_query(check: CheckSpec) -> str:
+    """The statement that is sent: one value, as text. Line breaks keep a comment from swallowing the rest."""
+    return f"SELECT (\n{check.sql}\n)::text"
+
+
 def evaluate(connection: Connection, spec: RunSpec, check: CheckSpec) -> CheckResult:
     """Evaluate one check in the open transaction, which is afterwards as it was.
 
@@ -30,7 +35,7 @@ def evaluate(connection: Connection, spec: RunSpec, check: CheckSpec) -> CheckRe
     value: str | None = None
     with read_only(connection, spec):
         try:
-            answer = execute_one(connection, f"SELECT (\n{check.sql}\n)::text")
+            answer = execute_one(connection, as_query(check))
             value = answer.value
             error = "" if answer.rows == 1 else f"{answer.rows} rows instead of one value"
         except psycopg.Error as problem:

@@ -54,7 +54,7 @@ def table_facts(
     connection: Connection, relations: Iterable[str], *, search_path: str = "public", exact_s: float = EXACT_S
 ) -> list[TableFacts]:
     """Facts about each relation, in the order asked. The connection is in no transaction and may read the
-    tables. Raises psycopg.Error where it may not."""
+    tables. Raises psycopg.Error where it may not, or where a table is locked for longer than a second."""
     until = time.monotonic() + exact_s
     return [_facts(connection, relation, search_path, until) for relation in relations]
 
@@ -89,7 +89,7 @@ def values(
 
 
 _RELATION = """
-    SELECT c.oid, nspname, relname, relkind, greatest(reltuples, 0)::bigint, pg_total_relation_size(c.oid),
+    SELECT c.oid, nspname, c.relname, relkind, greatest(reltuples, 0)::bigint, pg_total_relation_size(c.oid),
            greatest(s.last_analyze, s.last_autoanalyze, s.last_vacuum, s.last_autovacuum), reltuples < 0
       FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace
       LEFT JOIN pg_stat_all_tables s ON s.relid = c.oid

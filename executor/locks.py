@@ -20,6 +20,10 @@ EXECUTION_LOCK = int.from_bytes(hashlib.sha256(b"waqiti_rollback: one execution"
 """Advisory key of "an execution runs on this database"; advisory locks are per database."""
 
 
+KEYS_GO_WITH = ("DROP TABLE", "DROP COLUMN", "DROP CONSTRAINT", "DROP SCHEMA")
+"""Kinds of statements that may take a foreign key with them."""
+
+
 class LockBusy(Exception):
     """A lock was not granted in time. `what` is what was waited for, in words; `oid` or `key` is its table
     or advisory key, by which whoever holds it can be looked up."""
@@ -82,8 +86,9 @@ def wanted(connection: Connection, spec: RunSpec) -> list[Wanted]:
     table, and views, sequences and foreign tables can't be locked this way.
 
     Dropping a table, a column or a constraint takes ACCESS EXCLUSIVE on the other end of its foreign keys
-    too (measured on PostgreSQL 15), so where the script drops anything, the tables that those taken
-    exclusively refer to, or are referred to from, come along.
+    too (measured on PostgreSQL 15), and who reads only the script's text can't know these keys. So where the
+    script drops any of the three, the tables that those taken exclusively refer to, or are referred to from,
+    come along. Better one lock too many than to wait for it in the middle of the script.
     """
     modes: dict[int, LockMode] = {}
     for relation, mode in spec.locks:
@@ -101,13 +106,14 @@ def wanted(connection: Connection, spec: RunSpec) -> list[Wanted]:
 
 def together(one: LockMode, other: LockMode) -> LockMode:
     """The weakest mode that excludes whatever either of the two excludes."""
-    if {one, other} == {LockMode.SHARE, LockMode.SHARE_UPDATE_EXCLUSIVE}:
-        return LockMode.SHARE_ROW_EXCLUSIVE  # the only pair of which neither contains the other
-    return max(one, other, key=lambda mode: mode.strength)
+    weaker, stronger = sorted((one, other), key=lambda mode: mode.strength)
+    if stronger is LockMode.SHARE and weaker in (LockMode.ROW_EXCLUSIVE, LockMode.SHARE_UPDATE_EXCLUSIVE):
+        return LockMode.SHARE_ROW_EXCLUSIVE  # SHARE lets another SHARE in, which these two keep out
+    return stronger
 
 
 def _drops(spec: RunSpec) -> bool:
-    return any("drop" in step.kind.lower() or "DROP TABLE" in step.tags for step in spec.steps)
+    return any(drop in step.kind.upper() for step in spec.steps for drop in KEYS_GO_WITH)
 
 
 def _table_of(connection: Connection, relation: str) -> int | None:

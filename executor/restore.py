@@ -20,6 +20,7 @@ from executor.errors import BackupFailed, masked, plain
 from executor.pgtools import ToolMissing, tool
 
 POLL_S = 0.1
+DROP_PATIENCE_S = 15.0
 
 
 def run_tool(
@@ -101,13 +102,24 @@ def create_database(
 
 
 def drop_database(server: Endpoint, name: str) -> None:
-    """Drop a database and end whoever is in it; nothing happens where there is none. Raises BackupFailed."""
+    """Drop a database and end whoever is in it; nothing happens where there is none. Raises BackupFailed.
+
+    A session of another role can't be ended by this login; the executor's own ones are closed by then and
+    go by themselves, so it is tried again for a while.
+    """
+    until = time.monotonic() + DROP_PATIENCE_S
+    statement = sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name))
     with contextlib.closing(connect(server)) as connection:
-        statement = sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name))
-        try:
-            connection.execute(statement)
-        except psycopg.Error as error:
-            raise BackupFailed(f"The database {name} could not be dropped: {plain(error)}.") from None
+        while True:
+            try:
+                connection.execute(statement)
+                return
+            except (psycopg.errors.InsufficientPrivilege, psycopg.errors.ObjectInUse) as error:
+                if time.monotonic() > until:
+                    raise BackupFailed(f"The database {name} could not be dropped: {plain(error)}.") from None
+                time.sleep(0.1)
+            except psycopg.Error as error:
+                raise BackupFailed(f"The database {name} could not be dropped: {plain(error)}.") from None
 
 
 def restore(path: Path, endpoint: Endpoint, *, role: str | None = None) -> None:

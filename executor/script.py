@@ -69,6 +69,7 @@ class Script:
     def _item(self, item: ItemSpec, *, last: bool) -> None:
         started = time.monotonic()
         self.tell(self.tell.recorder.phase, "script")
+        self.progress.doing = f"Preparing the script of {item.version}"
         self.transaction.become_script()
         for step in item.steps:
             self._step(step)

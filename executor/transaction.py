@@ -94,6 +94,7 @@ class Transaction:
     def become_script(self) -> None:
         """Be the service's owner again, and where the plan asks for it switch triggers off."""
         if self.spec.replica_role:
+            self.connection.execute("RESET ROLE")  # the right to set it is the login's
             set_local(self.connection, {"session_replication_role": "replica"})
         self._become_owner()
 

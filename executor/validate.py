@@ -4,13 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from approvals.analysis.parser import Source, SqlError, parse
+from executor.checks import as_query
 from executor.errors import SpecInvalid
-from executor.spec import RunSpec
-
-ENDING_TAGS = frozenset(
-    {"BEGIN", "START TRANSACTION", "COMMIT", "ROLLBACK", "PREPARE TRANSACTION", "SAVEPOINT", "RELEASE"}
-)
-"""Command tags of statements that would begin, end or split the transaction."""
+from executor.spec import CheckSpec, RunSpec, StepSpec
 
 
 def validate(spec: RunSpec) -> None:
@@ -33,12 +30,31 @@ def _problems(spec: RunSpec) -> Iterator[str]:
         if any(step.item != item.position for step in item.steps):
             yield f"Item {item.position} holds a step of another item."
     for step in spec.steps:
-        if not step.tags:
-            yield f"Step {step.position} does not say which answer is right."
-        if ending := ENDING_TAGS.intersection(step.tags):
-            yield f"Step {step.position} (line {step.line}) would end the transaction ({min(ending)})."
-        if not step.sql.strip():
-            yield f"Step {step.position} is empty."
-    texts = [step.sql for step in spec.steps] + [check.sql for check in spec.checks]
-    if any("\0" in text for text in texts):
-        yield "A statement holds a NUL byte, at which drivers stop reading."
+        yield from _step_problems(step)
+    for check in spec.checks:
+        yield from _check_problems(check)
+
+
+def _step_problems(step: StepSpec) -> Iterator[str]:
+    where = f"Step {step.position} (line {step.line})"
+    if not step.tags:
+        yield f"{where} does not say which answer is right."
+    try:
+        pieces = parse(Source(step.sql))
+    except SqlError as error:
+        yield f"{where} can't be read: {error.message}."
+        return
+    if len(pieces) != 1:
+        yield f"{where} is {len(pieces)} statements instead of one."
+    if any(piece.which == "transaction_stmt" for piece in pieces):
+        yield f"{where} would begin, end or split the transaction."
+
+
+def _check_problems(check: CheckSpec) -> Iterator[str]:
+    try:
+        pieces = parse(Source(as_query(check)))
+    except SqlError as error:
+        yield f"The check “{check.name}” can't be read: {error.message}."
+        return
+    if [piece.which for piece in pieces] != ["select_stmt"]:
+        yield f"The check “{check.name}” is not a single SELECT."

@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from approvals.errors import Denied, Refused
 from waqiti_rollback.demo import running
 from waqiti_rollback.demo.__main__ import INTERRUPTED, say
 from waqiti_rollback.demo.estate import ROOT, MigrationFailed, PortalEstate, prepare
@@ -52,17 +53,19 @@ def _walk(estate: PortalEstate) -> int:
     import django
 
     django.setup()
-    from approvals.errors import Denied, Refused
     from waqiti_rollback.demo.acts import Acts, NotSo
     from waqiti_rollback.demo.journey import Stuck
-    from waqiti_rollback.demo.load import load_catalog
+    from waqiti_rollback.demo.load import create_catalog, read_histories
+    from waqiti_rollback.demo.people import create_people, invent_passwords
 
     with Children(estate.logs) as children:
         worker = running.start_worker(children, estate)
-        running.await_worker(worker)
-        say("A worker process answers")
         try:
-            load_catalog(estate.servers, estate.directory / "logins.json", TARGETS)
+            create_people(estate.directory / "logins.json", invent_passwords())
+            create_catalog(estate.servers, TARGETS)
+            running.await_worker(worker)
+            say("A worker process answers")
+            read_histories()
             acts = Acts(estate, say)
             for act in (acts.success, acts.failing_check, acts.self_approval):
                 sys.stdout.write("\n")

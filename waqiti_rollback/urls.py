@@ -1,7 +1,10 @@
 """Every URL of the portal."""
 
+from __future__ import annotations
+
 from django.urls import include, path
 
 urlpatterns = [
+    path("", include("approvals.urls")),
     path("accounts/", include("allauth.urls")),
 ]

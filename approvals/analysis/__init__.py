@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from approvals.analysis.hazards import HAZARDS, Hazard
+from approvals.analysis.matrix import MATRIX, MatrixRow
 from approvals.analysis.model import (
     Analysis,
     AutomaticCheck,
@@ -20,14 +22,21 @@ from approvals.analysis.model import (
     TakenOver,
     as_json,
 )
+from approvals.analysis.planning import plan_check, plan_script
+from approvals.analysis.rating import automatic_checks, rate
+from approvals.analysis.reading import analyze
 
 __all__ = [
+    "HAZARDS",
+    "MATRIX",
     "Analysis",
     "AutomaticCheck",
     "Destroyed",
     "Facts",
+    "Hazard",
     "Lock",
     "LockMode",
+    "MatrixRow",
     "Plan",
     "Problem",
     "Rating",
@@ -37,5 +46,10 @@ __all__ = [
     "Step",
     "StepKind",
     "TakenOver",
+    "analyze",
     "as_json",
+    "automatic_checks",
+    "plan_check",
+    "plan_script",
+    "rate",
 ]

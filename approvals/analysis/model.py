@@ -1,9 +1,9 @@
-"""What the analysis says about SQL: the words other packages build on. Plain, frozen, and convertible to JSON."""
+"""The words of the analysis that other packages build on: plain, frozen, and convertible to JSON."""
 
 from __future__ import annotations
 
 import enum
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields, is_dataclass
 from typing import Any
 
@@ -18,7 +18,7 @@ class Risk(enum.IntEnum):
     CRITICAL = 5
 
 
-class LockMode(str, enum.Enum):
+class LockMode(enum.StrEnum):
     """PostgreSQL's table lock modes in the order of their strength; they compare by strength, not by name."""
 
     ACCESS_SHARE = "ACCESS SHARE"
@@ -39,9 +39,6 @@ class LockMode(str, enum.Enum):
     def blocks(self) -> str:
         """One sentence: whom a holder of this lock keeps waiting."""
         return _BLOCKS[self]
-
-    def __str__(self) -> str:
-        return self.value
 
     def __lt__(self, other: str) -> bool:
         return self.strength < LockMode(other).strength
@@ -69,15 +66,12 @@ _BLOCKS = {
 }
 
 
-class StepKind(str, enum.Enum):
+class StepKind(enum.StrEnum):
     """How a step of a plan has to be run."""
 
     TRANSACTIONAL = "transactional"
     AUTOCOMMIT = "autocommit"
     MANUAL = "manual"
-
-    def __str__(self) -> str:
-        return self.value
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +86,7 @@ class Problem:
 
 @dataclass(frozen=True, slots=True)
 class Lock:
-    """A lock that a statement takes. `relation` is quoted where PostgreSQL needs it, qualified if written so."""
+    """A lock that a statement takes. `relation` is quoted where it must be, and qualified if written so."""
 
     relation: str
     mode: LockMode
@@ -116,10 +110,12 @@ class Destroyed:
 class Statement:
     """One SQL statement as the analysis understands it.
 
-    `position` counts from 1; `line`, `column` and `end_line` too. `sql` is the exact text without the semicolon.
+    `position`, `line`, `column` and `end_line` count from 1. `sql` is the exact text without the semicolon.
     `change`, `risk`, `data_loss` and `action` are the decision matrix's row for this statement as a *forward*
-    change; `hazard`, `hazard_id` and `hazard_reason` say what it means inside a *rollback script*.
-    `tags` are the command tags PostgreSQL may answer (without row counts). `relation` is the main relation or ''.
+    change; `hazard`, `hazard_id` and `hazard_reason` say what it means inside a *rollback script*; `hazards`
+    are the ids of all its hazards, of which that is the worst.
+    `tags` are the command tags PostgreSQL may answer (without row counts). `relation` is the main relation,
+    or ''; `creates` are the relations that the statement certainly makes (not: IF NOT EXISTS).
     """
 
     position: int
@@ -142,6 +138,7 @@ class Statement:
     notes: tuple[str, ...] = ()
     restart: bool = False
     hazard_id: str = ""
+    hazards: tuple[str, ...] = ()
     relation: str = ""
     creates: tuple[str, ...] = ()
 
@@ -175,8 +172,8 @@ class Step:
 class TakenOver:
     """A statement of the script that does not become a step.
 
-    `kind` is 'transaction' (the outer BEGIN and COMMIT), 'history' (the DELETE from Flyway's table; the executor
-    does both itself) or 'replica role' (removed). `why` is a sentence for people.
+    `kind` is 'transaction' (the outer BEGIN and COMMIT) or 'history' (the DELETE from Flyway's table), which
+    the executor does itself, or 'replica role', which is removed. `why` is a sentence for people.
     """
 
     line: int
@@ -184,6 +181,10 @@ class TakenOver:
     sql: str
     why: str
     kind: str
+
+
+# Hazards after which a name may mean another relation than before.
+_UNSETTLES = frozenset({"rename", "search-path", "dynamic-sql", "calls-function", "calls-procedure"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,7 +210,7 @@ class Plan:
 
     @property
     def relations(self) -> dict[str, LockMode]:
-        """The strongest lock of the transactional steps per relation, by name; relations made here are left out."""
+        """The strongest lock per relation of the transactional steps, by name, without what they create."""
         strongest: dict[str, LockMode] = {}
         for step in self.steps:
             if step.kind is not StepKind.TRANSACTIONAL:
@@ -230,12 +231,30 @@ class Plan:
             seen.update(lock.relation for lock in statement.locks)
         return frozenset(made)
 
+    def with_made(self) -> Iterator[tuple[Statement, frozenset[str]]]:
+        """Every statement with the relations that the script itself has made by then.
+
+        A relation counts no longer once it is dropped, or once names may mean something else: after a rename,
+        another search path, or code that cannot be read.
+        """
+        seen: set[str] = set()
+        made: set[str] = set()
+        for statement in self.statements:
+            yield statement, frozenset(made)
+            if _UNSETTLES.isdisjoint(statement.hazards):
+                made -= {gone.relation for gone in statement.destroys if gone.column is None}
+                made |= {name for name in statement.creates if name not in seen}
+            else:
+                made.clear()
+            seen.update(lock.relation for lock in statement.locks)
+
     @property
     def destroys(self) -> tuple[Destroyed, ...]:
-        """Data that goes, each once, without what the script itself had created."""
-        made = self.created
-        found = (gone for statement in self.statements for gone in statement.destroys)
-        return tuple(dict.fromkeys(gone for gone in found if gone.relation not in made))
+        """Data that goes, each once, without what the script itself had made."""
+        found: dict[Destroyed, None] = {}
+        for statement, made in self.with_made():
+            found.update((gone, None) for gone in statement.destroys if gone.relation not in made)
+        return tuple(found)
 
     @property
     def restart(self) -> bool:
@@ -253,7 +272,7 @@ class Plan:
             return ""
         kinds = ", ".join(dict.fromkeys(step.statement.kind for step in outside))
         return (
-            f"{len(outside)} of {len(self.steps)} steps cannot run inside a transaction ({kinds}). "
+            f"{len(outside)} of {len(self.steps)} steps have to run outside the transaction ({kinds}). "
             "Running them comes with a later version."
         )
 
@@ -267,9 +286,9 @@ class Plan:
 class Facts:
     """What is known about the live target.
 
-    `rows`: rows per relation (exact or estimated; the key as the plan writes the relation). `values`: non-null
-    values per `relation.column`. A missing key means unknown, which counts as populated. `exact` holds the keys
-    of both whose number was counted, not estimated.
+    `rows`: rows per relation, exact or estimated; the key is `Destroyed.relation`, as the plan writes it.
+    `values`: non-null values per column; the key is `Destroyed.name`, `relation.column`. A missing key means
+    unknown, which counts as populated. `exact` holds the keys of both that were counted, not estimated.
     """
 
     rows: Mapping[str, int] = field(default_factory=dict)

@@ -28,6 +28,7 @@ class AuditEvent(models.Model):
     actor = _from_body("actor")
     target = _from_body("target")
     rollback = _from_body("rollback")
+    incident = _from_body("incident")
 
     class Meta:
         ordering = ("-seq",)
@@ -36,5 +37,6 @@ class AuditEvent(models.Model):
             models.Index(fields=["actor", "-seq"], name="audit_by_actor"),
             models.Index(fields=["target", "-seq"], name="audit_by_target"),
             models.Index(fields=["rollback", "-seq"], name="audit_by_rollback"),
+            models.Index(fields=["incident", "-seq"], name="audit_by_incident"),
             models.Index(fields=["at"], name="audit_by_time"),
         ]

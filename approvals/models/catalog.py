@@ -105,7 +105,7 @@ class Migration(models.Model):
     kind = models.CharField(max_length=1, choices=Kind.choices, default=Kind.VERSIONED)
     version = models.CharField(max_length=50, blank=True, help_text=_("As written, dots for underscores."))
     # Parts without trailing zeros: equal exactly where Flyway calls versions equal, ordered as Flyway orders.
-    version_key = ArrayField(models.DecimalField(max_digits=40, decimal_places=0), default=list, blank=True)
+    version_key = ArrayField(models.DecimalField(max_digits=50, decimal_places=0), default=list, blank=True)
     description = models.CharField(max_length=200, blank=True)
     script = models.CharField(max_length=1000)
     removed_at = models.DateTimeField(

@@ -41,6 +41,7 @@ class PolicyRule(models.Model):
     class Meta:
         ordering = ("environment", "risk")
         constraints = [
+            models.CheckConstraint(name="rule_for_a_known_risk", condition=Q(risk__range=(1, 5))),
             models.UniqueConstraint(fields=["policy", "environment", "risk"], name="one_rule_per_risk"),
             models.CheckConstraint(
                 name="floor_production_one_approver",

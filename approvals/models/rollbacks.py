@@ -134,7 +134,7 @@ class RollbackTarget(models.Model):
 
 
 class ChecklistEntry(models.Model):
-    """One confirmation by a person on the pre-rollback checklist."""
+    """One confirmation by a person on the pre-rollback checklist, good for the change they confirmed it for."""
 
     class Point(models.TextChoices):
         BACKUP = "backup", _("A verified backup exists")
@@ -146,8 +146,9 @@ class ChecklistEntry(models.Model):
     rollback = models.ForeignKey(RollbackRequest, on_delete=models.CASCADE, related_name="checklist")
     point = models.CharField(max_length=20, choices=Point.choices)
     note = models.TextField()
+    change_digest = models.CharField(max_length=64)
     confirmed_by = models.ForeignKey(User, on_delete=models.PROTECT, related_name="+")
-    confirmed_at = models.DateTimeField(auto_now_add=True)
+    confirmed_at = models.DateTimeField(default=timezone.now)
 
     class Meta:
         constraints = [
@@ -209,7 +210,9 @@ class Approval(models.Model):
                 name="one_decision_per_person",
             ),
             models.CheckConstraint(
-                condition=models.Q(at__lte=models.F("confirmed_at") + timedelta(minutes=5)),
+                condition=models.Q(
+                    at__gte=models.F("confirmed_at"), at__lte=models.F("confirmed_at") + timedelta(minutes=5)
+                ),
                 name="identity_confirmed_within_five_minutes",
             ),
         ]

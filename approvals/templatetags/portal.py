@@ -95,9 +95,13 @@ def as_state(value: str) -> State:
 @register.simple_tag
 def icon(name: str, css: str = "", word: str = "") -> SafeString:
     """A shape from static/icons.svg. Without `word` it only repeats what text beside it says."""
-    label = format_html('role="img" aria-label="{}"', word) if word else format_html('aria-hidden="{}"', "true")
+    label = (
+        format_html('role="img" aria-label="{}"', word) if word else format_html('aria-hidden="{}"', "true")
+    )
     classes = f"i {css}".strip() if not name.startswith("risk-") else "meter"
-    return format_html('<svg class="{}" {}><use href="{}#{}"/></svg>', classes, label, static("icons.svg"), name)
+    return format_html(
+        '<svg class="{}" {}><use href="{}#{}"/></svg>', classes, label, static("icons.svg"), name
+    )
 
 
 @register.filter

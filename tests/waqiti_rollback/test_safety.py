@@ -106,5 +106,6 @@ def test_every_setting_of_the_environment_stands_in_the_table_of_settings() -> N
     sources = [ROOT / "waqiti_rollback" / "settings.py", *(ROOT / "executor").glob("*.py")]
     pattern = re.compile(r"""(?:env\.\w+\(|environ\.get\(|environ\[)\s*["']([A-Z_]+)["']""")
     used = {name for source in sources for name in pattern.findall(source.read_text())}
+    used -= {"PATH"}  # the machine's, not ours
     assert used
     assert [name for name in sorted(used) if f"`{name}`" not in table] == []

@@ -1,4 +1,4 @@
-"""Start the whole portal with demo data: python -m waqiti_rollback.demo [--reset] [--port N]."""
+"""Start the whole portal with demo data: python -m waqiti_rollback.demo [--reset] (--help says more)."""
 
 from __future__ import annotations
 
@@ -7,13 +7,16 @@ import os
 import sys
 import time
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from approvals.errors import Denied, Refused
 from waqiti_rollback.embedded import HOST, EmbeddedError, Estate, free_port, port_is_free
 from waqiti_rollback.embedded.processes import Children
 
 from . import running
 from .estate import ROOT, MigrationFailed, PortalEstate, prepare
+from .targets import SIZES, Size
 
 DIRECTORY = ROOT / ".local" / "demo"
 PORT = 8000
@@ -30,7 +33,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             say("Everything from before is deleted.")
         servers.start(say=say)
         try:
-            _run(PortalEstate(servers), options.port)
+            _run(PortalEstate(servers), options.port, options.size)
         finally:
             say("Stopping the servers …")
             servers.stop()
@@ -42,29 +45,48 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _run(estate: PortalEstate, port: int) -> None:
+def _run(estate: PortalEstate, port: int, size: Size) -> None:
     """Prepare what is missing, start the processes, tell where to go, and stay."""
+    _set_up_django(estate)
+    from .journey import Stuck
+    from .load import follow_ports, load_stories
+
     loaded = estate.directory / "loaded"
     first = not loaded.exists()
     if first:
-        prepare(estate.servers, size="full", say=say)
+        _prepare(estate, size)
     else:
         estate.migrate()
-    _set_up_django(estate)
+        if moved := follow_ports(estate.servers):
+            say(f"Written down where these answer now: {', '.join(moved)}")
+    port = _free(port)
     with Children(estate.logs, say=say) as children:
-        beat = running.start_beat(children, estate)
-        if first:
-            _load(estate)
-            loaded.touch()
-        else:
-            _follow_ports(estate)
-        port = _free(port)
-        web, worker = running.start_web(children, estate, port), running.start_worker(children, estate)
+        beat, worker = running.start_beat(children, estate), running.start_worker(children, estate)
+        web = running.start_web(children, estate, port)
         running.await_worker(worker)
+        try:
+            if first:
+                load_stories(estate.servers, say=say)
+        except (Stuck, Refused, Denied) as error:
+            raise EmbeddedError(f"The demo's data could not be loaded: {error} (see {worker.log})") from error
+        loaded.touch()
         running.await_beat(beat)
         running.await_web(web, port)
         _tell(estate, port)
         children.wait()
+
+
+def _prepare(estate: PortalEstate, size: Size) -> None:
+    """Databases, people, services and targets; passwords are hashed while the databases are made."""
+    from .load import create_catalog
+    from .people import create_people, invent_passwords
+
+    with ThreadPoolExecutor(1) as pool:
+        passwords = pool.submit(invent_passwords)
+        prepare(estate.servers, size=size, say=say)
+        say("People, services and targets …")
+        create_people(_logins(estate), passwords.result())
+        create_catalog(estate.servers)
 
 
 def _set_up_django(estate: PortalEstate) -> None:
@@ -73,29 +95,6 @@ def _set_up_django(estate: PortalEstate) -> None:
     import django
 
     django.setup()
-
-
-def _load(estate: PortalEstate) -> None:
-    """Fill the portal. The worker for that is one of its own, since a story kills it."""
-    from approvals.errors import Denied, Refused
-
-    from .journey import Stuck
-    from .load import load
-
-    with Children(estate.logs) as children:
-        worker = running.start_worker(children, estate, "loading-worker")
-        running.await_worker(worker)
-        try:
-            load(estate.servers, _logins(estate), kill_worker=worker.process.kill, say=say)
-        except (Stuck, Refused, Denied) as error:
-            raise EmbeddedError(f"The demo's data could not be loaded: {error} (see {worker.log})") from error
-
-
-def _follow_ports(estate: PortalEstate) -> None:
-    from .load import follow_ports
-
-    if moved := follow_ports(estate.servers):
-        say(f"Written down where these answer now: {', '.join(moved)}")
 
 
 def _free(port: int) -> int:
@@ -126,6 +125,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m waqiti_rollback.demo", description=__doc__)
     parser.add_argument("--reset", action="store_true", help="delete the demo's servers and data first")
     parser.add_argument("--port", type=int, default=PORT, help=f"of the web server ({PORT})")
+    parser.add_argument("--size", choices=SIZES, default="full", help="small: a hundredth of the rows")
     parser.add_argument("--directory", type=Path, default=DIRECTORY, help="where servers and data are kept")
     return parser
 

@@ -6,8 +6,7 @@ a real worker, so the audit trail tells what happened.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from pathlib import Path
+from collections.abc import Iterable
 
 from approvals import catalog, scripts
 from approvals.models import Check, Migration, Service, Target, Team
@@ -17,16 +16,20 @@ from waqiti_rollback.embedded.server import Say
 from . import journey, stories
 from .checks import CHECKS
 from .interrupted import interrupt
-from .people import create_people, user
+from .people import user
 from .services import BY_NAME, SERVICES, TARGETS, DemoTarget
 
 AUTHORS = {"wallet-service": "amina", "ledger-service": "chidi"}
 
 
-def load(servers: Estate, logins: Path, *, kill_worker: Callable[[], None], say: Say) -> None:
-    """Fill a fresh portal whose worker runs; the last story kills that worker. Raises journey.Stuck."""
-    say("People, services, targets and their histories …")
-    load_catalog(servers, logins)
+def read_histories() -> None:
+    """Let the worker read the history of every target. Raises journey.Stuck."""
+    journey.sync(list(Target.objects.all()), by="ines")
+
+
+def load_stories(servers: Estate, *, say: Say) -> None:
+    """Rollbacks in every status. Raises journey.Stuck."""
+    read_histories()
     say("A rollback on production: rehearsed on a clone, approved, backed up, carried out …")
     stories.production()
     say("On staging: one carried out, one whose check failed, one approved …")
@@ -35,19 +38,12 @@ def load(servers: Estate, logins: Path, *, kill_worker: Callable[[], None], say:
     stories.ended_early()
     say("Two that wait for approvals, each rehearsed on a clone …")
     stories.waiting()
-    say("One whose worker is killed in the middle …")
-    interrupt(servers, stories.preview(), kill_worker=kill_worker)
-
-
-def load_catalog(servers: Estate, logins: Path, targets: Iterable[DemoTarget] = TARGETS) -> None:
-    """People, services with their migrations and scripts, and targets whose histories the worker has read."""
-    create_people(logins)
-    create_catalog(servers, targets)
-    journey.sync(list(Target.objects.all()), by="ines")
+    say("One whose process is killed in the middle …")
+    interrupt(servers, stories.preview())
 
 
 def create_catalog(servers: Estate, targets: Iterable[DemoTarget] = TARGETS) -> None:
-    """Services with their migrations and scripts, and targets at the addresses where their servers answer."""
+    """Services with their migrations and scripts, and targets where their servers answer. Needs no worker."""
     for service in SERVICES:
         owner = user(AUTHORS[service.name])
         stored = Service.objects.create(

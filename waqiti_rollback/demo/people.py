@@ -7,6 +7,7 @@ import secrets
 from dataclasses import dataclass
 from pathlib import Path
 
+from django.contrib.auth.hashers import make_password
 from django.contrib.auth.models import Group
 from django.db import transaction
 
@@ -44,17 +45,23 @@ PEOPLE = (
 )
 
 
-def create_people(path: Path) -> None:
+def invent_passwords() -> dict[str, tuple[str, str]]:
+    """A password for everybody and its hash, which takes seconds on purpose and needs no database."""
+    passwords = {person.username: _password() for person in PEOPLE}
+    return {username: (password, make_password(password)) for username, password in passwords.items()}
+
+
+def create_people(path: Path, passwords: dict[str, tuple[str, str]]) -> None:
     """Make the accounts and write their passwords to `path`, readable by us only."""
-    logins = {person.username: _password() for person in PEOPLE}
-    write_secret(path, json.dumps(logins, indent=2) + "\n")
+    plain = {username: password for username, (password, _hash) in passwords.items()}
+    write_secret(path, json.dumps(plain, indent=2) + "\n")
     with transaction.atomic():
         for person in PEOPLE:
             first, last = person.name.split()
-            user = User.objects.create_user(
-                person.username,
-                f"{person.username}@waqiti.example",
-                logins[person.username],
+            user = User.objects.create(
+                username=person.username,
+                email=f"{person.username}@waqiti.example",
+                password=passwords[person.username][1],
                 first_name=first,
                 last_name=last,
             )

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 import psycopg
 from psycopg import sql
@@ -19,6 +19,7 @@ from .deploy import deploy
 from .services import SERVICES, TARGETS, DemoTarget
 
 Size = Literal["small", "full"]
+SIZES: tuple[Size, ...] = get_args(Size)
 CLONE, SCRATCH = "waqiti_rollback_clone", "waqiti_scratch"
 
 
@@ -28,7 +29,7 @@ def prepare_targets(
     """Make the target databases anew on the running servers; those of the last time are dropped."""
     servers.scratch.ensure_login(SCRATCH, "CREATEDB")
     for cluster in (servers.production, servers.staging):
-        _make_roles(cluster)
+        make_roles(cluster)
     # Both clusters have two cores between them, and production is the long one: it begins first.
     ordered = sorted(targets, key=lambda target: -target.rows)
     with ThreadPoolExecutor(2) as pool:
@@ -61,7 +62,7 @@ def _make(servers: Estate, target: DemoTarget, size: Size) -> DemoTarget:
         admin.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(name))
         admin.execute(sql.SQL("CREATE DATABASE {} OWNER {}").format(name, sql.Identifier(owner)))
     with psycopg.connect(cluster.superuser_dsn(target.database), autocommit=True) as connection:
-        _allow_server_settings(connection, target)
+        allow_server_settings(connection, target)
         deploy(connection, target, rows=target.size(size))
         setup = marker.Setup(
             owner_role=owner,
@@ -74,7 +75,7 @@ def _make(servers: Estate, target: DemoTarget, size: Size) -> DemoTarget:
     return target
 
 
-def _make_roles(cluster: Cluster) -> None:
+def make_roles(cluster: Cluster) -> None:
     """The owners of the services' objects, and on staging a role that makes databases for rehearsals."""
     owners = [service.owner_role for service in SERVICES]
     with psycopg.connect(cluster.superuser_dsn(), autocommit=True) as admin:
@@ -87,7 +88,7 @@ def _make_roles(cluster: Cluster) -> None:
                 admin.execute(sql.SQL("GRANT {} TO {}").format(sql.Identifier(role), sql.Identifier(CLONE)))
 
 
-def _allow_server_settings(connection: psycopg.Connection[tuple[object, ...]], target: DemoTarget) -> None:
+def allow_server_settings(connection: psycopg.Connection[tuple[object, ...]], target: DemoTarget) -> None:
     """What the service's owner needs to change server settings by a migration, without being a superuser."""
     owner = sql.Identifier(target.service.owner_role)
     for name in target.alter_system:

@@ -18,6 +18,8 @@ SELECT md5(string_agg(line, E'\\n' ORDER BY line)) FROM (
     UNION ALL
     SELECT indexdef FROM pg_indexes WHERE schemaname = 'public'
     UNION ALL
+    SELECT pg_get_functiondef(oid) FROM pg_proc WHERE pronamespace = 'public'::regnamespace
+    UNION ALL
     SELECT viewname || definition FROM pg_views WHERE schemaname = 'public'
 ) AS layout (line)
 """
@@ -37,9 +39,13 @@ class Witness:
             row = connection.execute(query.encode(), values or None).fetchone()
         return row[0] if row else None
 
+    def layout(self) -> str:
+        """Changes with every constraint, column, index, view and function of the service."""
+        return str(self.one(_LAYOUT))
+
     def fingerprint(self) -> str:
-        """Changes with every constraint, column, index, view and row of the service, its history included."""
-        parts = [str(self.one(_LAYOUT))]
+        """Changes with the layout and with every row, those of the history included."""
+        parts = [self.layout()]
         with psycopg.connect(self.cluster.superuser_dsn(self.database)) as connection:
             for (table,) in connection.execute(_TABLES).fetchall():
                 query = f"SELECT count(*), sum(hashtextextended(t::text, 0)) FROM {table} AS t"

@@ -14,7 +14,7 @@ SELECT md5('user ' || n)::uuid, 'person' || n || '@mail.example', first[1 + n % 
 
 INSERT INTO wallets (id, user_id, currency, balance, status, updated_at)
 SELECT md5('wallet ' || n)::uuid, md5('user ' || n)::uuid, (ARRAY['EUR','USD','NGN','KES','GHS'])[1 + n % 5],
-       round((n * 7919 % 1250000) / 100.0, 2), CASE WHEN n % 113 = 0 THEN 'FROZEN' ELSE 'OPEN' END,
+       round((n::bigint * 791929 % 1250000) / 100.0, 2), CASE WHEN n % 113 = 0 THEN 'FROZEN' ELSE 'OPEN' END,
        timestamptz '2025-10-01 00:00+00' + n * interval '53 seconds'
   FROM generate_series(1, current_setting('demo.size')::integer) AS n;
 

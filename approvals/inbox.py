@@ -1,0 +1,155 @@
+"""The dashboard's reads: what waits for this person, what runs, what went wrong, what ended lately."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+from django.db.models import F, Prefetch, Q, QuerySet
+from django.utils import timezone
+
+from . import access, policy
+from .incidents import WRITES
+from .models import (
+    BUSY,
+    Approval,
+    Execution,
+    ExecutionStatus,
+    PostMortem,
+    Role,
+    RollbackRequest,
+    Status,
+    User,
+)
+from .queries import with_subjects
+from .workflow import EDITABLE, ENDED
+
+LIMIT = 20
+RECENT = 8
+# A migration that came back stays on top this long after it did, a failed attempt with its requester.
+ALARM_SHOWN = FAILURE_SHOWN = timedelta(days=7)
+DECIDERS = (Role.SENIOR_DBA, Role.PLATFORM_LEAD)
+
+
+@dataclass(frozen=True)
+class Decision:
+    """A rollback in review that this person may sign, and the signatures it lacks."""
+
+    rollback: RollbackRequest
+    missing: list[Role]
+
+    @property
+    def completes(self) -> bool:
+        """True if one more signature is all it needs."""
+        return len(self.missing) == 1
+
+
+@dataclass
+class Inbox:
+    """Everything on one person's dashboard. Lists are cut to `LIMIT`, the newest or most pressing first."""
+
+    alarms: list[Execution] = field(default_factory=list)
+    unresolved: list[Execution] = field(default_factory=list)
+    to_decide: list[Decision] = field(default_factory=list)
+    not_mine: int = 0
+    to_start: list[RollbackRequest] = field(default_factory=list)
+    mine: list[RollbackRequest] = field(default_factory=list)
+    restarts: list[Execution] = field(default_factory=list)
+    running: list[Execution] = field(default_factory=list)
+    post_mortems: list[PostMortem] = field(default_factory=list)
+    ended: list[RollbackRequest] = field(default_factory=list)
+
+    @property
+    def waiting(self) -> int:
+        """How many things this person can do something about."""
+        editable = sum(rollback.status in EDITABLE for rollback in self.mine)
+        return len(self.to_decide) + len(self.to_start) + len(self.restarts) + editable
+
+    @property
+    def overdue(self) -> list[PostMortem]:
+        return [found for found in self.post_mortems if found.overdue]
+
+
+def read(user: User) -> Inbox:
+    """Read the dashboard of this person; a constant number of queries."""
+    inbox = Inbox(
+        alarms=list(_alarms(user)[:LIMIT]),
+        unresolved=list(_executions(user).filter(status=ExecutionStatus.UNRESOLVED)[:LIMIT]),
+        running=list(_executions(user).filter(status__in=("queued", *BUSY))[:LIMIT]),
+        post_mortems=list(_post_mortems(user)[:LIMIT]),
+        ended=list(_ended(user)[:RECENT]),
+    )
+    if user.roles.intersection(DECIDERS):
+        inbox.to_decide, inbox.not_mine = _to_decide(user)
+    if Role.OPS in user.roles:
+        inbox.to_start = list(
+            _rollbacks(user).filter(status=Status.APPROVED).order_by("expires_at", "id")[:LIMIT]
+        )
+        inbox.restarts = list(_executions(user).filter(status=ExecutionStatus.AWAITING_RESTART)[:LIMIT])
+    if Role.ENGINEER in user.roles:
+        recent = Q(ended_at__gte=timezone.now() - FAILURE_SHOWN, status__in=EDITABLE)
+        still = Q(ended_at=None) | recent
+        inbox.mine = list(_rollbacks(user).filter(still, requester=user).order_by("-id")[:LIMIT])
+    return inbox
+
+
+def _rollbacks(user: User) -> QuerySet[RollbackRequest]:
+    return with_subjects(access.rollbacks(user))
+
+
+def _executions(user: User) -> QuerySet[Execution]:
+    return (
+        access.executions(user)
+        .select_related("rollback_target__rollback__requester")
+        .prefetch_related("rollback_target__rollback__items__migration")
+        .order_by("-queued_at")
+    )
+
+
+def _alarms(user: User) -> QuerySet[Execution]:
+    since = timezone.now() - ALARM_SHOWN
+    return _executions(user).filter(reappeared_at__gte=since).order_by("-reappeared_at")
+
+
+def _to_decide(user: User) -> tuple[list[Decision], int]:
+    """What this person may sign, soonest expiry first; and how many others in review they may not."""
+    signed = Approval.objects.filter(
+        approver=user, voided_at=None, request_digest=F("rollback__request_digest")
+    )
+    in_review = access.rollbacks(user).filter(status=Status.IN_REVIEW, expires_at__gt=timezone.now())
+    # An inner query, so that several items or scripts by this person don't multiply or hide rows.
+    written = RollbackRequest.objects.filter(items__script__authors=user).values("pk")
+    open_to_me = in_review.exclude(
+        Q(requester=user) | Q(pk__in=written) | Q(pk__in=signed.values("rollback"))
+    )
+    found = list(with_subjects(open_to_me).order_by("expires_at", "id")[: LIMIT * 2])
+    missing = policy.missing_by_rollback(found)
+    mine = [
+        Decision(rollback, missing[rollback.pk])
+        for rollback in found
+        if user.roles.intersection(missing[rollback.pk])
+    ]
+    return mine[:LIMIT], in_review.count() - len(mine)
+
+
+def _post_mortems(user: User) -> QuerySet[PostMortem]:
+    """Those not handed in yet, the most overdue first, of services this person sees; auditors watch all."""
+    if not user.roles & (WRITES | {Role.AUDITOR}):
+        return PostMortem.objects.none()
+    visible = access.incidents(user)
+    return (
+        PostMortem.objects.filter(submitted_at=None, incident__in=visible.values("pk"))
+        .select_related("incident__service", "incident__opened_by")
+        .order_by("due_at")
+    )
+
+
+def _ended(user: User) -> QuerySet[RollbackRequest]:
+    real = Execution.objects.filter(purpose=Execution.Purpose.REAL).order_by("-queued_at")
+    return (
+        _rollbacks(user)
+        .filter(status__in=ENDED)
+        .select_related("incident__post_mortem")
+        .prefetch_related(Prefetch("rollback_targets__executions", real, to_attr="real_executions"))
+        .order_by("-ended_at", "-id")
+    )

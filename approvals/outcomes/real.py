@@ -1,0 +1,202 @@
+"""How an execution on a target ends: one story for each outcome."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from django.utils import timezone
+from django.utils.translation import gettext as _
+
+from approvals import executions
+from approvals.models import ExecutionStatus, ExecutionStep, FileFate, Status
+
+from .telling import Story, Told
+
+
+def _came_back(told: Told) -> Story:
+    """Committed, and undone since by somebody else: what counts now is that it is applied."""
+    return Story(
+        "fail",
+        _("Came back"),
+        _("%(versions)s is applied on %(target)s again") % told.names,
+        _(
+            "This execution was committed. Since then somebody applied the migration again, most likely a "
+            "deployment or a start-up migration."
+        ),
+        _("The history of %(target)s shows %(versions)s. The rollback is undone.") % told.names,
+        (
+            _("Stop deployments and start-up migrations of %(service)s.") % told.names,
+            _("Take the file out of the release."),
+            _("Ask for the rollback anew: this approval is used up."),
+        ),
+    )
+
+
+def _succeeded(told: Told) -> Story:
+    if told.execution.reappeared_at:
+        return _came_back(told)
+    rollback = told.execution.rollback_target.rollback
+    certain = _(
+        "The server answered COMMIT, every check passed, and the history of %(target)s no longer has "
+        "%(versions)s."
+    )
+    if not told.execution.target.has_marker:
+        certain += " " + _("It ran with a reduced guarantee: this target refuses the marker.")
+    return Story(
+        "ok",
+        _("Committed and verified"),
+        _("%(versions)s is rolled back on %(target)s") % told.names,
+        told.sentence,
+        certain % told.names,
+        (
+            _("Recycle the connection pools of %(service)s: prepared statements fail with 0A000 otherwise.")
+            % told.names,
+            _file(FileFate(rollback.file_fate)) % told.names,
+            *_post_mortem(told),
+        ),
+    )
+
+
+def _file(fate: FileFate) -> str:
+    if fate == FileFate.REPLACED:
+        return _("Release %(service)s with the corrected file only; the old one would be applied again.")
+    if fate == FileFate.SUPERSEDED:
+        return _("Keep deployments frozen until the correcting version is in the release of %(service)s.")
+    return _("Keep the file out of the next release of %(service)s, or Flyway applies it again.")
+
+
+def _post_mortem(told: Told) -> tuple[str, ...]:
+    if told.post_mortem_due is None:
+        return ()
+    due = timezone.localtime(told.post_mortem_due)
+    return (_("Write the post-mortem: it is due %(due)s.") % {"due": f"{due:%a %d %b, %H:%M %Z}"},)
+
+
+def _no_effect(told: Told) -> Story:
+    rollback = told.execution.rollback_target.rollback
+    kept = rollback.status == Status.APPROVED
+    todo = [_("Clear what stood in the way; it is named here.")]
+    if told.execution.blocker:
+        todo = [_("Ask whoever owns that session to finish, or end it.")]
+    if kept:
+        todo.append(
+            _("Start it again: the approvals still count. %(made)d of %(most)d attempts are made.")
+            % {"made": rollback.attempts, "most": executions.ATTEMPTS}
+        )
+    elif rollback.status == Status.FAILED:
+        todo.append(
+            _("After %(most)d attempts without effect every approval is void: open it again as a draft.")
+            % {"most": executions.ATTEMPTS}
+        )
+    return Story(
+        "idle",
+        _("No effect"),
+        _("Nothing changed on %(target)s") % told.names,
+        told.sentence,
+        _("Nothing was committed. %(versions)s is still applied on %(target)s.") % told.names,
+        tuple(todo),
+    )
+
+
+def _rolled_back(told: Told) -> Story:
+    return Story(
+        "fail",
+        _("Rolled back"),
+        _("Nothing changed on %(target)s: all of it was taken back") % told.names,
+        told.sentence,
+        _("PostgreSQL took every statement back. %(versions)s is still applied on %(target)s.") % told.names,
+        (
+            _("Find out why: the failed step or check is marked below."),
+            _(
+                "Every approval is void. The requester opens it again as a draft, mends the script or the "
+                "check, and it is rehearsed and approved anew."
+            ),
+        ),
+    )
+
+
+def _unresolved(told: Told) -> Story:
+    return Story(
+        "lost",
+        _("Unresolved"),
+        _("We do not know yet whether %(execution)s was committed") % told.names,
+        told.sentence
+        or _("The worker stopped answering, and the target has not been asked successfully since."),
+        _(
+            "Either all of it is committed or none of it. It can't run twice. Nothing else can start on "
+            "%(target)s."
+        )
+        % told.names,
+        (
+            _("Bring %(target)s back within reach. The outcome then shows here by itself.") % told.names,
+            _("Do not deploy %(service)s, and do not run the script by hand.") % told.names,
+        ),
+    )
+
+
+def _awaiting_restart(told: Told) -> Story:
+    return Story(
+        "warn",
+        _("Awaiting restart"),
+        _("%(target)s needs a restart of PostgreSQL to finish %(versions)s") % told.names,
+        told.sentence,
+        _("The statements ran. Settings that need a restart still have their old values until then."),
+        (
+            _("Restart PostgreSQL in the maintenance window."),
+            _("The checks after restart then run by themselves."),
+        ),
+    )
+
+
+def _committed_check_failed(told: Told) -> Story:
+    if told.execution.reappeared_at:
+        return _came_back(told)
+    return Story(
+        "warn",
+        _("Committed, a check failed"),
+        _("%(versions)s is rolled back on %(target)s, but a check after the commit failed") % told.names,
+        told.sentence,
+        _(
+            "It is committed: it neither failed nor was rolled back. The history no longer has %(versions)s. "
+            "The checks before the commit had passed."
+        )
+        % told.names,
+        (
+            _("Look at the check below, and at what it found, on %(target)s itself.") % told.names,
+            _("Decide: mend forward with a new migration, or accept it and say so in the post-mortem."),
+            _("Recycle the connection pools of %(service)s: prepared statements fail with 0A000 otherwise.")
+            % told.names,
+            *_post_mortem(told),
+        ),
+    )
+
+
+def _partial(told: Told) -> Story:
+    done = [step for step in told.steps if step.state == ExecutionStep.State.DONE]
+    return Story(
+        "fail",
+        _("Partly done"),
+        _("Only a part of %(versions)s was taken back on %(target)s") % told.names,
+        told.sentence,
+        _(
+            "%(done)d of %(count)d steps are done and stay done: they ran outside a transaction. The rest "
+            "did not run."
+        )
+        % {"done": len(done), "count": len(told.steps)},
+        (
+            _("Do not run the script again: the steps marked done below have happened."),
+            _("A DBA decides whether to finish by hand or to take the done steps back, one by one."),
+            _("Every approval is void; what is done by hand belongs into the incident."),
+        ),
+    )
+
+
+STORIES: dict[ExecutionStatus, Callable[[Told], Story]] = {
+    ExecutionStatus.SUCCEEDED: _succeeded,
+    ExecutionStatus.NO_EFFECT: _no_effect,
+    ExecutionStatus.ROLLED_BACK: _rolled_back,
+    ExecutionStatus.UNRESOLVED: _unresolved,
+    ExecutionStatus.AWAITING_RESTART: _awaiting_restart,
+    ExecutionStatus.COMMITTED_CHECK_FAILED: _committed_check_failed,
+    ExecutionStatus.PARTIAL: _partial,
+}

@@ -1,0 +1,120 @@
+"""An execution or a rehearsal that has not ended: what it does now, and what is certain meanwhile."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from django.utils.translation import gettext as _
+
+from approvals.models import ExecutionStatus, ExecutionStep
+
+from .telling import Story, Told
+
+
+def _queued(told: Told) -> Story:
+    return Story(
+        "idle",
+        str(ExecutionStatus.QUEUED.label),
+        _title(told),
+        _("It waits for a worker."),
+        _("Nothing has run. Nothing has changed on %(target)s.") % told.names,
+        (_("Wait. If no worker takes it within a minute, see whether a worker runs."),),
+    )
+
+
+def _before_script(told: Told) -> Story:
+    status = ExecutionStatus(told.execution.status)
+    happens = {
+        ExecutionStatus.CLAIMED: _("A worker has taken it: %(worker)s."),
+        ExecutionStatus.PREFLIGHT: _("The worker asks every gate again and looks at the target."),
+        ExecutionStatus.BACKUP: _("The backup is taken, restored elsewhere and compared."),
+    }[status] % {"worker": told.execution.worker}
+    certain = (
+        _("The script has not begun. Nothing has changed on %(target)s.")
+        if told.real
+        else _("This is a rehearsal: %(target)s is only read.")
+    )
+    return Story("run", str(status.label), _title(told), happens, certain % told.names)
+
+
+def _running(told: Told) -> Story:
+    done = sum(1 for step in told.steps if step.state == ExecutionStep.State.DONE)
+    now = next((step for step in told.steps if step.state == ExecutionStep.State.RUNNING), None)
+    blocker = told.execution.blocker
+    if blocker:
+        happens = blocked_by(blocker)
+    elif now:
+        happens = _("Step %(number)d of %(count)d runs: %(says)s") % {
+            "number": now.position,
+            "count": len(told.steps),
+            "says": now.says,
+        }
+    elif done == len(told.steps):
+        happens = _("Every step has run. The checks and the history row come next.")
+    else:
+        happens = _("It takes the locks that the script needs.")
+    return Story(
+        "run",
+        str(ExecutionStatus.RUNNING.label),
+        _title(told),
+        happens,
+        _("Nothing is committed. If it fails, times out or is cancelled, PostgreSQL takes all of it back."),
+        (
+            (_("Wait: it gives up by itself. Or end the session that holds the lock."),)
+            if blocker
+            else (_("Nothing. Cancel only if it must not go on."),)
+        ),
+    )
+
+
+def blocked_by(blocker: dict[str, object]) -> str:
+    """Who stands in the way, in one sentence."""
+    name = blocker.get("application") or blocker.get("user") or _("unnamed")
+    where = f" {_('on')} {blocker['relation']}" if blocker.get("relation") else ""
+    return _("It waits for a lock%(where)s. Session %(pid)s (%(name)s) holds it.") % {
+        "where": where,
+        "pid": blocker.get("pid"),
+        "name": name,
+    }
+
+
+def _committing(told: Told) -> Story:
+    return Story(
+        "run",
+        str(ExecutionStatus.COMMITTING.label),
+        _title(told),
+        _("COMMIT was sent; the answer is awaited."),
+        _("Either all of it is committed or none of it. Only the target knows until it answers."),
+        (_("Wait. Without an answer this page says so, and the target is asked again."),),
+    )
+
+
+def _verifying(told: Told) -> Story:
+    return Story(
+        "run",
+        str(ExecutionStatus.VERIFYING.label),
+        _title(told),
+        _("The target answered COMMIT. The checks after the commit run."),
+        _("It is committed: there is no way back but forward."),
+        (_("Wait for the checks."),),
+    )
+
+
+def _title(told: Told) -> str:
+    title = (
+        _("Rolling back %(versions)s on %(target)s")
+        if told.real
+        else _("Rehearsing the rollback of %(versions)s on a clone of %(target)s")
+    )
+    return title % told.names
+
+
+STORIES: dict[ExecutionStatus, Callable[[Told], Story]] = {
+    ExecutionStatus.QUEUED: _queued,
+    ExecutionStatus.CLAIMED: _before_script,
+    ExecutionStatus.PREFLIGHT: _before_script,
+    ExecutionStatus.BACKUP: _before_script,
+    ExecutionStatus.RUNNING: _running,
+    ExecutionStatus.COMMITTING: _committing,
+    ExecutionStatus.VERIFYING: _verifying,
+}

@@ -1,0 +1,346 @@
+"""What the review page of a rollback says: statement by statement, what goes, the evidence, the decisions.
+
+Everything is read from records, never worked out anew: what people see here is what the digests cover.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from django.utils.translation import gettext as _
+
+from . import checklist, gates, jobs, policy, rating, rollback_queries
+from .actions import Action, available_actions, why_nothing
+from .analysis import LockMode, Risk
+from .models import (
+    Approval,
+    Backup,
+    Check,
+    Evidence,
+    Execution,
+    Job,
+    PolicyRule,
+    RollbackItem,
+    RollbackRequest,
+    RollbackTarget,
+    Status,
+    User,
+)
+
+# Actions of the decision bar; the others stand where they belong, with their own reasons.
+BAR = ("submit", "approve", "start", "request_changes", "reject", "reopen", "withdraw")
+
+
+@dataclass(frozen=True)
+class Lock:
+    """A lock that a statement takes, and whom that keeps waiting."""
+
+    relation: str
+    mode: str
+    blocks: str
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Line:
+    """One statement as shown. `risk` 1 to 5: as a forward change, or as a hazard inside a script."""
+
+    number: int
+    line: int
+    sql: str
+    says: str
+    change: str
+    risk: int
+    why: str
+    data_loss: str
+    locks: tuple[Lock, ...]
+    notes: tuple[str, ...]
+    how: str = "transactional"
+
+
+@dataclass(frozen=True)
+class ItemSheet:
+    """One migration of the request, with what it did and what its script does, side by side."""
+
+    item: RollbackItem
+    pin: dict[str, Any] | None
+    forward: list[Line]
+    back: list[Line]
+    taken_over: list[dict[str, Any]]
+    problems: list[dict[str, Any]]
+    notes: list[str]
+    checks: list[Check]
+    authors: list[str]
+
+    @property
+    def line_prefix(self) -> str:
+        """Makes the lines of the whole script link targets: #s1-12."""
+        return f"s{self.item.position}-"
+
+
+@dataclass(frozen=True)
+class Proofs:
+    """The evidence for the change as it is now. `running` is a rehearsal that is under way."""
+
+    facts: Evidence | None
+    facts_job: Job | None
+    rehearsal: Evidence | None
+    rehearsed_by: Execution | None
+    running: Execution | None
+    backup: Evidence | None
+    dump: Backup | None
+    outdated: bool
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """Everything the review page shows."""
+
+    rollback: RollbackRequest
+    target: RollbackTarget | None
+    rule: PolicyRule
+    items: list[ItemSheet]
+    gates: list[gates.Gate]
+    points: list[checklist.Point]
+    signatures: list[policy.Signature]
+    decisions: list[Approval]
+    losses: list[str]
+    locks: list[Lock]
+    proofs: Proofs
+    attempts: list[Execution]
+    actions: dict[str, Action]
+    why_nothing: str
+
+    @property
+    def missing(self) -> list[gates.Gate]:
+        return [gate for gate in self.gates if not gate.holds]
+
+    @property
+    def holding(self) -> list[gates.Gate]:
+        return [gate for gate in self.gates if gate.holds]
+
+    @property
+    def statements(self) -> int:
+        return sum(len(item.back) for item in self.items)
+
+    @property
+    def loss(self) -> str:
+        """What goes, as one figure: the counted number of one thing, else how many things lose data."""
+        if len(self.losses) == 1:
+            return self.losses[0].partition(": ")[2]
+        return str(len(self.losses))
+
+    @property
+    def loss_of(self) -> str:
+        """Of what `loss` is the figure."""
+        if not self.losses:
+            return _("nothing is removed")
+        return ", ".join(phrase.partition(": ")[0] for phrase in self.losses)
+
+    @property
+    def real(self) -> Execution | None:
+        """The newest real execution."""
+        return next((e for e in self.attempts if e.purpose == Execution.Purpose.REAL), None)
+
+    @property
+    def heading(self) -> str:
+        """What is asked for, as a title."""
+        return _("Roll back %(versions)s on %(target)s") % {
+            "versions": self.versions or _("nothing"),
+            "target": self.target.target.name if self.target else _("no target"),
+        }
+
+    @property
+    def target_name(self) -> str:
+        return self.target.target.name if self.target else ""
+
+    @property
+    def versions(self) -> str:
+        return ", ".join(str(item.item.migration) for item in self.items)
+
+    @property
+    def why_not(self) -> list[str]:
+        """Why buttons that this person would expect in the decision bar are not there; each reason once."""
+        labels: dict[str, list[str]] = {}
+        for key in BAR:
+            if key in self.actions and not self.actions[key].allowed:
+                labels.setdefault(self.actions[key].why_not, []).append(self.actions[key].label.rstrip("…"))
+        found = [f"{', '.join(names)}: {why}" for why, names in labels.items()]
+        return [*found, self.why_nothing] if self.why_nothing else found
+
+    @property
+    def other_decisions(self) -> list[Approval]:
+        """Decisions that fill no signature line: voided ones, rejections, requests for changes."""
+        filled = {line.approval.pk for line in self.signatures if line.approval}
+        return [decision for decision in self.decisions if decision.pk not in filled]
+
+    @property
+    def deadline(self) -> datetime | None:
+        """When the time to decide or to execute is over, while that clock runs."""
+        return deadline(self.rollback)
+
+    @property
+    def deadline_word(self) -> str:
+        return _("Execute until") if self.rollback.status == Status.APPROVED else _("Review ends")
+
+
+def deadline(rollback: RollbackRequest) -> datetime | None:
+    """When the time to decide or to execute is over; None where no such clock runs."""
+    return rollback.expires_at if rollback.status in (Status.IN_REVIEW, Status.APPROVED) else None
+
+
+def sheet(rollback: RollbackRequest, user: User) -> Sheet:
+    """Read the whole page of a rollback that came from `rollback_queries.with_everything`.
+
+    A fixed number of queries, however many items and statements it has.
+    """
+    target = rollback.page_targets[0] if rollback.page_targets else None
+    judged = gates.gates(rollback)
+    attempts = rollback_queries.attempts(rollback)
+    proofs = _proofs(rollback, attempts)
+    rule = policy.rule_for(rollback)
+    actions = available_actions(rollback, user, judged)
+    items = [
+        _item_sheet(item, pin) for item, pin in _with_pins(rollback.page_items, target.pins if target else [])
+    ]
+    return Sheet(
+        rollback=rollback,
+        target=target,
+        rule=rule,
+        items=items,
+        gates=judged,
+        points=checklist.points(rollback),
+        signatures=policy.signatures(rule, policy.valid_approvals(rollback)),
+        decisions=list(rollback.approvals.all()),
+        losses=rating.losses(rollback, proofs.facts),
+        locks=strongest_locks(line for item in items for line in item.back),
+        proofs=proofs,
+        attempts=attempts,
+        actions=actions,
+        why_nothing="" if actions else why_nothing(user),
+    )
+
+
+def _with_pins(
+    items: Sequence[RollbackItem], pins: Sequence[dict[str, Any]]
+) -> list[tuple[RollbackItem, dict[str, Any] | None]]:
+    return [(item, pins[number] if number < len(pins) else None) for number, item in enumerate(items)]
+
+
+def _item_sheet(item: RollbackItem, pin: dict[str, Any] | None) -> ItemSheet:
+    plan = item.script.plan if item.script else {}
+    return ItemSheet(
+        item=item,
+        pin=pin,
+        forward=forward_lines(item.revision.analysis),
+        back=back_lines(plan),
+        taken_over=plan.get("taken_over", []),
+        problems=plan.get("problems", []),
+        notes=plan.get("notes", []),
+        checks=item.script.check_list() if item.script else [],
+        authors=[str(author) for author in item.script.authors.all()] if item.script else [],
+    )
+
+
+def forward_lines(analysis: dict[str, Any]) -> list[Line]:
+    """The statements of a migration file, each rated by the decision matrix."""
+    return [
+        _line(number, statement, statement["risk"], statement["action"])
+        for number, statement in enumerate(analysis.get("statements", []), start=1)
+    ]
+
+
+def back_lines(plan: dict[str, Any]) -> list[Line]:
+    """The statements of a script's plan, each rated by what it endangers when it runs."""
+    return [
+        _line(
+            step["position"],
+            step["statement"],
+            step["statement"]["hazard"],
+            step["statement"]["hazard_reason"],
+            how=step["kind"],
+        )
+        for step in plan.get("steps", [])
+    ]
+
+
+def _line(number: int, statement: dict[str, Any], risk: str, why: str, *, how: str = "transactional") -> Line:
+    return Line(
+        number=number,
+        line=statement["line"],
+        sql=statement["sql"],
+        says=statement["says"],
+        change=statement["change"],
+        risk=int(Risk[risk]),
+        why=why,
+        data_loss=statement["data_loss"],
+        locks=tuple(
+            Lock(lock["relation"], lock["mode"], LockMode(lock["mode"]).blocks, lock.get("note", ""))
+            for lock in statement["locks"]
+        ),
+        notes=tuple(statement["notes"]),
+        how=how,
+    )
+
+
+def strongest_locks(lines: Iterable[Line]) -> list[Lock]:
+    """The strongest lock on each relation over all statements, the strongest first."""
+    strongest: dict[str, Lock] = {}
+    for line in lines:
+        for lock in line.locks:
+            known = strongest.get(lock.relation)
+            if known is None or LockMode(known.mode) < LockMode(lock.mode):
+                strongest[lock.relation] = lock
+    return sorted(strongest.values(), key=lambda lock: (-LockMode(lock.mode).strength, lock.relation))
+
+
+def _proofs(rollback: RollbackRequest, attempts: Sequence[Execution]) -> Proofs:
+    rehearsal = gates.latest_evidence(rollback, Evidence.Kind.REHEARSAL)
+    backup = gates.latest_evidence(rollback, Evidence.Kind.BACKUP)
+    by_id = {str(execution.pk): execution for execution in attempts}
+    rehearsals = [e for e in attempts if e.purpose == Execution.Purpose.REHEARSAL]
+    return Proofs(
+        facts=gates.latest_evidence(rollback, Evidence.Kind.FACTS),
+        facts_job=jobs.latest(Job.Kind.FACTS, rollback.pk),
+        rehearsal=rehearsal,
+        rehearsed_by=by_id.get(rehearsal.data.get("execution", "")) if rehearsal else None,
+        running=next((e for e in rehearsals if e.is_open), None),
+        backup=backup,
+        dump=Backup.objects.filter(pk=backup.data.get("backup")).first() if backup else None,
+        outdated=rehearsal is None and any(not e.is_open for e in rehearsals),
+    )
+
+
+def covers(page: Sheet) -> list[str]:
+    """What an approval covers, in words: what runs, where, what goes from the history, under which rules."""
+    rollback, target = page.rollback, page.target
+    words = [
+        _("Taking back %(versions)s with exactly the statements shown, in this order, in one transaction.")
+        % {"versions": page.versions},
+        _("The checks shown here decide whether it commits."),
+    ]
+    if target is not None:
+        words.append(
+            _("On %(target)s only: database %(dbname)s of system %(system)s, object id %(oid)s.")
+            % {
+                "target": target.target.name,
+                "dbname": target.target.dbname,
+                "system": target.target.system_identifier or _("not read yet"),
+                "oid": target.target.database_oid or _("not read yet"),
+            }
+        )
+        ranks = ", ".join(str(pin["installed_rank"]) for pin in target.pins)
+        words.append(
+            _("Deleting exactly the history rows of rank %(ranks)s, as they were when it was submitted.")
+            % {"ranks": ranks}
+        )
+    if rollback.policy_version is not None:
+        words.append(
+            _("At risk %(risk)s or lower, under policy version %(policy)s. A higher risk stops it.")
+            % {"risk": Risk(rollback.risk or 5).name, "policy": rollback.policy_version.number}
+        )
+    words.append(_("Nothing else: any edit, another target or one changed byte voids it."))
+    return words

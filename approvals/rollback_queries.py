@@ -1,0 +1,171 @@
+"""Reads for the pages of rollbacks: the list, one rollback with all it shows, and what may be taken back."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from django.db.models import F, OrderBy, Prefetch, QuerySet
+from django.utils.translation import gettext_lazy as _
+
+from . import access, history
+from .flyway import history as flyway_history
+from .flyway.rows import CorruptHistory
+from .flyway.versions import Version
+from .models import (
+    Execution,
+    Migration,
+    MigrationRevision,
+    Role,
+    RollbackItem,
+    RollbackRequest,
+    RollbackScript,
+    RollbackTarget,
+    Target,
+    User,
+)
+
+# What the list can be sorted by; what has no risk or no deadline yet comes last.
+SORTS: dict[str, tuple[Any, tuple[OrderBy | str, ...]]] = {
+    "": (_("newest first"), ("-id",)),
+    "oldest": (_("oldest first"), ("id",)),
+    "risk": (_("highest risk first"), (F("risk").desc(nulls_last=True), "-id")),
+    "expiry": (_("ending soonest first"), (F("expires_at").asc(nulls_last=True), "-id")),
+}
+
+
+def listed(
+    user: User,
+    *,
+    status: str = "",
+    service: str = "",
+    risk: int | None = None,
+    mine: bool = False,
+    sort: str = "",
+) -> QuerySet[RollbackRequest]:
+    """The rollbacks this person may see, filtered and sorted; three queries with versions and targets."""
+    found = access.rollbacks(user)
+    if status:
+        found = found.filter(status=status)
+    if service:
+        found = found.filter(service__name=service)
+    if risk:
+        found = found.filter(risk=risk)
+    if mine:
+        found = found.filter(requester=user)
+    return found.order_by(*SORTS[sort][1]).prefetch_related(
+        Prefetch("items", RollbackItem.objects.select_related("migration").order_by("position")),
+        Prefetch("rollback_targets", RollbackTarget.objects.select_related("target")),
+    )
+
+
+def with_everything(user: User) -> QuerySet[RollbackRequest]:
+    """The rollbacks this person may see, each with what its page shows of items, targets and decisions."""
+    items = (
+        RollbackItem.objects.select_related("migration", "revision", "script")
+        .prefetch_related("script__authors")
+        .order_by("position")
+    )
+    return (
+        access.rollbacks(user)
+        .select_related("incident", "policy_version")
+        .prefetch_related(
+            Prefetch("items", items, to_attr="page_items"),
+            Prefetch(
+                "rollback_targets",
+                RollbackTarget.objects.select_related("target__service"),
+                to_attr="page_targets",
+            ),
+            "approvals__approver",
+        )
+    )
+
+
+def attempts(rollback: RollbackRequest, *, limit: int = 20) -> list[Execution]:
+    """The newest rehearsals and executions of a rollback."""
+    found = Execution.objects.filter(rollback_target__rollback=rollback)
+    return list(found.select_related("target", "requested_by").order_by("-queued_at")[:limit])
+
+
+def asks_for(user: User) -> QuerySet[Target]:
+    """The targets on which this person may ask for a rollback: an engineer's, of services their teams own."""
+    if Role.ENGINEER not in user.roles:
+        return Target.objects.none()
+    return Target.objects.filter(service__team__in=user.teams.all()).select_related("service")
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One migration applied on a target, as something to take back; `problem` says why it can't be chosen."""
+
+    version: str
+    description: str
+    rank: int
+    installed_on: datetime
+    installed_by: str
+    migration: Migration | None
+    scripts: int
+    problem: str = ""
+
+
+@dataclass(frozen=True)
+class Applied:
+    """What is applied on a target, newest first, and the rows this was read from."""
+
+    choices: list[Choice]
+    rows: Sequence[flyway_history.HistoryRow]
+    problem: str = ""
+
+    def down_to(self, version: str) -> list[Choice]:
+        """This migration and all that have to go with it, newest first; empty where it isn't applied."""
+        wanted = [c for c in self.choices if c.version == version]
+        if not wanted:
+            return []
+        chosen = [Version.parse(version)]
+        while more := flyway_history.newer_applied_above(self.rows, chosen) or (
+            flyway_history.installed_after(self.rows, chosen)
+        ):
+            chosen += more
+        return [choice for choice in self.choices if Version.parse(choice.version) in set(chosen)]
+
+
+def applied(target: Target) -> Applied:
+    """What a rollback on this target may name, as last read; four queries, however long the history."""
+    rows = history.rows_of(target)
+    try:
+        standing = flyway_history.applied(rows)
+    except CorruptHistory as error:
+        return Applied([], rows, str(error))
+    known = _known(target)
+    newest_first = sorted(standing.items(), key=lambda pair: -pair[1].installed_rank)
+    return Applied([_choice(version, row, known.get(version.parts)) for version, row in newest_first], rows)
+
+
+def _known(target: Target) -> dict[tuple[int, ...], Migration]:
+    migrations = Migration.objects.filter(
+        service_id=target.service_id, kind=Migration.Kind.VERSIONED
+    ).prefetch_related(
+        Prefetch("revisions", MigrationRevision.objects.defer("sql", "analysis"), to_attr="known_revisions"),
+        Prefetch("scripts", RollbackScript.objects.only("id", "migration_id"), to_attr="known_scripts"),
+    )
+    return {tuple(int(part) for part in m.version_key): m for m in migrations}
+
+
+def _choice(version: Version, row: flyway_history.HistoryRow, migration: Migration | None) -> Choice:
+    problem = ""
+    if migration is None:
+        problem = _("No file of it was imported.")
+    elif not any(revision.checksum == row.checksum for revision in migration.known_revisions):
+        problem = _("It was applied from another file than any that was imported.")
+    return Choice(
+        version=version.text,
+        description=row.description,
+        rank=row.installed_rank,
+        installed_on=row.installed_on,
+        installed_by=row.installed_by,
+        migration=migration,
+        scripts=len(migration.known_scripts) if migration else 0,
+        problem=str(problem),
+    )

@@ -1,0 +1,33 @@
+"""URLs of the portal. Who may open them is in `approvals.permissions`, which answers nobody at any other."""
+
+from __future__ import annotations
+
+from django.urls import include, path
+
+from .views import account, audit, catalog, dashboard, incidents, matrix
+
+urlpatterns = [
+    path("", dashboard.dashboard, name="dashboard"),
+    path("account/", account.account, name="account"),
+    path("confirm/", account.confirm, name="confirm"),
+    path("people/", account.people, name="people"),
+    path("services/", catalog.service_list, name="service_list"),
+    path("services/<slug:name>/", catalog.service_detail, name="service_detail"),
+    path("services/<slug:name>/problems/", catalog.service_problems, name="service_problems"),
+    path("targets/", catalog.target_list, name="target_list"),
+    path("targets/<slug:name>/", catalog.target_detail, name="target_detail"),
+    path("targets/<slug:name>/sync/", catalog.target_sync, name="target_sync"),
+    path("migrations/<int:pk>/", catalog.migration_detail, name="migration_detail"),
+    path("migrations/<int:pk>/script/", catalog.script_new, name="script_new"),
+    path("matrix/", matrix.matrix, name="matrix"),
+    path("audit/", audit.audit_list, name="audit_list"),
+    path("audit/<int:seq>/", audit.audit_event, name="audit_event"),
+    path("audit/verify/", audit.audit_verify, name="audit_verify"),
+    path("audit/rollback/<int:pk>/", audit.rollback_story, name="rollback_story"),
+    path("incidents/", incidents.incident_list, name="incident_list"),
+    path("incidents/new/", incidents.incident_new, name="incident_new"),
+    path("incidents/<int:pk>/", incidents.incident_detail, name="incident_detail"),
+    path("incidents/<int:pk>/notes/", incidents.incident_note, name="incident_note"),
+    path("incidents/<int:pk>/post-mortem/", incidents.post_mortem, name="post_mortem"),
+    path("", include("approvals.urls_rollbacks")),
+]

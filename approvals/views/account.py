@@ -1,0 +1,68 @@
+"""Pages about oneself and the others: account, proving who one is, people and their roles."""
+
+from __future__ import annotations
+
+from django.contrib import messages
+from django.db.models import Prefetch
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect, render, resolve_url
+from django.utils.http import url_has_allowed_host_and_scheme
+from django.utils.translation import gettext as _
+
+from approvals import accounts, paging, stepup
+from approvals.errors import Denied, Refused
+from approvals.forms import posted
+from approvals.forms.account import ConfirmForm, TimeZoneForm
+from approvals.forms.catalog import Filter
+from approvals.models import Role, Team, User
+
+TOO_MANY = 429
+
+
+def account(request: HttpRequest) -> HttpResponse:
+    """Who one is here, one's teams and time zone, and the way out."""
+    form = TimeZoneForm(posted(request), initial={"time_zone": request.user.time_zone})
+    if form.is_valid():
+        try:
+            accounts.set_time_zone(request.user, form.cleaned_data["time_zone"])
+            messages.success(request, _("Times are shown in %(time_zone)s from now on.") % form.cleaned_data)
+            return redirect("account")
+        except Refused as refused:
+            form.refuse(refused)
+    context = {"form": form, "teams": request.user.teams.order_by("name")}
+    return render(request, "account/account.html", context, status=form.status)
+
+
+def confirm(request: HttpRequest) -> HttpResponse:
+    """Ask for the password once more and go on to where this was needed."""
+    form, status = ConfirmForm(posted(request)), None
+    if form.is_valid():
+        try:
+            stepup.confirm(request, request.user)
+            return redirect(_next(request))
+        except stepup.TooManyAttempts as denied:
+            form.add_error(None, str(denied))
+            status = TOO_MANY
+        except Denied as denied:
+            form.add_error("password", str(denied))
+    context = {"form": form, "next": _next(request), "minutes": stepup.WINDOW.seconds // 60}
+    return render(request, "account/confirm.html", context, status=status or form.status)
+
+
+def _next(request: HttpRequest) -> str:
+    """Where to go on: an address of this portal, or the dashboard."""
+    wanted = request.POST.get("next") or request.GET.get("next") or ""
+    here = {request.get_host()}
+    safe = url_has_allowed_host_and_scheme(wanted, allowed_hosts=here, require_https=request.is_secure())
+    return wanted if safe else resolve_url("dashboard")
+
+
+def people(request: HttpRequest) -> HttpResponse:
+    """Who works here in which roles; readable by everybody who does."""
+    form = Filter(request.GET)
+    found = User.objects.filter(is_active=True, groups__name__in=Role.values).distinct()
+    for word in form.chosen("q").split():
+        found = found.filter(username__icontains=word) | found.filter(last_name__icontains=word)
+    teams = Prefetch("teams", Team.objects.order_by("name"))
+    page = paging.page(request, found.prefetch_related("groups", teams).order_by("last_name", "username"))
+    return render(request, "people.html", {"page": page, "form": form, "roles": dict(Role.choices)})

@@ -1,0 +1,151 @@
+"""Pages of services, targets and migrations."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from django.contrib import messages
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.urls import reverse
+from django.utils.translation import gettext as _
+
+from approvals import (
+    access,
+    history,
+    jobs,
+    migration_page,
+    once,
+    paging,
+    permissions,
+    queries,
+    scripts,
+    target_overview,
+)
+from approvals.errors import Refused
+from approvals.forms import posted
+from approvals.forms.catalog import (
+    CheckRows,
+    Filter,
+    MigrationFilter,
+    ScriptForm,
+    TargetFilter,
+    check_forms,
+    checks_of,
+)
+from approvals.models import Job, Migration, Target
+
+
+def service_list(request: HttpRequest) -> HttpResponse:
+    """The services this person sees."""
+    form = Filter(request.GET)
+    page = paging.page(request, queries.services(request.user, text=form.chosen("q")))
+    return render(request, "services/list.html", {"page": page, "form": form})
+
+
+def service_detail(request: HttpRequest, name: str) -> HttpResponse:
+    """A service: its targets, its migrations, what its last import found."""
+    service = get_object_or_404(queries.services(request.user), name=name)
+    form = MigrationFilter(request.GET)
+    found = queries.migrations(service, text=form.chosen("q"), show=form.chosen("show"))
+    context = {
+        "service": service,
+        "targets": queries.targets(request.user, service=name),
+        "page": paging.page(request, found),
+        "form": form,
+        "last_import": service.import_runs.select_related("by").first(),
+    }
+    return render(request, "services/detail.html", context)
+
+
+def service_problems(request: HttpRequest, name: str) -> HttpResponse:
+    """Everything the last import of a service found wrong, by file, line and column."""
+    service = get_object_or_404(access.services(request.user), name=name)
+    run = service.import_runs.select_related("by").first()
+    page = paging.page(request, run.problems if run else [])
+    return render(request, "services/problems.html", {"service": service, "run": run, "page": page})
+
+
+def target_list(request: HttpRequest) -> HttpResponse:
+    """The targets this person sees."""
+    form = TargetFilter(request.GET)
+    filters = {name: form.chosen(name) for name in ("environment", "health")}
+    page = paging.page(request, queries.targets(request.user, text=form.chosen("q"), **filters))
+    return render(request, "targets/list.html", {"page": page, "form": form})
+
+
+def target_detail(request: HttpRequest, name: str) -> HttpResponse:
+    """A target: its history as Flyway would show it, and the way back per migration."""
+    target = _target(request, name)
+    overview = target_overview.overview(target)
+    page = paging.page(request, overview.shown(request.GET.get("show", "")))
+    target_overview.add_ways_back(target, page.object_list)
+    context = {
+        "target": target,
+        "overview": overview,
+        "page": page,
+        "show": request.GET.get("show", ""),
+        "job": jobs.latest(Job.Kind.SYNC, target.pk),
+        "may_ask": access.owns(request.user, target.service_id),
+        "may_sync": permissions.may_write(request.user, "target_sync"),
+    }
+    return render(request, "targets/detail.html", context)
+
+
+def target_sync(request: HttpRequest, name: str) -> HttpResponse:
+    """Ask the worker to read the history (POST), or say how far it is (GET, a fragment that asks again)."""
+    target = _target(request, name)
+    if request.method == "POST":
+        return redirect(once.run(request, partial(_ask_for_sync, request, target)))
+    job = jobs.latest(Job.Kind.SYNC, target.pk)
+    response = render(request, "targets/sync_state.html", {"target": target, "job": job})
+    if job is None or job.finished_at:
+        response["HX-Refresh"] = "true"
+    return response
+
+
+def _ask_for_sync(request: HttpRequest, target: Target) -> str:
+    history.ask_for_sync(target, actor=request.user)
+    return reverse("target_detail", args=[target.name])
+
+
+def _target(request: HttpRequest, name: str) -> Target:
+    return get_object_or_404(access.targets(request.user).select_related("rehearsal_target"), name=name)
+
+
+def migration_detail(request: HttpRequest, pk: int) -> HttpResponse:
+    """A migration statement by statement, its revisions, and the scripts that take it back."""
+    migration = get_object_or_404(access.migrations(request.user), pk=pk)
+    view = migration_page.read(
+        migration, revision=request.GET.get("revision", ""), script=request.GET.get("script", "")
+    )
+    context = {
+        "migration": migration,
+        "view": view,
+        "may_write": access.owns(request.user, migration.service_id),
+    }
+    return render(request, "migrations/detail.html", context)
+
+
+def script_new(request: HttpRequest, pk: int) -> HttpResponse:
+    """Write the next revision of the script that takes a migration back, with its checks."""
+    migration = get_object_or_404(access.migrations(request.user), pk=pk)
+    last = migration.scripts.order_by("-number").first()
+    form = ScriptForm(posted(request), initial={"sql": last.sql if last else ""})
+    rows = check_forms(posted(request), last)
+    rows_hold = not rows.is_bound or rows.is_valid()
+    if form.is_valid() and rows_hold:
+        try:
+            return redirect(once.run(request, partial(_add_script, request, migration, form, rows)))
+        except Refused as refused:
+            form.refuse(refused)
+    context = {"migration": migration, "form": form, "rows": rows, "last": last}
+    return render(request, "migrations/script.html", context, status=form.status if rows_hold else 400)
+
+
+def _add_script(request: HttpRequest, migration: Migration, form: ScriptForm, rows: CheckRows) -> str:
+    script = scripts.add_script(
+        migration, sql=form.cleaned_data["sql"], checks=checks_of(rows), actor=request.user
+    )
+    messages.success(request, _("Revision %(n)d is stored.") % {"n": script.number})
+    return f"{reverse('migration_detail', args=[migration.pk])}?script={script.number}"

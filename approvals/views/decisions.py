@@ -1,0 +1,127 @@
+"""What approvers decide on one page of its own: the statement in words, who signs as what, one button."""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import urlencode
+
+from django.contrib import messages
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.urls import reverse
+from django.utils.translation import gettext as _
+
+from approvals import decisions, review, rollback_queries, stepup, workflow
+from approvals.errors import Refused
+from approvals.forms import REFUSED
+from approvals.forms.decisions import DecisionForm
+from approvals.models import Approval, Role, RollbackRequest, Status
+
+# A decision that could not be recorded (a proof too old, a request changed meanwhile) leaves its text here.
+KEPT = "kept_decision"
+
+
+def rollback_decide(request: HttpRequest, pk: int, decision: str) -> HttpResponse:
+    """Approve, ask for changes or reject: shows what is signed (GET) and records it (POST)."""
+    if decision not in Approval.Decision.values:
+        raise Http404
+    chosen = Approval.Decision(decision)
+    rollback = get_object_or_404(rollback_queries.with_everything(request.user), pk=pk)
+    page = review.sheet(rollback, request.user)
+    if request.method == "POST":
+        return _record(request, page, chosen)
+    if not (page.actions.get(decision) and page.actions[decision].allowed):
+        return _not_here(request, page, decision)
+    if stepup.confirmed_at(request) is None:
+        return redirect(f"{reverse('confirm')}?{urlencode({'next': request.get_full_path()})}")
+    seen = request.GET.get("digest", rollback.request_digest)
+    initial = {"digest": seen} | request.session.get(KEPT, {}).get(str(pk), {})
+    form = DecisionForm(rollback=rollback, user=request.user, decision=chosen, initial=initial)
+    return _show(request, page, chosen, form, changed=seen != rollback.request_digest)
+
+
+def _record(request: HttpRequest, page: review.Sheet, decision: Approval.Decision) -> HttpResponse:
+    """Hand the decision to the domain, which asks for everything again."""
+    rollback = page.rollback
+    if workflow.Party.APPROVER not in workflow.parties(rollback, request.user):
+        # Whatever else the form says: the domain denies it and puts the attempt on record.
+        decisions.decide(
+            rollback, decision, actor=request.user, role=Role.SENIOR_DBA, digest="", confirmed_at=None
+        )
+    form = DecisionForm(request.POST, rollback=rollback, user=request.user, decision=decision)
+    if form.is_valid():
+        try:
+            decided = decisions.decide(
+                rollback,
+                decision,
+                actor=request.user,
+                role=form.cleaned_data["role"],
+                digest=form.cleaned_data["digest"],
+                confirmed_at=stepup.confirmed_at(request),
+                comment=form.cleaned_data["comment"],
+                acknowledged=form.acknowledged,
+            )
+        except Refused as refused:
+            form.refuse(refused)
+        else:
+            _keep(request, rollback, "")
+            messages.success(request, _said(decision, decided))
+            return redirect("rollback_detail", rollback.pk)
+    _keep(request, rollback, form.cleaned_data.get("comment", ""))
+    return _show(request, page, decision, form)
+
+
+def _show(
+    request: HttpRequest,
+    page: review.Sheet,
+    decision: Approval.Decision,
+    form: DecisionForm,
+    *,
+    changed: bool = False,
+) -> HttpResponse:
+    context: dict[str, Any] = {
+        "rollback": page.rollback,
+        "page": page,
+        "decision": decision,
+        "approves": decision == Approval.Decision.APPROVE,
+        "form": form,
+        "changed": changed,
+        "covers": review.covers(page),
+        "action": page.actions.get(decision.value),
+        "unconfirmed": stepup.confirmed_at(request) is None,
+    }
+    return render(request, "rollbacks/decide.html", context, status=REFUSED if changed else form.status)
+
+
+def _not_here(request: HttpRequest, page: review.Sheet, decision: str) -> HttpResponse:
+    """Say why this person can't decide now, instead of showing a form that would be refused."""
+    action = page.actions.get(decision)
+    why = (
+        action.why_not
+        if action
+        else _("%(label)s is %(status)s now, so this can't be done.")
+        % {
+            "label": page.rollback.label,
+            "status": page.rollback.get_status_display().lower(),
+        }
+    )
+    return render(request, "409.html", {"why": why}, status=REFUSED)
+
+
+def _keep(request: HttpRequest, rollback: RollbackRequest, comment: str) -> None:
+    """Keep the text of a decision that was not recorded, until it is."""
+    kept: dict[str, dict[str, str]] = request.session.get(KEPT, {})
+    kept.pop(str(rollback.pk), None)
+    if comment:
+        kept[str(rollback.pk)] = {"comment": comment}
+    request.session[KEPT] = kept
+
+
+def _said(decision: Approval.Decision, rollback: RollbackRequest) -> str:
+    if decision == Approval.Decision.REJECT:
+        return _("Rejected. Nothing will run.")
+    if decision == Approval.Decision.REQUEST_CHANGES:
+        return _("Changes are requested; %(who)s reads why.") % {"who": rollback.requester}
+    if rollback.status == Status.APPROVED:
+        return _("Approved, and complete. Nothing runs until ops start it.")
+    return _("Approved. More signatures are missing.")

@@ -1,0 +1,101 @@
+"""Executions: start one, watch it live, end it."""
+
+from __future__ import annotations
+
+from urllib.parse import urlencode
+
+from django.contrib import messages
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.urls import reverse
+from django.utils.translation import gettext as _
+
+from approvals import access, executions, progress, review, rollback_queries, stepup
+from approvals.errors import Refused
+from approvals.forms import REFUSED, posted
+from approvals.forms.decisions import StartForm
+from approvals.forms.rollbacks import ReasonForm
+from approvals.models import Execution, RollbackRequest
+
+
+def rollback_start(request: HttpRequest, pk: int) -> HttpResponse:
+    """Start the real execution: names target and action (GET), queues it (POST)."""
+    rollback = get_object_or_404(rollback_queries.with_everything(request.user), pk=pk)
+    page = review.sheet(rollback, request.user)
+    start = page.actions.get("start")
+    if request.method != "POST" and not (start and start.allowed):
+        why = start.why_not if start else _("It can't be started from where it stands.")
+        return render(request, "409.html", {"why": why}, status=REFUSED)
+    if request.method != "POST" and stepup.confirmed_at(request) is None:
+        return redirect(f"{reverse('confirm')}?{urlencode({'next': request.get_full_path()})}")
+    seen = request.GET.get("digest", rollback.request_digest)
+    form = StartForm(
+        posted(request), initial={"digest": seen}, rollback=rollback, target=page.target_name
+    )
+    if form.is_valid():
+        try:
+            return redirect("execution_detail", _start(request, rollback, form).pk)
+        except Refused as refused:
+            form.refuse(refused)
+    changed = not form.is_bound and seen != rollback.request_digest
+    context = {"rollback": rollback, "page": page, "form": form, "changed": changed}
+    return render(request, "rollbacks/start.html", context, status=REFUSED if changed else form.status)
+
+
+def _start(request: HttpRequest, rollback: RollbackRequest, form: StartForm) -> Execution:
+    return executions.start(
+        rollback,
+        actor=request.user,
+        digest=form.cleaned_data["digest"],
+        confirmed_at=stepup.confirmed_at(request),
+    )
+
+
+def execution_detail(request: HttpRequest, pk: str) -> HttpResponse:
+    """An execution or rehearsal: live while it is under way, one unmistakable state afterwards."""
+    return render(request, "executions/detail.html", _context(request, pk))
+
+
+def execution_live(request: HttpRequest, pk: str) -> HttpResponse:
+    """What changes on the page of an execution; the page asks for it every second or two."""
+    return render(request, "executions/live.html", _context(request, pk))
+
+
+def _context(request: HttpRequest, pk: str) -> dict[str, object]:
+    execution = visible(request, pk)
+    return {
+        "execution": execution,
+        "rollback": execution.rollback_target.rollback,
+        "now": progress.progress(execution, request.user),
+    }
+
+
+def visible(request: HttpRequest, pk: str) -> Execution:
+    """The execution if this person may see it; 404 otherwise."""
+    return get_object_or_404(access.executions(request.user), pk=pk)
+
+
+def execution_cancel(request: HttpRequest, pk: str) -> HttpResponse:
+    """End an open execution, with a reason: says what that means (GET), asks the worker to (POST)."""
+    execution = visible(request, pk)
+    now = progress.progress(execution, request.user)
+    cancel = now.actions.get("cancel")
+    if request.method != "POST" and not (cancel and cancel.allowed):
+        why = cancel.why_not if cancel else _("There is nothing to cancel, or it is not yours to cancel.")
+        return render(request, "409.html", {"why": why}, status=REFUSED)
+    form = ReasonForm(posted(request))
+    if form.is_valid():
+        try:
+            executions.cancel(execution, actor=request.user, reason=form.cleaned_data["reason"])
+        except Refused as refused:
+            form.refuse(refused)
+        else:
+            messages.success(request, _("Its end is asked for. The target tells how it ended."))
+            return redirect("execution_detail", execution.pk)
+    context = {
+        "execution": execution,
+        "rollback": execution.rollback_target.rollback,
+        "now": now,
+        "form": form,
+    }
+    return render(request, "executions/cancel.html", context, status=form.status)

@@ -1,0 +1,143 @@
+"""Pages of rollbacks: the list, the review page, and the verbs that need no page of their own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from django.contrib import messages
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.utils.translation import gettext as _
+
+from approvals import (
+    access,
+    checklist,
+    executions,
+    paging,
+    progress,
+    review,
+    rollback_queries,
+    rollbacks,
+    verdicts,
+)
+from approvals.errors import Refused
+from approvals.forms import REFUSED, PortalForm
+from approvals.forms.rollbacks import FilterForm, NoteForm, ReasonForm
+from approvals.models import ChecklistEntry, RollbackRequest
+
+
+def rollback_list(request: HttpRequest) -> HttpResponse:
+    """The rollbacks this person may see, filtered, sorted and in pages."""
+    form = FilterForm(request.GET, user=request.user)
+    found = rollback_queries.listed(request.user, **form.chosen())
+    page = paging.page(request, found)
+    for rollback in page.object_list:
+        rollback.deadline = review.deadline(rollback)
+    may_ask = rollback_queries.asks_for(request.user).exists()
+    return render(request, "rollbacks/list.html", {"form": form, "page": page, "may_ask": may_ask})
+
+
+def rollback_detail(request: HttpRequest, pk: int) -> HttpResponse:
+    """THE review page."""
+    return review_page(request, pk)
+
+
+def review_page(
+    request: HttpRequest, pk: int, *, refused: Refused | None = None, **forms: Any
+) -> HttpResponse:
+    """The review page, with why something was refused and the forms as they were filled in."""
+    rollback = get_object_or_404(rollback_queries.with_everything(request.user), pk=pk)
+    page = review.sheet(rollback, request.user)
+    run = page.proofs.rehearsed_by
+    context = {
+        "rollback": rollback,
+        "page": page,
+        "verdict": verdicts.verdict(page),
+        "covers": review.covers(page),
+        "lock_chart": progress.lock_chart(run.locks, until=run.finished_at or run.queued_at) if run else None,
+        "refused": refused,
+        "reason_form": forms.get("reason_form") or ReasonForm(),
+        "note_forms": note_forms() | forms.get("note_forms", {}),
+    }
+    return render(request, "rollbacks/detail.html", context, status=REFUSED if refused else 200)
+
+
+def note_forms() -> dict[str, NoteForm]:
+    """An empty form for each point of the checklist that a person confirms."""
+    return {point.value: NoteForm(auto_id=f"{point.value}_%s") for point in checklist.BY_PERSON}
+
+
+def visible(request: HttpRequest, pk: int) -> RollbackRequest:
+    """The rollback if this person may see it; 404 otherwise."""
+    return get_object_or_404(access.rollbacks(request.user), pk=pk)
+
+
+def act(request: HttpRequest, pk: int, verb: Callable[[RollbackRequest], Any], said: str) -> HttpResponse:
+    """Do one thing to a rollback and show it again; what was refused is said on its page."""
+    try:
+        verb(visible(request, pk))
+    except Refused as refused:
+        return review_page(request, pk, refused=refused)
+    messages.success(request, said)
+    return redirect("rollback_detail", pk)
+
+
+def rollback_submit(request: HttpRequest, pk: int) -> HttpResponse:
+    """Send a draft to its approvers."""
+    return act(request, pk, lambda r: rollbacks.submit(r, actor=request.user), _("Submitted for review."))
+
+
+def rollback_facts(request: HttpRequest, pk: int) -> HttpResponse:
+    """Ask the worker to read the target again."""
+    said = _("A worker was asked to read the target. The facts show here when it has.")
+    return act(request, pk, lambda r: rollbacks.read_facts_again(r, actor=request.user), said)
+
+
+def rollback_rehearse(request: HttpRequest, pk: int) -> HttpResponse:
+    """Ask for a rehearsal of the change as it is now, and watch it."""
+    try:
+        execution = executions.ask_for_rehearsal(visible(request, pk), actor=request.user)
+    except Refused as refused:
+        return review_page(request, pk, refused=refused)
+    return redirect("execution_detail", execution.pk)
+
+
+def rollback_reopen(request: HttpRequest, pk: int) -> HttpResponse:
+    """Make a failed or expired rollback a draft again, as it was."""
+    revision = request.POST.get("revision", "")
+    if not revision.isdecimal():
+        raise Http404
+    said = _("It is a draft again. Every approval it had is void.")
+    return act(request, pk, lambda r: rollbacks.edit(r, actor=request.user, revision=int(revision)), said)
+
+
+def _text(form: PortalForm, name: str) -> str:
+    """A text of a form that has no rules of its own."""
+    form.is_valid()
+    return str(form.cleaned_data.get(name, ""))
+
+
+def rollback_withdraw(request: HttpRequest, pk: int) -> HttpResponse:
+    """Take a request back, with a reason."""
+    form = ReasonForm(request.POST)
+    try:
+        rollbacks.withdraw(visible(request, pk), actor=request.user, reason=_text(form, "reason"))
+    except Refused as refused:
+        return review_page(request, pk, refused=refused, reason_form=form)
+    messages.success(request, _("Withdrawn. Nothing will run."))
+    return redirect("rollback_detail", pk)
+
+
+def rollback_confirm(request: HttpRequest, pk: int, point: str) -> HttpResponse:
+    """Vouch for one point of the checklist."""
+    if point not in ChecklistEntry.Point.values:
+        raise Http404
+    form = NoteForm(request.POST, auto_id=f"{point}_%s")
+    chosen = ChecklistEntry.Point(point)
+    try:
+        checklist.confirm(visible(request, pk), chosen, note=_text(form, "note"), actor=request.user)
+    except Refused as refused:
+        return review_page(request, pk, refused=refused, note_forms={point: form})
+    messages.success(request, _("Confirmed."))
+    return redirect("rollback_detail", pk)

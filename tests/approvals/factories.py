@@ -1,0 +1,470 @@
+"""The people, the catalog and the rollbacks that the domain's tests speak of.
+
+Rollbacks get to where a test needs them through the domain functions only, by the people who may: nothing here
+writes a status, an approval or evidence by itself.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from django.contrib.auth.models import Group
+from django.utils import timezone
+
+from approvals import (
+    catalog,
+    checklist,
+    decisions,
+    executions,
+    history,
+    incidents,
+    policy,
+    rollbacks,
+    scripts,
+)
+from approvals.flyway.rows import HistoryRow
+from approvals.models import (
+    Approval,
+    AuditEvent,
+    Backup,
+    Check,
+    ChecklistEntry,
+    Execution,
+    ExecutionStatus,
+    Incident,
+    Migration,
+    Role,
+    RollbackRequest,
+    RollbackScript,
+    RollbackTarget,
+    Service,
+    Status,
+    Target,
+    Team,
+    User,
+)
+
+FILES = {
+    "V1__create_users.sql": "CREATE TABLE users (id bigint PRIMARY KEY, name text NOT NULL);\n",
+    "V2__create_wallets.sql": (
+        "CREATE TABLE wallets (id bigint PRIMARY KEY, user_id bigint NOT NULL, amount numeric NOT NULL);\n"
+    ),
+    "V3__index_wallets.sql": "CREATE INDEX wallets_by_user ON wallets (user_id);\n",
+    "V4__key_to_users.sql": (
+        "ALTER TABLE wallets DROP CONSTRAINT IF EXISTS wallets_user;\n"
+        "ALTER TABLE wallets ADD CONSTRAINT wallets_user FOREIGN KEY (user_id) REFERENCES users (id)"
+        " ON DELETE CASCADE;\n"
+    ),
+    "V5__create_transactions.sql": "CREATE TABLE transactions (id bigint PRIMARY KEY, wallet_id bigint);\n",
+}
+# What undoes each: their risks are LOW, HIGH (existing rows are validated again) and CRITICAL (a table goes).
+UNDO = {
+    "3": "DROP INDEX wallets_by_user;\n",
+    "4": (
+        "ALTER TABLE wallets DROP CONSTRAINT wallets_user;\n"
+        "ALTER TABLE wallets ADD CONSTRAINT wallets_user FOREIGN KEY (user_id) REFERENCES users (id);\n"
+    ),
+    "5": "DROP TABLE transactions;\n",
+}
+CHECK = {
+    "3": Check("The index is gone", "SELECT to_regclass('wallets_by_user') IS NULL", "true"),
+    "4": Check("The key is there", "SELECT count(*) FROM pg_constraint WHERE conname = 'wallets_user'", "1"),
+    "5": Check("The table is gone", "SELECT to_regclass('transactions') IS NULL", "true"),
+}
+SYSTEM = {"production": "7311111111111111111", "staging": "7322222222222222222"}
+
+
+@dataclass
+class World:
+    """A service with a production and a staging target, its migrations, and everybody around it.
+
+    alice asks; bob is her colleague, eve an engineer of another team, ada an engineer of the team who is a senior
+    DBA as well; dora and dan are senior DBAs, lea is the platform lead, olga ops, axel auditor, adam admin; ida was
+    a senior DBA and is disabled, nora holds no role.
+    """
+
+    directory: Path
+    people: dict[str, User] = field(default_factory=dict)
+    service: Service = field(init=False)
+    foreign: Service = field(init=False)
+    production: Target = field(init=False)
+    staging: Target = field(init=False)
+
+    def __getattr__(self, name: str) -> User:
+        try:
+            return self.__dict__["people"][name]
+        except KeyError:
+            raise AttributeError(name) from None
+
+    def migration(self, version: str) -> Migration:
+        """The service's versioned migration of this version."""
+        return self.service.migrations.get(kind=Migration.Kind.VERSIONED, version=version)
+
+    def again(self, name: str) -> User:
+        """The same person, read anew: roles are read once per instance."""
+        self.people[name] = User.objects.get(username=name)
+        return self.people[name]
+
+
+ROLES: dict[str, tuple[Role, ...]] = {
+    "alice": (Role.ENGINEER,),
+    "bob": (Role.ENGINEER,),
+    "eve": (Role.ENGINEER,),
+    "ada": (Role.ENGINEER, Role.SENIOR_DBA),
+    "dora": (Role.SENIOR_DBA,),
+    "dan": (Role.SENIOR_DBA,),
+    "lea": (Role.PLATFORM_LEAD,),
+    "olga": (Role.OPS,),
+    "axel": (Role.AUDITOR,),
+    "adam": (Role.ADMIN,),
+    "ida": (Role.SENIOR_DBA,),
+    "nora": (),
+}
+
+
+def make_world(directory: Path, *, versions: Sequence[str] = ("1", "2", "3")) -> World:
+    """Everybody and everything, with `versions` applied on both targets and a script for each that has one."""
+    world = World(directory)
+    groups = {group.name: group for group in Group.objects.all()}
+    for name, roles in ROLES.items():
+        world.people[name] = person(name, *(groups[role] for role in roles), active=name != "ida")
+    wallets, ledger = Team.objects.create(name="wallets"), Team.objects.create(name="ledger")
+    wallets.members.set([world.alice, world.bob, world.ada])
+    ledger.members.set([world.eve])
+    world.service = Service.objects.create(name="wallet-service", team=wallets)
+    world.foreign = Service.objects.create(name="ledger-service", team=ledger)
+    world.staging = target(world.service, "staging")
+    world.production = target(world.service, "production", rehearsal_target=world.staging)
+    write_files(directory, FILES)
+    catalog.import_directory(world.service, directory, actor=None)
+    for each in (world.production, world.staging):
+        apply(world, each, versions)
+    for version, sql in UNDO.items():
+        write_script(world, version, sql=sql)
+    return world
+
+
+def person(name: str, *groups: Group, active: bool = True) -> User:
+    """Somebody with these roles and no password."""
+    user = User.objects.create(
+        username=name, first_name=name.capitalize(), is_active=active, password="!no password"
+    )
+    user.groups.set(groups)
+    return user
+
+
+def target(service: Service, environment: str, **fields: Any) -> Target:
+    """A target of the service, never read yet."""
+    return Target.objects.create(
+        name=f"{service.name}-{environment}",
+        service=service,
+        environment=environment,
+        host="db.example",
+        dbname="wallet",
+        owner_role="wallet_owner",
+        **fields,
+    )
+
+
+def write_files(directory: Path, files: dict[str, str | bytes]) -> None:
+    """Migration files in a directory."""
+    directory.mkdir(parents=True, exist_ok=True)
+    for name, content in files.items():
+        data = content if isinstance(content, bytes) else content.encode()
+        (directory / name).write_bytes(data)
+
+
+def history_row(rank: int, migration: Migration, **fields: Any) -> HistoryRow:
+    """The row that Flyway writes when it has applied the newest revision of this migration."""
+    revision = migration.revisions.order_by("-number")[0]
+    found: dict[str, Any] = {
+        "installed_rank": rank,
+        "version": migration.version,
+        "description": migration.description,
+        "type": "SQL",
+        "script": migration.script,
+        "checksum": revision.checksum,
+        "installed_by": "deploy",
+        "installed_on": datetime(2026, 3, 1, 9, rank),  # noqa: DTZ001 (as Flyway stores it)
+        "execution_time": 12,
+        "success": True,
+    }
+    return HistoryRow(**(found | fields))
+
+
+def apply(world: World, where: Target, versions: Iterable[str], extra: Iterable[HistoryRow] = ()) -> None:
+    """Let the worker read a history in which exactly these versions are applied, in this order."""
+    rows = [history_row(rank, world.migration(v)) for rank, v in enumerate(versions, start=1)]
+    sync(where, [*rows, *extra])
+
+
+def sync(where: Target, rows: Sequence[HistoryRow]) -> None:
+    """The worker's answer with this history."""
+    history.record_sync(
+        where,
+        rows,
+        system_identifier=SYSTEM[where.environment],
+        database_oid=16384,
+        server_version="18.6",
+    )
+    where.refresh_from_db()
+
+
+def write_script(
+    world: World,
+    version: str,
+    *,
+    sql: str | None = None,
+    checks: Sequence[Check] | None = None,
+    actor: User | None = None,
+) -> RollbackScript:
+    """The next revision of the script of this version; bob writes it unless said otherwise."""
+    return scripts.add_script(
+        world.migration(version),
+        sql=UNDO[version] if sql is None else sql,
+        checks=[CHECK[version]] if checks is None else checks,
+        actor=actor or world.bob,
+    )
+
+
+def incident(world: World, actor: User | None = None) -> Incident:
+    """An open incident of the service."""
+    return incidents.open_incident(
+        world.service,
+        title="Payments hang",
+        reason="The new index locks the table at every payment.",
+        impact="Payments take a minute.",
+        actor=actor or world.alice,
+    )
+
+
+def complete(world: World) -> dict[str, Any]:
+    """All that a requester fills in, so that only the worker's evidence and the checklist are missing."""
+    return {
+        "incident": incident(world),
+        "reason": "Payments hang since the deployment.",
+        "forward_fix": "A corrective migration needs a review that takes a day.",
+        "file_fate": "removed",
+        "frozen_by": "Release team",
+        "frozen_until": timezone.now() + timedelta(days=2),
+        "app_version": "4.17.2",
+    }
+
+
+def draft(
+    world: World,
+    *versions: str,
+    where: Target | None = None,
+    actor: User | None = None,
+    facts: dict[str, Any] | None = None,
+    **fields: Any,
+) -> RollbackRequest:
+    """A complete draft of alice's that takes back the newest applied migration, with the facts read."""
+    where = where or world.production
+    newest = where.history.order_by("-installed_rank").values_list("version", flat=True)[0]
+    rollback = rollbacks.create(
+        where,
+        [world.migration(version) for version in versions or [newest]],
+        actor=actor or world.alice,
+        **(complete(world) | fields),
+    )
+    read_facts(rollback, facts)
+    return again(rollback)
+
+
+def read_facts(rollback: RollbackRequest, data: dict[str, Any] | None = None, *, holds: bool = True) -> None:
+    """The worker's answer: what it read from the target for the change as it is now."""
+    rollbacks.record_facts(
+        rollback,
+        change_digest=again(rollback).change_digest,
+        holds=holds,
+        sentence="Read the target: 1 table." if holds else "The target does not answer.",
+        data=FACTS if data is None else data,
+    )
+
+
+FACTS: dict[str, Any] = {
+    "schema_version": "3",
+    "tables": [
+        {"relation": "wallets", "rows": 50_000, "exact": True, "bytes": 8 << 20},
+        {"relation": "transactions", "rows": 120_000, "exact": True, "bytes": 24 << 20},
+    ],
+    "values": [],
+    "dependents": [],
+}
+
+
+def again(rollback: RollbackRequest) -> RollbackRequest:
+    """The rollback as it is stored now."""
+    return RollbackRequest.objects.get(pk=rollback.pk)
+
+
+def confirm_checklist(world: World, rollback: RollbackRequest) -> None:
+    """The requester vouches for the two points that only a person can know."""
+    for point in (ChecklistEntry.Point.DEPENDENCIES, ChecklistEntry.Point.STAKEHOLDERS):
+        checklist.confirm(rollback, point, note="Asked the payments team.", actor=rollback.requester)
+
+
+def rehearse(world: World, rollback: RollbackRequest, *, holds: bool = True) -> Execution:
+    """Alice asks for a rehearsal and a worker does it, backup included."""
+    asked = executions.ask_for_rehearsal(rollback, actor=rollback.requester)
+    execution = executions.claim(asked.pk, worker="worker-1")
+    assert execution is not None
+    back_up(execution)
+    executions.enter(execution, ExecutionStatus.PREFLIGHT)
+    run(execution)
+    executions.record_rehearsal(
+        execution, holds=holds, sentence="Passed on a clone." if holds else "A check failed.", data={}
+    )
+    outcome = ExecutionStatus.SUCCEEDED if holds else ExecutionStatus.ROLLED_BACK
+    ended = executions.record_outcome(execution, outcome, "The rehearsal ended.", timings={"total": 1.25})
+    assert ended is not None
+    return ended
+
+
+def back_up(execution: Execution, state: Backup.State = Backup.State.VERIFIED) -> Backup:
+    """The worker takes a backup and verifies it, or says why not."""
+    executions.enter(execution, ExecutionStatus.BACKUP)
+    backup = executions.begin_backup(execution)
+    executions.record_backup_progress(backup, 1 << 20)
+    return executions.record_backup(
+        backup, state, f"Backup {state.label}.", sha256="ab" * 32, bytes=2 << 20, seconds=3.5
+    )
+
+
+def run(execution: Execution) -> None:
+    """The worker's script begins to run."""
+    executions.record_backend(
+        execution,
+        xid="741",
+        pid=4242,
+        backend_start=timezone.now(),
+        system_identifier=SYSTEM["production"],
+        timeline=1,
+    )
+
+
+def submitted(world: World, rollback: RollbackRequest) -> RollbackRequest:
+    """Checklist, rehearsal and submission: from a complete draft to its approvers."""
+    confirm_checklist(world, rollback)
+    if policy.rule_for(rollback).rehearsal_required:
+        rehearse(world, rollback)
+    return rollbacks.submit(rollback, actor=rollback.requester)
+
+
+def decide(
+    world: World,
+    rollback: RollbackRequest,
+    actor: User,
+    decision: Approval.Decision = Approval.Decision.APPROVE,
+    *,
+    role: Role | None = None,
+    **fields: Any,
+) -> RollbackRequest:
+    """One person's decision on the digest as it is now, with a fresh proof of identity and the words asked for."""
+    now = again(rollback)
+    given: dict[str, Any] = {
+        "role": role or (Role.PLATFORM_LEAD if actor.username == "lea" else Role.SENIOR_DBA),
+        "digest": now.request_digest,
+        "confirmed_at": timezone.now(),
+        "comment": "Read it all." if decision != Approval.Decision.APPROVE else "",
+        "acknowledged": decisions.acknowledgement(now),
+    }
+    return decisions.decide(rollback, decision, actor=actor, **(given | fields))
+
+
+def approved(world: World, rollback: RollbackRequest) -> RollbackRequest:
+    """Signed by whoever the policy asks for."""
+    for person in (world.dora, world.dan, world.lea):
+        now = again(rollback)
+        role = Role.PLATFORM_LEAD if person == world.lea else Role.SENIOR_DBA
+        if now.status == Status.IN_REVIEW and role in policy.missing_signatures(now):
+            decide(world, rollback, person)
+    return again(rollback)
+
+
+def start(world: World, rollback: RollbackRequest, **fields: Any) -> Execution:
+    """Ops start it, with a fresh proof of identity."""
+    given = {"digest": again(rollback).request_digest, "confirmed_at": timezone.now()}
+    return executions.start(rollback, actor=world.olga, **(given | fields))
+
+
+def claimed(execution: Execution) -> Execution:
+    """A worker has it."""
+    found = executions.claim(execution.pk, worker="worker-1")
+    assert found is not None
+    return found
+
+
+def end(execution: Execution, status: ExecutionStatus, **fields: Any) -> Execution:
+    """The worker's last word."""
+    ended = executions.record_outcome(execution, status, "So it ended.", **fields)
+    assert ended is not None
+    return ended
+
+
+def executed(world: World, rollback: RollbackRequest, status: ExecutionStatus) -> Execution:
+    """Started, claimed, backed up, run and ended in this way."""
+    execution = claimed(start(world, rollback))
+    executions.enter(execution, ExecutionStatus.PREFLIGHT)
+    back_up(execution)
+    run(execution)
+    if status in (ExecutionStatus.SUCCEEDED, ExecutionStatus.COMMITTED_CHECK_FAILED):
+        executions.enter(execution, ExecutionStatus.COMMITTING)
+        executions.enter(execution, ExecutionStatus.VERIFYING)
+    return end(execution, status)
+
+
+def rollback_in(
+    world: World, status: Status, *, where: Target | None = None, **fields: Any
+) -> RollbackRequest:
+    """A rollback of alice's that has come to this status by what people and workers do."""
+    rollback = draft(world, where=where, **fields)
+    if status == Status.CANCELLED:
+        return rollbacks.withdraw(rollback, actor=world.alice, reason="Not needed any more.")
+    if status == Status.DRAFT:
+        return rollback
+    rollback = submitted(world, rollback)
+    if status == Status.EXPIRED:
+        rollbacks.expire_due(timezone.now() + timedelta(days=30))
+    if status == Status.REJECTED:
+        decide(world, rollback, world.dora, Approval.Decision.REJECT)
+    if status == Status.CHANGES_REQUESTED:
+        decide(world, rollback, world.dora, Approval.Decision.REQUEST_CHANGES)
+    if status in (Status.APPROVED, Status.EXECUTING, Status.EXECUTED, Status.FAILED):
+        rollback = approved(world, rollback)
+    if status == Status.EXECUTING:
+        start(world, rollback)
+    if status == Status.EXECUTED:
+        executed(world, rollback, ExecutionStatus.SUCCEEDED)
+    if status == Status.FAILED:
+        executed(world, rollback, ExecutionStatus.ROLLED_BACK)
+    rollback = again(rollback)
+    assert rollback.status == status, f"{rollback.status}, not {status}"
+    return rollback
+
+
+def target_of(rollback: RollbackRequest) -> RollbackTarget:
+    """The one target of a rollback."""
+    return rollback.rollback_targets.select_related("target").get()
+
+
+def utc(*parts: int) -> datetime:
+    """A point in time, UTC."""
+    return datetime(*parts, tzinfo=UTC)  # type: ignore[misc,arg-type]
+
+
+def trail(*, after: int = 0) -> list[str]:
+    """The actions on record, oldest first."""
+    return list(AuditEvent.objects.filter(seq__gt=after).order_by("seq").values_list("action", flat=True))
+
+
+def body(action: str) -> dict[str, Any]:
+    """The body of the newest event with this action."""
+    found: dict[str, Any] = json.loads(AuditEvent.objects.filter(action=action)[0].body)
+    return found
