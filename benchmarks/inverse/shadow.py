@@ -10,7 +10,7 @@ import psycopg
 from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
-from approvals.analysis.parser import split_statements
+from approvals.analysis.parser import Source, parse
 
 Connection = psycopg.Connection[tuple[Any, ...]]
 _MISSING_ROLE = re.compile(r'role "([^"]+)" does not exist')
@@ -69,7 +69,9 @@ class Shadow:
             self.connection.execute(text)  # type: ignore[call-overload]
         except (psycopg.errors.ActiveSqlTransaction, psycopg.errors.UnsafeNewEnumValueUsage):
             self._settle()
-            for statement in split_statements(text):
+            source = Source(text)
+            for piece in parse(source):
+                statement = source.slice(piece.start, piece.end)
                 self.connection.execute(statement)  # type: ignore[call-overload]
 
     def _settle(self) -> None:
@@ -78,4 +80,5 @@ class Shadow:
             return
         if self.connection.info.transaction_status != psycopg.pq.TransactionStatus.IDLE:
             self.connection.execute("ROLLBACK")
-        self.connection.execute("DISCARD ALL")
+        for command in ("RESET ALL", "RESET SESSION AUTHORIZATION", "CLOSE ALL", "DISCARD TEMP"):
+            self.connection.execute(command)  # DISCARD ALL would forget what the snapshot has prepared
