@@ -1,4 +1,5 @@
-"""Hold the generator against real migrations: `python -m benchmarks.corpus DIR --layout updown --server DSN`."""
+"""Hold the generator against real migrations: `python -m benchmarks.corpus DIR --layout updown --server
+DSN`."""
 
 from __future__ import annotations
 
@@ -20,13 +21,19 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("directory", type=Path)
     parser.add_argument("--layout", choices=LAYOUTS, required=True)
-    parser.add_argument("--server", required=True, help="a libpq connection string of a scratch server's superuser")
+    parser.add_argument(
+        "--server", required=True, help="a libpq connection string of a scratch server's superuser"
+    )
     parser.add_argument("--json", type=Path, help="write every step's result there")
     parser.add_argument("--jobs", type=int, default=1, help="chains at a time")
     parser.add_argument("--no-human", action="store_true", help="leave people's ways back out")
     parser.add_argument("--only", help="only chains whose name contains this")
     chosen = parser.parse_args(arguments)
-    found = [step for step in steps(chosen.directory, chosen.layout) if not chosen.only or chosen.only in step.chain]
+    found = [
+        step
+        for step in steps(chosen.directory, chosen.layout)
+        if not chosen.only or chosen.only in step.chain
+    ]
     results = list(_all(found, chosen.server, chosen.jobs, human=not chosen.no_human))
     if chosen.json:
         chosen.json.write_text(json.dumps({"steps": [result.json() for result in results]}, indent=1))
@@ -46,7 +53,10 @@ def _chain(chain: list[Step], server: str, human: bool) -> list[Result]:
     for result in run(server, chain, human=human):
         results.append(result)
         if result.applied and result.generated_exact_verdict != "exact":
-            print(f"{result.chain}/{result.name}: {result.generated_exact_verdict}: {result.reason}", file=sys.stderr)
+            print(
+                f"{result.chain}/{result.name}: {result.generated_exact_verdict}: {result.reason}",
+                file=sys.stderr,
+            )
     return results
 
 

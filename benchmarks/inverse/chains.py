@@ -59,10 +59,14 @@ def _updown(directory: Path) -> Iterator[Step]:
         special = dialect in ("postgres", "postgresql")
         if key not in best or special:
             best[key] = (special, path)
-    for (parent, name), (_, path) in sorted(best.items(), key=lambda item: (str(item[0][0]), _key(item[0][1]))):
+    for (parent, name), (_, path) in sorted(
+        best.items(), key=lambda item: (str(item[0][0]), _key(item[0][1]))
+    ):
         back = path.with_name(path.name.removesuffix(".up.sql") + ".down.sql")
         chain = str(parent.relative_to(directory)) or "."
-        yield Step(chain, name.partition("_")[0], name, path, back if back.exists() else _plain_back(parent, name))
+        yield Step(
+            chain, name.partition("_")[0], name, path, back if back.exists() else _plain_back(parent, name)
+        )
 
 
 def _plain_back(parent: Path, name: str) -> Path | None:
@@ -71,7 +75,9 @@ def _plain_back(parent: Path, name: str) -> Path | None:
 
 
 def _folders(directory: Path) -> Iterator[Step]:
-    for path in sorted(directory.rglob("up.sql"), key=lambda path: (str(path.parent.parent), path.parent.name)):
+    for path in sorted(
+        directory.rglob("up.sql"), key=lambda path: (str(path.parent.parent), path.parent.name)
+    ):
         back = path.with_name("down.sql")
         chain = str(path.parent.parent.relative_to(directory))
         version = path.parent.name.partition("_")[0]

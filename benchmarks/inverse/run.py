@@ -11,10 +11,10 @@ from typing import Any
 import psycopg
 
 from benchmarks.inverse.chains import Step
-from benchmarks.inverse.shadow import Shadow
 from executor.schema.dump import EXACT, dump, verdict
 from executor.schema.inverse import Inverse, Options, undo
 from executor.schema.objects import Snapshot
+from executor.schema.shadow import Shadow
 from executor.schema.snapshot import snapshot
 
 ERROR, REFUSED = "error", "refused"

@@ -9,7 +9,7 @@ from typing import Any
 from executor.schema.objects import Object, Ref, Snapshot
 
 NEVER_COMPARED = frozenset({"label_oids"})
-COMMON = frozenset({"owner", "grants", "comment", "labels"})
+COMMON = frozenset({"owner", "grants", "comment", "security_labels"})
 """Attributes that objects of every kind may have."""
 
 

@@ -36,7 +36,9 @@ def dump(dsn: str, *, leave_out: tuple[str, ...] = ()) -> str:
     command = [str(tool("pg_dump")), "--schema-only", "-d", make_conninfo("", **parts)]
     command += [f"--exclude-schema={schema}" for schema in leave_out]
     environment = {**os.environ, "PGPASSWORD": password}
-    ran = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=DUMP_SECONDS, check=False)
+    ran = subprocess.run(
+        command, env=environment, capture_output=True, text=True, timeout=DUMP_SECONDS, check=False
+    )
     if ran.returncode:
         raise DumpFailed(ran.stderr.strip())
     return clean(ran.stdout)
@@ -94,7 +96,9 @@ def without_order(text: str) -> str:
         if columns is not None:
             made += sorted(columns)
             columns = None
-        if line.startswith(("CREATE TABLE ", "CREATE UNLOGGED TABLE ", "CREATE FOREIGN TABLE ")) and line.endswith("("):
+        if line.startswith(
+            ("CREATE TABLE ", "CREATE UNLOGGED TABLE ", "CREATE FOREIGN TABLE ")
+        ) and line.endswith("("):
             columns = []
         made.append(line)
     return "\n".join(made)

@@ -13,7 +13,17 @@ Address = tuple[int, int, int]
 """PostgreSQL's address of an object: catalog, OID, sub-object (a column's number, else 0)."""
 
 PARTS_OF_RELATIONS = frozenset(
-    {"column", "view column", "default", "constraint", "trigger", "rule", "policy", "partition", "inheritance"}
+    {
+        "column",
+        "view column",
+        "default",
+        "constraint",
+        "trigger",
+        "rule",
+        "policy",
+        "partition",
+        "inheritance",
+    }
 )
 """Kinds whose path is schema, relation and (mostly) a name of their own; they go when the relation goes."""
 
@@ -44,7 +54,7 @@ class Ref(NamedTuple):
 @dataclass(slots=True)
 class Object:
     """One object of a schema. `attributes` are what `pg_dump` would write about it, in the catalog's words;
-    every kind may have `owner`, `grants`, `comment` and `labels` among them."""
+    every kind may have `owner`, `grants`, `comment` and `security_labels` among them."""
 
     ref: Ref
     address: Address
@@ -176,7 +186,9 @@ def _fold(snapshot: Snapshot) -> Iterator[Dependency]:
     yield from _structure(snapshot.objects.values())
 
 
-def _owners_of_hidden(rows: Iterable[tuple[Any, ...]], known: Mapping[Address, Ref]) -> dict[Address, Address]:
+def _owners_of_hidden(
+    rows: Iterable[tuple[Any, ...]], known: Mapping[Address, Ref]
+) -> dict[Address, Address]:
     owners: dict[Address, Address] = {}
     for row in rows:
         dependent = row[0:3]
@@ -194,7 +206,11 @@ def _structure(things: Iterable[Object]) -> Iterator[Dependency]:
         if ref.kind == "default":
             yield Dependency(ref, Ref("column", ref.path), "a")
         elif ref.kind in PARTS_OF_RELATIONS:
-            kinds = ("view", "materialized view") if ref.kind == "view column" else ("table", "view", "materialized view")
+            kinds = (
+                ("view", "materialized view")
+                if ref.kind == "view column"
+                else ("table", "view", "materialized view")
+            )
             for kind in kinds:
                 yield Dependency(ref, Ref(kind, ref.relation), "a")
         if ref.kind == "partition" or ref.kind == "inheritance":

@@ -38,7 +38,8 @@ def read(connection: Connection, version: int) -> Snapshot:
     catalogs = {
         row[0]: row[1]
         for row in connection.execute(
-            "SELECT relname::text, oid::bigint FROM pg_class WHERE relnamespace = 'pg_catalog'::regnamespace AND relkind = 'r'"
+            "SELECT relname::text, oid::bigint FROM pg_class"
+            " WHERE relnamespace = 'pg_catalog'::regnamespace AND relkind = 'r'"
         )
     }
     objects: dict[Ref, Object] = {}
@@ -72,11 +73,11 @@ def _rendering(connection: Connection) -> Iterator[None]:
 
 def _set(connection: Connection, values: list[str]) -> None:
     calls = ", ".join(f"set_config('{name}', %s, false)" for name in RENDERING)
-    connection.execute(f"SELECT {calls}", values)  # type: ignore[arg-type]
+    connection.execute(f"SELECT {calls}", values)
 
 
 def _collect(connection: Connection, query: Query, catalog: int, into: dict[Ref, Object]) -> None:
-    cursor = connection.execute(query.sql)  # type: ignore[arg-type]
+    cursor = connection.execute(query.sql)
     assert cursor.description is not None  # noqa: S101 (every query is a SELECT)
     start = 2 + query.parts
     names = [column.name for column in cursor.description[start:]]
@@ -100,18 +101,19 @@ def _describe(connection: Connection, objects: dict[Ref, Object]) -> None:
         if thing is not None:
             thing.attributes["comment"] = text
     for *address, provider, label in connection.execute(
-        "SELECT classoid::bigint, objoid::bigint, objsubid, provider, label FROM pg_seclabel ORDER BY provider"
+        "SELECT classoid::bigint, objoid::bigint, objsubid, provider, label FROM pg_seclabel"
+        " ORDER BY provider"
     ):
         thing = by_address.get(tuple(address))
         if thing is not None:
-            thing.attributes.setdefault("labels", []).append([provider, label])
+            thing.attributes.setdefault("security_labels", []).append([provider, label])
 
 
 def _dependencies(connection: Connection) -> tuple[tuple[Any, ...], ...]:
     return tuple(
         connection.execute(
-            "SELECT classid::bigint, objid::bigint, objsubid, refclassid::bigint, refobjid::bigint, refobjsubid,"
-            " deptype::text FROM pg_depend WHERE objid >= 16384 AND deptype <> 'e'"
+            "SELECT classid::bigint, objid::bigint, objsubid, refclassid::bigint, refobjid::bigint,"
+            " refobjsubid, deptype::text FROM pg_depend WHERE objid >= 16384 AND deptype <> 'e'"
         ).fetchall()
     )
 

@@ -1,4 +1,5 @@
-"""Catalog queries, one module per family of objects. Each gives rows of OID, sub-object, name parts, attributes."""
+"""Catalog queries, one module per family of objects. Each gives rows of OID, sub-object, name parts,
+attributes."""
 
 from __future__ import annotations
 

@@ -11,7 +11,8 @@ USER_SCHEMA = "n.nspname <> 'information_schema' AND n.nspname !~ '^pg_'"
 @dataclass(frozen=True, slots=True)
 class Query:
     """Finds the objects of one kind. The columns are the OID, the sub-object's number, `parts` parts of the
-    name, then attributes under their own names. Servers before `since` (14 for PostgreSQL 14) don't have it."""
+    name, then attributes under their own names. Servers before `since` (14 for PostgreSQL 14) don't have
+    it."""
 
     kind: str
     catalog: str
@@ -24,6 +25,7 @@ class Query:
 def not_of_extension(catalog: str, oid: str) -> str:
     """A condition: the object is no member of an extension."""
     return (
-        f"NOT EXISTS (SELECT FROM pg_depend ext WHERE ext.classid = '{catalog}'::regclass AND ext.objid = {oid}"
+        f"NOT EXISTS (SELECT FROM pg_depend ext WHERE ext.classid = '{catalog}'::regclass"
+        f" AND ext.objid = {oid}"
         " AND ext.objsubid = 0 AND ext.deptype = 'e')"
     )

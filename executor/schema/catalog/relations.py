@@ -27,10 +27,12 @@ def _tables() -> Query:
                c.relrowsecurity AS row_security, c.relforcerowsecurity AS force_row_security,
                c.relreplident::text AS replica_identity,
                (SELECT x.relname FROM pg_index i JOIN pg_class x ON x.oid = i.indexrelid
-                 WHERE i.indrelid = c.oid AND i.indisreplident AND c.relreplident = 'i')::text AS replica_index,
+                 WHERE i.indrelid = c.oid AND i.indisreplident AND c.relreplident = 'i')::text AS
+                   replica_index,
                pg_get_partkeydef(c.oid) AS partition_key,
                CASE WHEN c.reloftype <> 0 THEN format_type(c.reloftype, NULL) END AS of_type,
-               ARRAY(SELECT ARRAY[pn.nspname, p.relname]::text[] FROM pg_inherits h JOIN pg_class p ON p.oid = h.inhparent
+               ARRAY(SELECT ARRAY[pn.nspname, p.relname]::text[] FROM pg_inherits h JOIN pg_class p ON
+                 p.oid = h.inhparent
                       JOIN pg_namespace pn ON pn.oid = p.relnamespace
                       WHERE h.inhrelid = c.oid AND NOT c.relispartition ORDER BY h.inhseqno) AS parents,
                (SELECT srvname FROM pg_foreign_server s WHERE s.oid = f.ftserver)::text AS server,
@@ -46,9 +48,13 @@ def _tables() -> Query:
 
 def _columns(version: int) -> Query:
     if version >= 18:
-        not_null = "nn.conname::text AS not_null_name, nn.convalidated AS not_null_valid, nn.connoinherit AS not_null_only"
+        not_null = (
+            "nn.conname::text AS not_null_name, nn.convalidated AS not_null_valid,"
+            " nn.connoinherit AS not_null_only"
+        )
         join = (
-            "LEFT JOIN pg_constraint nn ON nn.conrelid = a.attrelid AND nn.contype = 'n' AND nn.conkey[1] = a.attnum"
+            "LEFT JOIN pg_constraint nn ON nn.conrelid = a.attrelid AND nn.contype = 'n'"
+            " AND nn.conkey[1] = a.attnum"
         )
     else:
         not_null = "NULL::text AS not_null_name, a.attnotnull AS not_null_valid, false AS not_null_only"
@@ -69,10 +75,13 @@ def _columns(version: int) -> Query:
                CASE WHEN a.attgenerated <> '' THEN pg_get_expr(d.adbin, d.adrelid) END AS expression,
                nullif(a.attidentity::text, '') AS identity,
                CASE WHEN a.attidentity <> '' THEN
-                    (SELECT ARRAY[qn.nspname::text, q.relname::text, format_type(s.seqtypid, NULL), s.seqstart::text,
-                            s.seqincrement::text, s.seqmin::text, s.seqmax::text, s.seqcache::text, s.seqcycle::text,
+                    (SELECT ARRAY[qn.nspname::text, q.relname::text, format_type(s.seqtypid, NULL),
+                      s.seqstart::text,
+                            s.seqincrement::text, s.seqmin::text, s.seqmax::text, s.seqcache::text,
+                              s.seqcycle::text,
                             q.relpersistence::text]
-                       FROM pg_depend i JOIN pg_sequence s ON s.seqrelid = i.objid JOIN pg_class q ON q.oid = i.objid
+                       FROM pg_depend i JOIN pg_sequence s ON s.seqrelid = i.objid JOIN pg_class q ON q.oid
+                         = i.objid
                        JOIN pg_namespace qn ON qn.oid = q.relnamespace
                       WHERE i.classid = 'pg_class'::regclass AND i.refclassid = 'pg_class'::regclass
                         AND i.refobjid = a.attrelid AND i.refobjsubid = a.attnum AND i.deptype = 'i')
@@ -84,7 +93,8 @@ def _columns(version: int) -> Query:
                a.attislocal AS local, a.attinhcount > 0 AS inherited,
                c.relkind::text AS form, t.typtype::text AS type_form,
                a.attacl::text[] AS grants
-          FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid JOIN pg_namespace n ON n.oid = c.relnamespace
+          FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid JOIN pg_namespace n ON n.oid =
+            c.relnamespace
           JOIN pg_type t ON t.oid = a.atttypid
           LEFT JOIN pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
           {join}
@@ -141,7 +151,8 @@ def _sequences() -> Query:
                    AND od.refclassid = 'pg_class'::regclass) AS owned_by,
                pg_get_userbyid(c.relowner)::text AS owner,
                coalesce(c.relacl, acldefault('s', c.relowner))::text[] AS grants
-          FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace JOIN pg_sequence s ON s.seqrelid = c.oid
+          FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace JOIN pg_sequence s ON s.seqrelid =
+            c.oid
          WHERE c.relkind = 'S' AND {_OWN}
            AND NOT EXISTS (SELECT FROM pg_depend i WHERE i.classid = 'pg_class'::regclass AND i.objid = c.oid
                             AND i.deptype = 'i')
@@ -158,10 +169,13 @@ def _views() -> Query:
         SELECT c.oid, 0, n.nspname, c.relname, c.relkind::text AS form, pg_get_viewdef(c.oid) AS definition,
                c.reloptions AS options,
                CASE WHEN c.relkind = 'm' THEN c.relispopulated END AS populated,
-               CASE WHEN c.relkind = 'm' THEN (SELECT amname FROM pg_am WHERE pg_am.oid = c.relam)::text END AS access_method,
+               CASE WHEN c.relkind = 'm' THEN (SELECT amname FROM pg_am WHERE pg_am.oid = c.relam)::text
+                 END AS access_method,
                (SELECT spcname FROM pg_tablespace s WHERE s.oid = c.reltablespace)::text AS tablespace,
-               ARRAY(SELECT concat_ws(' ', quote_ident(a.attname), format_type(a.atttypid, a.atttypmod), a.attcollation)
-                       FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attnum > 0 ORDER BY a.attnum) AS columns,
+               ARRAY(SELECT concat_ws(' ', quote_ident(a.attname), format_type(a.atttypid, a.atttypmod),
+                 a.attcollation)
+                       FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attnum > 0 ORDER BY a.attnum) AS
+                         columns,
                pg_get_userbyid(c.relowner)::text AS owner,
                coalesce(c.relacl, acldefault('r', c.relowner))::text[] AS grants
           FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
@@ -178,7 +192,8 @@ def _view_columns() -> Query:
         f"""
         SELECT a.attrelid, a.attnum, n.nspname, c.relname, a.attname, c.relkind::text AS form,
                nullif(a.attstattarget, -1) AS statistics_target, a.attacl::text[] AS grants
-          FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid JOIN pg_namespace n ON n.oid = c.relnamespace
+          FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid JOIN pg_namespace n ON n.oid =
+            c.relnamespace
          WHERE c.relkind IN ('v', 'm') AND a.attnum > 0 AND NOT a.attisdropped AND {_OWN}
         """,
     )

@@ -25,9 +25,12 @@ def _publications(version: int) -> Query:
         1,
         f"""
         SELECT p.oid, 0, p.pubname, p.puballtables AS all_tables,
-               concat_ws(', ', CASE WHEN p.pubinsert THEN 'insert' END, CASE WHEN p.pubupdate THEN 'update' END,
-                 CASE WHEN p.pubdelete THEN 'delete' END, CASE WHEN p.pubtruncate THEN 'truncate' END) AS publish,
-               p.pubviaroot AS via_root, {generated} AS generated_columns, pg_get_userbyid(p.pubowner)::text AS owner
+               concat_ws(', ', CASE WHEN p.pubinsert THEN 'insert' END, CASE WHEN p.pubupdate THEN 'update'
+                 END,
+                 CASE WHEN p.pubdelete THEN 'delete' END, CASE WHEN p.pubtruncate THEN 'truncate' END) AS
+                   publish,
+               p.pubviaroot AS via_root, {generated} AS generated_columns,
+                 pg_get_userbyid(p.pubowner)::text AS owner
           FROM pg_publication p
         """,
     )
@@ -47,7 +50,8 @@ def _publication_tables(version: int) -> Query:
         3,
         f"""
         SELECT r.oid, 0, p.pubname, n.nspname, c.relname, {more}
-          FROM pg_publication_rel r JOIN pg_publication p ON p.oid = r.prpubid JOIN pg_class c ON c.oid = r.prrelid
+          FROM pg_publication_rel r JOIN pg_publication p ON p.oid = r.prpubid JOIN pg_class c ON c.oid =
+            r.prrelid
           JOIN pg_namespace n ON n.oid = c.relnamespace
         """,
     )
@@ -75,7 +79,8 @@ def _subscriptions() -> Query:
         SELECT s.oid, 0, s.subname, s.subconninfo AS connection, s.subpublications AS publications,
                s.subslotname::text AS slot, s.subbinary AS is_binary, s.subsynccommit AS synchronous_commit,
                pg_get_userbyid(s.subowner)::text AS owner
-          FROM pg_subscription s WHERE s.subdbid = (SELECT oid FROM pg_database WHERE datname = current_database())
+          FROM pg_subscription s WHERE s.subdbid = (SELECT oid FROM pg_database WHERE datname =
+            current_database())
         """,
         superuser=True,
     )
@@ -99,7 +104,7 @@ def _foreign() -> list[Query]:
                      CASE WHEN f.fdwvalidator <> 0 THEN ' VALIDATOR ' || f.fdwvalidator::regproc END,
                      {options("f.fdwoptions")}) AS definition, pg_get_userbyid(f.fdwowner)::text AS owner,
                    coalesce(f.fdwacl, acldefault('F', f.fdwowner))::text[] AS grants
-              FROM pg_foreign_data_wrapper f WHERE {not_of_extension('pg_foreign_data_wrapper', 'f.oid')}
+              FROM pg_foreign_data_wrapper f WHERE {not_of_extension("pg_foreign_data_wrapper", "f.oid")}
             """,
         ),
         Query(
@@ -108,11 +113,12 @@ def _foreign() -> list[Query]:
             1,
             f"""
             SELECT s.oid, 0, s.srvname, format('CREATE SERVER %I%s%s FOREIGN DATA WRAPPER %I%s', s.srvname,
-                     ' TYPE ' || quote_literal(s.srvtype), ' VERSION ' || quote_literal(s.srvversion), f.fdwname,
+                     ' TYPE ' || quote_literal(s.srvtype), ' VERSION ' || quote_literal(s.srvversion),
+                       f.fdwname,
                      {options("s.srvoptions")}) AS definition, pg_get_userbyid(s.srvowner)::text AS owner,
                    coalesce(s.srvacl, acldefault('S', s.srvowner))::text[] AS grants
               FROM pg_foreign_server s JOIN pg_foreign_data_wrapper f ON f.oid = s.srvfdw
-             WHERE {not_of_extension('pg_foreign_server', 's.oid')}
+             WHERE {not_of_extension("pg_foreign_server", "s.oid")}
             """,
         ),
         Query(
@@ -120,9 +126,11 @@ def _foreign() -> list[Query]:
             "pg_user_mapping",
             2,
             f"""
-            SELECT u.oid, 0, s.srvname, CASE WHEN u.umuser = 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(u.umuser)) END,
+            SELECT u.oid, 0, s.srvname, CASE WHEN u.umuser = 0 THEN 'PUBLIC' ELSE
+              quote_ident(pg_get_userbyid(u.umuser)) END,
                    format('CREATE USER MAPPING FOR %s SERVER %I%s',
-                     CASE WHEN u.umuser = 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(u.umuser)) END, s.srvname,
+                     CASE WHEN u.umuser = 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(u.umuser)) END,
+                       s.srvname,
                      {options("u.umoptions")}) AS definition
               FROM pg_user_mapping u JOIN pg_foreign_server s ON s.oid = u.umserver
             """,
@@ -140,7 +148,8 @@ def _default_privileges() -> Query:
         SELECT d.oid, 0, pg_get_userbyid(d.defaclrole), coalesce(n.nspname, ''), d.defaclobjtype::text,
                d.defaclacl::text[] AS acl,
                CASE WHEN d.defaclnamespace = 0 THEN
-                 acldefault(CASE d.defaclobjtype WHEN 'S' THEN 's' ELSE d.defaclobjtype END, d.defaclrole)::text[]
+                 acldefault(CASE d.defaclobjtype WHEN 'S' THEN 's' ELSE d.defaclobjtype END,
+                   d.defaclrole)::text[]
                ELSE '{}' END AS base
           FROM pg_default_acl d LEFT JOIN pg_namespace n ON n.oid = d.defaclnamespace
         """,

@@ -1,4 +1,5 @@
-"""The way back from one schema to another: ordered SQL, derived from what differs and proven by running it."""
+"""The way back from one schema to another: ordered SQL, derived from what differs and proven by running
+it."""
 
 from __future__ import annotations
 

@@ -10,8 +10,10 @@ from executor.schema.objects import Ref
 
 @dataclass(frozen=True, slots=True)
 class Statement:
-    """One SQL statement, without its semicolon. Where `alternatives` are given, they are tried in order when the
-    server refuses `sql`; `fills` says that it changes or adds rows; `outside` that no transaction may be open."""
+    """One SQL statement, without its semicolon. Where `alternatives` are given, they are tried in order
+    when the
+    server refuses `sql`; `fills` says that it changes or adds rows; `outside` that no transaction may be
+    open."""
 
     sql: str
     alternatives: tuple[str, ...] = ()
@@ -29,7 +31,9 @@ class Action:
 
     `verb` is drop, create, alter, rename or rows; `ref` names the object as it stands when the action runs;
     `removes` and `provides` are what the action takes away and gives; `disturbs` are objects whose dependents
-    must be out of the way meanwhile. `loss` says in words which data goes.
+    must be out of the way meanwhile; `reads` must not be removed before; `after` must be there. `loss`
+    says in
+    words which data goes.
     """
 
     verb: str
@@ -39,6 +43,7 @@ class Action:
     removes: set[Ref] = field(default_factory=set)
     provides: set[Ref] = field(default_factory=set)
     disturbs: set[Ref] = field(default_factory=set)
+    reads: set[Ref] = field(default_factory=set)
     after: set[Ref] = field(default_factory=set)
     loss: str | None = None
     priority: int | None = None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from executor.schema.inverse.action import Action, Statement, statements
 from executor.schema.inverse.family import Changes, Context, Family, comma, relation
 from executor.schema.inverse.options import NEUTRAL
@@ -9,6 +11,7 @@ from executor.schema.names import dotted, literal, quoted
 from executor.schema.objects import Object, Ref
 
 STORAGE = {"p": "PLAIN", "e": "EXTERNAL", "x": "EXTENDED", "m": "MAIN"}
+GENERATED = {"s": "STORED", "v": "VIRTUAL"}
 COMPRESSION = {"p": "pglz", "l": "lz4"}
 FINE = {
     "storage",
@@ -37,9 +40,13 @@ class Column(Family):
         if filling is None:
             made = [Statement(f"{table} ADD COLUMN {column_definition(thing, default, context)}")]
         else:
-            made = [Statement(f"{table} ADD COLUMN {column_definition(thing, default, context, not_null=False)}")]
+            made = [
+                Statement(f"{table} ADD COLUMN {column_definition(thing, default, context, not_null=False)}")
+            ]
             made.append(
-                Statement(f"UPDATE {relation(thing.ref)} SET {quoted(thing.ref.name)} = {filling}", fills=True)
+                Statement(
+                    f"UPDATE {relation(thing.ref)} SET {quoted(thing.ref.name)} = {filling}", fills=True
+                )
             )
             made.append(Statement(set_not_null(thing, table)))
         made += statements(*(f"{table} {clause}" for clause in fine_clauses(thing)))
@@ -93,7 +100,8 @@ class Default(Family):
     def create(self, thing: Object, context: Context) -> list[Action]:
         """SET DEFAULT."""
         word = {"v": "VIEW", "f": "FOREIGN TABLE"}.get(thing["form"], "TABLE ONLY")
-        sql = f"ALTER {word} {relation(thing.ref)} ALTER COLUMN {quoted(thing.ref.name)} SET DEFAULT {thing['expression']}"
+        column = f"ALTER {word} {relation(thing.ref)} ALTER COLUMN {quoted(thing.ref.name)}"
+        sql = f"{column} SET DEFAULT {thing['expression']}"
         return [self.creating(thing, sql)]
 
     def drop(self, thing: Object, context: Context) -> list[Action]:
@@ -106,7 +114,11 @@ class Default(Family):
         """One SET DEFAULT where nothing must be out of the way meanwhile."""
         column = Ref("column", now.ref.path)
         target, current = context.before.get(column), context.now.get(column)
-        if target and current and (target["type"], target["collation"]) == (current["type"], current["collation"]):
+        if (
+            target
+            and current
+            and (target["type"], target["collation"]) == (current["type"], current["collation"])
+        ):
             return [Action("alter", now.ref, self.create(before, context)[0].statements)]
         return None
 
@@ -129,7 +141,7 @@ def column_definition(
     if thing["collation"]:
         parts.append(f"COLLATE {thing['collation']}")
     if thing["generated"]:
-        parts.append(f"GENERATED ALWAYS AS ({thing['expression']}) {'STORED' if thing['generated'] == 's' else 'VIRTUAL'}")
+        parts.append(f"GENERATED ALWAYS AS ({thing['expression']}) {GENERATED[thing['generated']]}")
     if thing["identity"]:
         parts.append(f"GENERATED {identity_words(thing)} AS IDENTITY ({sequence_options(thing)})")
     if default is not None:
@@ -152,8 +164,8 @@ def sequence_options(thing: Object) -> str:
     """The sequence behind an identity column."""
     schema, name, _, start, increment, minimum, maximum, cache, cycle, _ = thing["identity_sequence"]
     return (
-        f"SEQUENCE NAME {dotted((schema, name))} START WITH {start} INCREMENT BY {increment} MINVALUE {minimum}"
-        f" MAXVALUE {maximum} CACHE {cache}{' CYCLE' if cycle == 'true' else ''}"
+        f"SEQUENCE NAME {dotted((schema, name))} START WITH {start} INCREMENT BY {increment}"
+        f" MINVALUE {minimum} MAXVALUE {maximum} CACHE {cache}{' CYCLE' if cycle == 'true' else ''}"
     )
 
 
@@ -161,7 +173,9 @@ def set_not_null(thing: Object, table: str) -> str:
     """NOT NULL under its own name, where the server keeps one."""
     if not thing["not_null_name"]:
         return f"{table} ALTER COLUMN {quoted(thing.ref.name)} SET NOT NULL"
-    ending = (" NO INHERIT" if thing["not_null_only"] else "") + ("" if thing["not_null_valid"] else " NOT VALID")
+    ending = (" NO INHERIT" if thing["not_null_only"] else "") + (
+        "" if thing["not_null_valid"] else " NOT VALID"
+    )
     name = quoted(thing["not_null_name"])
     return f"{table} ADD CONSTRAINT {name} NOT NULL {quoted(thing.ref.name)}{ending}"
 
@@ -180,7 +194,9 @@ def fine_clauses(thing: Object, now: Object | None = None) -> list[str]:
         found.append(f"{column} SET STATISTICS {-1 if target is None else target}")
     found += option_clauses(column, thing["options"], old.get("options"))
     if thing["foreign_options"] != old.get("foreign_options"):
-        found.append(f"{column} {foreign_option_change(thing['foreign_options'], old.get('foreign_options'))}")
+        found.append(
+            f"{column} {foreign_option_change(thing['foreign_options'], old.get('foreign_options'))}"
+        )
     return found
 
 
@@ -279,14 +295,28 @@ def _identity(now: Object, before: Object, column: str, context: Context) -> lis
     if now["identity"] and not before["identity"]:
         action = Column().altering(now, f"{column} DROP IDENTITY")
         action.removes = {Ref("sequence", tuple(now["identity_sequence"][:2]))}
-        action.priority = 12
+        action.after = {
+            thing.ref
+            for thing in context.before.of_kind("sequence")
+            if thing["owned_by"] == list(now.ref.path)
+        }
         return [action]
     wanted = before["identity_sequence"]
     if not now["identity"]:
         sql = f"{column} ADD GENERATED {identity_words(before)} AS IDENTITY ({sequence_options(before)})"
-        position = continue_after_rows(dotted(wanted[:2]), relation(before.ref), quoted(before.ref.name))
-        action = Column().altering(now, sql, Statement(position, fills=True))
+        serials = [
+            thing.ref for thing in context.now.of_kind("sequence") if thing["owned_by"] == list(now.ref.path)
+        ]
+        if serials:
+            position = carry_position(wanted[:2], serials[0].path)
+        else:
+            position = Statement(
+                continue_after_rows(dotted(wanted[:2]), relation(before.ref), quoted(before.ref.name)),
+                fills=True,
+            )
+        action = Column().altering(now, sql, position)
         action.provides = {Ref("sequence", tuple(wanted[:2]))}
+        action.reads = set(serials)
         action.priority = 66
         return [action]
     texts = []
@@ -300,7 +330,11 @@ def _identity(now: Object, before: Object, column: str, context: Context) -> lis
         texts.append(f"ALTER SEQUENCE {dotted((wanted[0], had[1]))} RENAME TO {quoted(wanted[1])}")
     if had[2:9] != wanted[2:9]:
         words = ("AS", "START WITH", "INCREMENT BY", "MINVALUE", "MAXVALUE", "CACHE")
-        parts = [f"{word} {value}" for word, value, old in zip(words, wanted[2:8], had[2:8], strict=True) if value != old]
+        parts = [
+            f"{word} {value}"
+            for word, value, old in zip(words, wanted[2:8], had[2:8], strict=True)
+            if value != old
+        ]
         if wanted[8] != had[8]:
             parts.append("CYCLE" if wanted[8] == "true" else "NO CYCLE")
         texts.append(f"ALTER SEQUENCE {dotted(wanted[:2])} {' '.join(parts)}")
@@ -310,9 +344,15 @@ def _identity(now: Object, before: Object, column: str, context: Context) -> lis
 def continue_after_rows(sequence: str, table: str, column: str) -> str:
     """SQL that lets a sequence go on behind the greatest value in use."""
     return (
-        f"SELECT pg_catalog.setval({literal(sequence)}, greatest(max({column}), 1), max({column}) IS NOT NULL)"
-        f" FROM {table}"
+        f"SELECT pg_catalog.setval({literal(sequence)}, greatest(max({column}), 1),"
+        f" max({column}) IS NOT NULL) FROM {table}"
     )
+
+
+def carry_position(new: Sequence[str], old: Sequence[str]) -> Statement:
+    """A statement that lets one sequence go on where another stands."""
+    sql = f"SELECT pg_catalog.setval({literal(dotted(new))}, last_value, is_called) FROM {dotted(old)}"
+    return Statement(sql, fills=True)
 
 
 def _not_null(now: Object, before: Object, table: str, context: Context) -> list[Action]:
@@ -324,12 +364,18 @@ def _not_null(now: Object, before: Object, table: str, context: Context) -> list
         filling = fill_value(before, context)
         if filling is not None:
             made.append(
-                Statement(f"UPDATE {relation(now.ref)} SET {name} = {filling} WHERE {name} IS NULL", fills=True)
+                Statement(
+                    f"UPDATE {relation(now.ref)} SET {name} = {filling} WHERE {name} IS NULL", fills=True
+                )
             )
         made.append(set_not_null(before, table))
         action = Column().altering(now, *made, why="fails where a row has no value")
         return [action]
-    if now["not_null_only"] == before["not_null_only"] and before["not_null_valid"] and not now["not_null_valid"]:
+    if (
+        now["not_null_only"] == before["not_null_only"]
+        and before["not_null_valid"]
+        and not now["not_null_valid"]
+    ):
         return [Column().altering(now, f"{table} VALIDATE CONSTRAINT {quoted(now['not_null_name'])}")]
     if (now["not_null_only"], now["not_null_valid"]) == (before["not_null_only"], before["not_null_valid"]):
         names = f"{quoted(now['not_null_name'])} TO {quoted(before['not_null_name'])}"

@@ -34,7 +34,14 @@ GRANT_WORDS = {
     "server": "FOREIGN SERVER",
     "aggregate": "FUNCTION",
 }
-DEFAULT_WORDS = {"r": "TABLES", "S": "SEQUENCES", "f": "FUNCTIONS", "T": "TYPES", "n": "SCHEMAS", "L": "LARGE OBJECTS"}
+DEFAULT_WORDS = {
+    "r": "TABLES",
+    "S": "SEQUENCES",
+    "f": "FUNCTIONS",
+    "T": "TYPES",
+    "n": "SCHEMAS",
+    "L": "LARGE OBJECTS",
+}
 
 
 class Grant(NamedTuple):
@@ -82,8 +89,8 @@ def _late(ref: Ref, priority: int, *texts: str) -> Action:
 
 
 def _labels(family: Family, now: Object | None, before: Object) -> Iterator[Action]:
-    wanted = dict(before.get("labels") or [])
-    had = dict(now.get("labels") or []) if now else {}
+    wanted = dict(before.get("security_labels") or [])
+    had = dict(now.get("security_labels") or []) if now else {}
     for provider in sorted(wanted.keys() | had.keys()):
         if wanted.get(provider) != had.get(provider):
             text = literal(wanted[provider]) if provider in wanted else "NULL"
@@ -94,7 +101,9 @@ def _labels(family: Family, now: Object | None, before: Object) -> Iterator[Acti
 def _grant_changes(family: Family, now: Object, before: Object, context: Context) -> list[str]:
     ref = before.ref
     if ref.kind in ("column", "view column"):
-        return _changes(grants(now["grants"]), grants(before["grants"]), f"TABLE {relation(ref)}", quoted(ref.name))
+        return _changes(
+            grants(now["grants"]), grants(before["grants"]), f"TABLE {relation(ref)}", quoted(ref.name)
+        )
     name = f"{GRANT_WORDS.get(ref.kind, family.word_of(before))} {family.name(ref)}"
     if now.get("owner") != before.get("owner"):
         return []  # the owner's own grants follow the owner; the next pass sees what is left

@@ -26,7 +26,9 @@ class Constraint(Family):
         definition = thing["definition"]
         if thing["options"] or thing["tablespace"]:
             definition = _with_storage(thing)
-        made = [f"ALTER {word} {only}{relation(thing.ref)} ADD CONSTRAINT {quoted(thing.ref.name)} {definition}"]
+        made = [
+            f"ALTER {word} {only}{relation(thing.ref)} ADD CONSTRAINT {quoted(thing.ref.name)} {definition}"
+        ]
         if thing["clustered"]:
             made.append(f"ALTER TABLE {relation(thing.ref)} CLUSTER ON {quoted(thing.ref.name)}")
         return [self.creating(thing, *made)]
@@ -34,7 +36,11 @@ class Constraint(Family):
     def drop(self, thing: Object, context: Context) -> list[Action]:
         """DROP CONSTRAINT."""
         word = "FOREIGN TABLE" if thing["form"] == "f" else "TABLE"
-        return [self.dropping(thing, f"ALTER {word} {relation(thing.ref)} DROP CONSTRAINT {quoted(thing.ref.name)}")]
+        return [
+            self.dropping(
+                thing, f"ALTER {word} {relation(thing.ref)} DROP CONSTRAINT {quoted(thing.ref.name)}"
+            )
+        ]
 
     def alter(self, now: Object, before: Object, changes: Changes, context: Context) -> list[Action] | None:
         """Validation, clustering and index storage in place; another definition needs another constraint."""
@@ -104,14 +110,26 @@ class Index(Family):
             definition = f"{words} CONCURRENTLY{definition.removeprefix(words)}"
         made = [Statement(definition, outside=outside)]
         for number, target in thing["statistics_targets"] or []:
-            made.append(Statement(f"ALTER INDEX {dotted(thing.ref.path)} ALTER COLUMN {number} SET STATISTICS {target}"))
+            made.append(
+                Statement(
+                    f"ALTER INDEX {dotted(thing.ref.path)} ALTER COLUMN {number} SET STATISTICS {target}"
+                )
+            )
         if thing["tablespace"]:
-            made.append(Statement(f"ALTER INDEX {dotted(thing.ref.path)} SET TABLESPACE {quoted(thing['tablespace'])}"))
+            made.append(
+                Statement(
+                    f"ALTER INDEX {dotted(thing.ref.path)} SET TABLESPACE {quoted(thing['tablespace'])}"
+                )
+            )
         if thing["clustered"]:
-            made.append(Statement(f"ALTER TABLE {dotted(thing['relation'])} CLUSTER ON {quoted(thing.ref.name)}"))
+            made.append(
+                Statement(f"ALTER TABLE {dotted(thing['relation'])} CLUSTER ON {quoted(thing.ref.name)}")
+            )
         if thing["parent_index"] and context.attempt > 1:
             made.append(
-                Statement(f"ALTER INDEX {dotted(thing['parent_index'])} ATTACH PARTITION {dotted(thing.ref.path)}")
+                Statement(
+                    f"ALTER INDEX {dotted(thing['parent_index'])} ATTACH PARTITION {dotted(thing.ref.path)}"
+                )
             )
         return [Action("create", thing.ref, made, provides={thing.ref})]
 
@@ -125,12 +143,15 @@ class Index(Family):
             name = f"CLUSTER ON {quoted(now.ref.name)}" if before["clustered"] else "SET WITHOUT CLUSTER"
             made.append(f"{table} {name}")
         if "parent_index" in changes and before["parent_index"] and not now["parent_index"]:
-            made.append(f"ALTER INDEX {dotted(before['parent_index'])} ATTACH PARTITION {dotted(now.ref.path)}")
+            made.append(
+                f"ALTER INDEX {dotted(before['parent_index'])} ATTACH PARTITION {dotted(now.ref.path)}"
+            )
         if "statistics_targets" in changes:
             wanted = dict(before["statistics_targets"] or [])
             for number in sorted({n for n, _ in now["statistics_targets"] or []} | wanted.keys()):
                 made.append(
-                    f"ALTER INDEX {dotted(now.ref.path)} ALTER COLUMN {number} SET STATISTICS {wanted.get(number, -1)}"
+                    f"ALTER INDEX {dotted(now.ref.path)} ALTER COLUMN {number}"
+                    f" SET STATISTICS {wanted.get(number, -1)}"
                 )
         return [self.altering(now, *made)]
 

@@ -18,12 +18,17 @@ from executor.schema.inverse.plan import plan
 from executor.schema.inverse.renames import LEVELS, renames
 from executor.schema.inverse.script import InverseStep, render, steps
 from executor.schema.names import dotted
-from executor.schema.objects import Ref, Snapshot
+from executor.schema.objects import Object, Ref, Snapshot
 from executor.schema.snapshot import snapshot
 
 Connection = psycopg.Connection[tuple[Any, ...]]
 EXACT, MODULO_ORDER, DIFFERS, REFUSED = "exact", "exact modulo column order", "differs", "refused"
 PASSES = 5
+ROUNDS = 4
+
+
+class NotDerivable(Exception):
+    """No way back can be given; the message says why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +61,8 @@ def undo(
     connection.execute("BEGIN")
     try:
         return _Derivation(connection, before, after, options or Options()).inverse()
+    except NotDerivable as why:
+        return Inverse("", (), (), (str(why),), REFUSED)
     finally:
         connection.execute("ROLLBACK")
 
@@ -70,6 +77,7 @@ class _Derivation:
         user = connection.execute("SELECT current_user::text").fetchone()
         assert user is not None  # noqa: S101 (it always has one row)
         now = after if after is not None else snapshot(connection)
+        self.after = now
         self.context = Context(now, before, options, user[0])
 
     def inverse(self) -> Inverse:
@@ -78,21 +86,32 @@ class _Derivation:
         self._rename_back()
         self._rename_away()
         found = self._converge()
+        self._guard_rows()
         return self._told(found)
 
     def _rename_back(self) -> None:
         for level in range(len(LEVELS)):
-            made = renames(self.context.now, self.context.before, level)
-            if made:
-                self._execute(made)
+            for _ in range(ROUNDS):
+                made = renames(self.context.now, self.context.before, level)
+                if not made:
+                    break
+                self._must(made)
 
     def _rename_away(self) -> None:
         context = self.context
         made = list(replace.types(context))
         made += self._tables_to_rebuild()
+        made += replace.sequences(context)
         self._say_enums()
         if made:
-            self._execute(made)
+            self._must(made)
+
+    def _must(self, actions: list[Action]) -> None:
+        """Run what later steps rely on. Raises NotDerivable: going on would drop what only has another
+        name."""
+        self._execute(actions)
+        if self.run.failed:
+            raise NotDerivable("; ".join(map(str, self.run.failed)))
 
     def _tables_to_rebuild(self) -> list[Action]:
         context = self.context
@@ -100,22 +119,35 @@ class _Derivation:
         rebuilt = []
         for ref in refs:
             possible = replace.can_be_rebuilt(ref, context.now, context.before)
-            taken = choices.REBUILD if possible and context.options.column_order == choices.REBUILD else choices.APPEND
+            taken = (
+                choices.REBUILD
+                if possible and context.options.column_order == choices.REBUILD
+                else choices.APPEND
+            )
             if taken == choices.REBUILD:
                 rebuilt.append(ref)
             missing = [c.ref.name for c in context.before.columns(*ref.path) if c.ref not in context.now]
-            self.choices.append(choices.column_order(dotted(ref.path), ", ".join(missing) or "columns", taken))
+            self.choices.append(
+                choices.column_order(dotted(ref.path), ", ".join(missing) or "columns", taken)
+            )
         return list(replace.tables(context, rebuilt))
 
     def _say_enums(self) -> None:
         context = self.context
         for thing in context.before.of_kind("type"):
             now = context.now.get(thing.ref)
-            if now is not None and thing["form"] == "e" and now["form"] == "e" and thing["labels"] != now["labels"]:
+            if (
+                now is not None
+                and thing["form"] == "e"
+                and now["form"] == "e"
+                and thing["labels"] != now["labels"]
+            ):
                 added = [label for label in now["labels"] if label not in thing["labels"]]
                 if added:
                     subject = dotted(thing.ref.path)
-                    self.choices.append(choices.enum_value(subject, ", ".join(added), context.options.enum_value))
+                    self.choices.append(
+                        choices.enum_value(subject, ", ".join(added), context.options.enum_value)
+                    )
 
     def _converge(self) -> Difference:
         """Plan and run until nothing is left to do; more than two rounds are rare."""
@@ -126,14 +158,25 @@ class _Derivation:
                 return found
             self.context.gaps = []
             actions = plan(self.context, found)
-            for action in actions:
-                if action.verb == "create":
-                    replace.copying(action, self.context)
             if not actions or found.lines() == seen:
                 return found
             seen = found.lines()
             self._execute(actions)
             self.context.attempt += 1
+
+    def _guard_rows(self) -> None:
+        """What the migration kept is still the same table and the same column, unless it was written anew."""
+        before, now = self.context.before, self.context.now
+        for thing in before.of_kind("table", "column"):
+            kept = thing.address in self.after.by_address and thing.address not in now.by_address
+            if kept and not self._written_anew(thing):
+                raise NotDerivable(f"{thing.ref} would be dropped and made again, without its data")
+
+    def _written_anew(self, thing: Object) -> bool:
+        """Whether the rows were copied, or can be computed again."""
+        if Ref("table", thing.ref.path[:2]) in self.context.replaced:
+            return True
+        return thing.ref.kind == "column" and bool(thing["generated"])
 
     def _execute(self, actions: list[Action]) -> None:
         self.run.run(actions)
@@ -149,8 +192,12 @@ class _Derivation:
 
     def _left(self, found: Difference) -> list[str]:
         """What still differs, but for what was left on purpose."""
-        left = [f"left over: {ref}" for ref in found.created] + [f"not given back: {ref}" for ref in found.dropped]
-        return left + [f"not changed back: {change}" for change in found.changed if not self._on_purpose(change)]
+        left = [f"left over: {ref}" for ref in found.created] + [
+            f"not given back: {ref}" for ref in found.dropped
+        ]
+        return left + [
+            f"not changed back: {change}" for change in found.changed if not self._on_purpose(change)
+        ]
 
     def _on_purpose(self, change: Change) -> bool:
         return (

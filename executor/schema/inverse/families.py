@@ -2,7 +2,18 @@
 
 from __future__ import annotations
 
-from executor.schema.inverse import columns, common, dependents, programs, rare, remote, sequences, tables, types, views
+from executor.schema.inverse import (
+    columns,
+    common,
+    dependents,
+    programs,
+    rare,
+    remote,
+    sequences,
+    tables,
+    types,
+    views,
+)
 from executor.schema.inverse.family import Family
 from executor.schema.objects import Ref
 

@@ -36,7 +36,8 @@ class Run:
     retried: int = 0
 
     def run(self, actions: Iterable[Action]) -> None:
-        """Run each action under a savepoint. What fails is tried again behind the rest, as long as that helps."""
+        """Run each action under a savepoint. What fails is tried again behind the rest, as long as that
+        helps."""
         waiting = list(actions)
         self.failed = []
         while waiting:
@@ -85,7 +86,7 @@ class Run:
     def _execute(self, statement: Statement) -> Statement | psycopg.Error:
         sql = statement.sql.replace(" CONCURRENTLY ", " ", 1) if statement.outside else statement.sql
         try:
-            self.connection.execute(sql)  # type: ignore[call-overload]
+            self.connection.execute(sql)
         except psycopg.Error as error:
             return error
         return statement

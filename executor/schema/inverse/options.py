@@ -17,9 +17,12 @@ class Options:
 
     `column_order`: a column that must return to its place is appended (cheap) or its table rebuilt (exact).
     `enum_value`: an added value is taken away by swapping the type, or left. `index`: CREATE INDEX in the
-    transaction or concurrently outside it. `fill`: SQL expressions by schema, table and column, for columns that
-    come back NOT NULL without a default; `fill_default` `neutral` lets the others have their type's zero value.
-    `keep_data`: tables and columns are archived in `archive_schema` instead of dropped. `ignore_tables` are left
+    transaction or concurrently outside it. `fill`: SQL expressions by schema, table and column, for
+    columns that
+    come back NOT NULL without a default; `fill_default` `neutral` lets the others have their type's zero
+    value.
+    `keep_data`: tables and columns are archived in `archive_schema` instead of dropped. `ignore_tables`
+    are left
     alone, such as Flyway's history.
     """
 
@@ -40,7 +43,8 @@ class Options:
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """A place where the engineer may choose: what it is about, the ways with their consequences, the one taken."""
+    """A place where the engineer may choose: what it is about, the ways with their consequences, the one
+    taken."""
 
     subject: str
     about: str
@@ -55,7 +59,10 @@ def column_order(table: str, columns: str, taken: str) -> Choice:
         f"{columns} stood before other columns",
         (
             (APPEND, "added at the end: instant, the schema is the same but for the order of columns"),
-            (REBUILD, "the table is written anew: exact, under ACCESS EXCLUSIVE, in time proportional to its size"),
+            (
+                REBUILD,
+                "the table is written anew: exact, under ACCESS EXCLUSIVE, in time proportional to its size",
+            ),
         ),
         taken,
     )
@@ -67,7 +74,10 @@ def enum_value(name: str, values: str, taken: str) -> Choice:
         name,
         f"{values} was added",
         (
-            (SWAP, "the type is replaced: exact; columns of the type are rewritten; fails where rows use the value"),
+            (
+                SWAP,
+                "the type is replaced: exact; its columns are rewritten; fails where rows use the value",
+            ),
             (LEAVE, "the value stays: harmless, the schema differs by it"),
         ),
         taken,

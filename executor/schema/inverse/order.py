@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Iterable, Iterator
+from itertools import pairwise
 
 from executor.schema.inverse.action import Action
 from executor.schema.objects import Ref, Snapshot
@@ -28,7 +29,15 @@ _DROPS = (
     ("operator class", "operator family", "operator"),
     ("domain constraint", "type"),
     ("text search configuration", "text search dictionary", "text search template", "text search parser"),
-    ("user mapping", "server", "foreign-data wrapper", "conversion", "collation", "language", "access method"),
+    (
+        "user mapping",
+        "server",
+        "foreign-data wrapper",
+        "conversion",
+        "collation",
+        "language",
+        "access method",
+    ),
     ("default privileges",),
     ("schema",),
     ("extension",),
@@ -36,7 +45,15 @@ _DROPS = (
 _CREATES = (
     ("extension",),
     ("schema", "default privileges"),
-    ("language", "collation", "conversion", "foreign-data wrapper", "server", "user mapping", "access method"),
+    (
+        "language",
+        "collation",
+        "conversion",
+        "foreign-data wrapper",
+        "server",
+        "user mapping",
+        "access method",
+    ),
     ("text search parser", "text search template", "text search dictionary", "text search configuration"),
     ("type", "domain constraint"),
     ("sequence",),
@@ -57,7 +74,7 @@ _CREATES = (
 )
 DROP_PRIORITY = {kind: 2 * place for place, kinds in enumerate(_DROPS) for kind in kinds}
 CREATE_PRIORITY = {kind: 50 + 2 * place for place, kinds in enumerate(_CREATES) for kind in kinds}
-ALTER_PRIORITY = 48
+ALTER_PRIORITY = 22
 LATE = 84
 """From here on actions only say something about objects that are all there."""
 
@@ -71,7 +88,9 @@ def priority(action: Action) -> int:
     if action.verb == "create":
         foreign = action.ref.kind == "constraint" and " FOREIGN KEY " in action.statements[0].sql
         return CREATE_PRIORITY[action.ref.kind] + (5 if foreign else 0)
-    return ALTER_PRIORITY if action.ref.kind in ("column", "table", "type", "sequence") else ALTER_PRIORITY + 30
+    return (
+        ALTER_PRIORITY if action.ref.kind in ("column", "table", "type", "sequence") else ALTER_PRIORITY + 56
+    )
 
 
 def slots(ref: Ref) -> Iterator[tuple[str, ...]]:
@@ -110,9 +129,7 @@ def ordered(actions: list[Action], now: Snapshot, before: Snapshot) -> list[Acti
     return done
 
 
-def _edges(
-    actions: list[Action], now: Snapshot, before: Snapshot
-) -> tuple[list[set[int]], list[set[int]]]:
+def _edges(actions: list[Action], now: Snapshot, before: Snapshot) -> tuple[list[set[int]], list[set[int]]]:
     followers: list[set[int]] = [set() for _ in actions]
     waiting: list[set[int]] = [set() for _ in actions]
     index = _Index(actions)
@@ -150,6 +167,7 @@ class _Index:
             if action.verb == "alter":
                 yield from self._around(number, {action.ref} | action.disturbs, now, before)
                 yield from self._before_arrival(number, action.ref, before, altered=False)
+            yield from ((number, remover) for remover in self._of(self.removers, action.reads))
             for ref in action.after:
                 yield from ((provider, number) for provider in self._of(self.providers, [ref]))
                 yield from ((a, number) for a in self.alterers.get(ref, ()) if self._early(a, number))
@@ -163,16 +181,22 @@ class _Index:
             if dependent in self.removers:
                 yield self.removers[dependent], number
             elif ref not in before.needs.get(dependent, ()):
-                yield from ((alterer, number) for alterer in self.alterers.get(dependent, ()) if self._early(alterer))
+                yield from (
+                    (alterer, number) for alterer in self.alterers.get(dependent, ()) if self._early(alterer)
+                )
 
     def _before_arrival(
         self, number: int, ref: Ref, before: Snapshot, *, altered: bool
     ) -> Iterator[tuple[int, int]]:
+        if ref.kind == "sequence":
+            return  # OWNED BY is an action of its own
         for need in before.needs.get(ref, ()):
             if need in self.providers:
                 yield self.providers[need], number
             if altered:
-                yield from ((alterer, number) for alterer in self.alterers.get(need, ()) if self._early(alterer))
+                yield from (
+                    (alterer, number) for alterer in self.alterers.get(need, ()) if self._early(alterer)
+                )
 
     def _around(
         self, number: int, refs: Iterable[Ref], now: Snapshot, before: Snapshot
@@ -180,11 +204,15 @@ class _Index:
         if not self._early(number):
             return
         for ref in refs:
-            yield from ((remover, number) for remover in self._of(self.removers, now.needed_by.get(ref, ())))
-            yield from ((number, provider) for provider in self._of(self.providers, before.needed_by.get(ref, ())))
+            dependents = [other for other in now.needed_by.get(ref, ()) if other.kind != "sequence"]
+            yield from ((remover, number) for remover in self._of(self.removers, dependents))
+            comers = [other for other in before.needed_by.get(ref, ()) if other.kind != "sequence"]
+            yield from ((number, provider) for provider in self._of(self.providers, comers))
 
     def _same_place(self) -> Iterator[tuple[int, int]]:
-        taken: dict[tuple[str, ...], int] = {slot: n for ref, n in self.removers.items() for slot in slots(ref)}
+        taken: dict[tuple[str, ...], int] = {
+            slot: n for ref, n in self.removers.items() for slot in slots(ref)
+        }
         for ref, number in self.providers.items():
             for slot in slots(ref):
                 if slot in taken:
@@ -193,7 +221,7 @@ class _Index:
     def _same_object(self) -> Iterator[tuple[int, int]]:
         for numbers in self.alterers.values():
             plain = [number for number in numbers if self.actions[number].priority is None]
-            yield from zip(plain, plain[1:], strict=False)
+            yield from pairwise(plain)
 
     def _early(self, number: int, than: int | None = None) -> bool:
         mine = priority(self.actions[number])

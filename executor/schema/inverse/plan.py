@@ -1,4 +1,5 @@
-"""From the difference of two snapshots to ordered actions: what goes, what comes, what changes, and who must step
+"""From the difference of two snapshots to ordered actions: what goes, what comes, what changes, and who
+must step
 aside meanwhile."""
 
 from __future__ import annotations
@@ -6,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from executor.schema.difference import COMMON, Difference
-from executor.schema.inverse import common
+from executor.schema.inverse import common, replace
 from executor.schema.inverse.action import Action
 from executor.schema.inverse.families import family_of
 from executor.schema.inverse.family import Context
@@ -30,7 +31,7 @@ class _Plan:
         self.context = context
         self.now, self.before = context.now, context.before
         self.found = found
-        self.gone = {ref for ref in found.created}  # only there now: they go for good
+        self.gone = set(found.created)  # only there now: they go for good
         self.again: set[Ref] = set()  # they go and come back
         self.in_place: dict[Ref, list[Action]] = {}
         self.late: list[Action] = []
@@ -122,7 +123,10 @@ class _Plan:
                 continue
             for action in family_of(ref).drop(self.now[ref], self.context):
                 action.removes |= self._going_along(ref) & leaving
-                if ref in self.again:
+                if ref in self.context.replaced.values():
+                    action.loss = replace.not_carried(ref, self.context)
+                    action.why = "set aside above; what takes its place is there"
+                elif ref in self.again:
                     action.why = "comes back below"
                     action.loss = None
                 yield action
@@ -151,7 +155,7 @@ class _Plan:
     # What comes
 
     def _creations(self) -> Iterator[Action]:
-        coming = {ref for ref in self.found.dropped} | self.again
+        coming = set(self.found.dropped) | self.again
         provided: set[Ref] = set()
         for ref in sorted(coming, key=lambda ref: (ref.kind != "table", ref.kind != "column", ref)):
             if ref in provided:
@@ -163,6 +167,8 @@ class _Plan:
                 continue
             for action in family_of(ref).create(thing, self.context):
                 provided |= action.provides
+                if action.verb == "create":
+                    replace.copying(action, self.context)
                 yield action
             self._say(ref)
 

@@ -69,4 +69,6 @@ class EventTrigger(Family):
         """The state in place."""
         if changes.keys() != {"enabled"}:
             return None
-        return [self.altering(now, f"ALTER EVENT TRIGGER {quoted(now.ref.name)} {ENABLED[before['enabled']]}")]
+        return [
+            self.altering(now, f"ALTER EVENT TRIGGER {quoted(now.ref.name)} {ENABLED[before['enabled']]}")
+        ]

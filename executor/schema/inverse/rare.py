@@ -1,4 +1,5 @@
-"""Kinds that a statement creates and another drops: casts, operators, text search, collations, languages, …"""
+"""Kinds that a statement creates and another drops: casts, operators, text search, collations, languages,
+…"""
 
 from __future__ import annotations
 
@@ -118,7 +119,11 @@ class TextSearchConfiguration(Family):
     def create(self, thing: Object, context: Context) -> list[Action]:
         """CREATE and ADD MAPPING."""
         name = f"ALTER TEXT SEARCH CONFIGURATION {self.name(thing.ref)}"
-        return [self.creating(thing, thing["definition"], *(f"{name} ADD MAPPING FOR {m}" for m in thing["mappings"]))]
+        return [
+            self.creating(
+                thing, thing["definition"], *(f"{name} ADD MAPPING FOR {m}" for m in thing["mappings"])
+            )
+        ]
 
     def alter(self, now: Object, before: Object, changes: Changes, context: Context) -> list[Action] | None:
         """Mappings in place."""

@@ -16,20 +16,29 @@ class Publication(Family):
     def create(self, thing: Object, context: Context) -> list[Action]:
         """CREATE PUBLICATION."""
         everything = " FOR ALL TABLES" if thing["all_tables"] else ""
-        return [self.creating(thing, f"CREATE PUBLICATION {quoted(thing.ref.name)}{everything} WITH ({_with(thing, context)})")]
+        return [
+            self.creating(
+                thing,
+                f"CREATE PUBLICATION {quoted(thing.ref.name)}{everything} WITH ({_with(thing, context)})",
+            )
+        ]
 
     def alter(self, now: Object, before: Object, changes: Changes, context: Context) -> list[Action] | None:
         """Parameters in place."""
         if "all_tables" in changes:
             return None
-        return [self.altering(now, f"ALTER PUBLICATION {quoted(now.ref.name)} SET ({_with(before, context)})")]
+        return [
+            self.altering(now, f"ALTER PUBLICATION {quoted(now.ref.name)} SET ({_with(before, context)})")
+        ]
 
 
 def _with(thing: Object, context: Context) -> str:
     parts = [f"publish = {literal(thing['publish'])}"]
     parts.append(f"publish_via_partition_root = {'true' if thing['via_root'] else 'false'}")
     if context.major >= 18:
-        parts.append(f"publish_generated_columns = {'stored' if thing['generated_columns'] == 's' else 'none'}")
+        parts.append(
+            f"publish_generated_columns = {'stored' if thing['generated_columns'] == 's' else 'none'}"
+        )
     return comma(parts)
 
 
@@ -51,7 +60,9 @@ class PublicationTable(Family):
     def drop(self, thing: Object, context: Context) -> list[Action]:
         """DROP TABLE from the publication."""
         publication, *table = thing.ref.path
-        return [self.dropping(thing, f"ALTER PUBLICATION {quoted(publication)} DROP TABLE ONLY {dotted(table)}")]
+        return [
+            self.dropping(thing, f"ALTER PUBLICATION {quoted(publication)} DROP TABLE ONLY {dotted(table)}")
+        ]
 
 
 class PublicationSchema(Family):
@@ -80,7 +91,8 @@ class Subscription(Family):
         slot = literal(thing["slot"]) if thing["slot"] else "NONE"
         sql = (
             f"CREATE SUBSCRIPTION {quoted(thing.ref.name)} CONNECTION {literal(thing['connection'])}"
-            f" PUBLICATION {comma(map(quoted, thing['publications']))} WITH (connect = false, slot_name = {slot})"
+            f" PUBLICATION {comma(map(quoted, thing['publications']))}"
+            f" WITH (connect = false, slot_name = {slot})"
         )
         return [self.creating(thing, sql)]
 

@@ -1,4 +1,5 @@
-"""Undo renames: the same object (by OID) under another name. A taken name is freed by moving its holder away."""
+"""Undo renames: the same object (by OID) under another name. A taken name is freed by moving its holder
+away."""
 
 from __future__ import annotations
 
@@ -14,7 +15,8 @@ from executor.schema.objects import Object, Ref, Snapshot
 LEVELS = (
     ("schema",),
     (
-        "table", "view", "materialized view", "sequence", "index", "type", "function", "aggregate", "statistics",
+        "table", "view", "materialized view", "sequence", "index", "type", "function", "aggregate",
+        "statistics",
         "collation", "conversion", "operator class", "operator family", "text search configuration",
         "text search dictionary", "text search parser", "text search template",
     ),
@@ -27,33 +29,57 @@ AWAY = "__rollback"
 
 @dataclass(frozen=True, slots=True)
 class _Move:
+    """`target` is where the next statement leads: first the schema, later the name."""
+
     thing: Object
     wanted: Ref
 
+    @property
+    def to_other_schema(self) -> bool:
+        """Whether the object stands in another schema; indexes follow their tables."""
+        kind = self.wanted.kind
+        return (
+            own_part(self.wanted) == 1 and kind != "index" and self.thing.ref.path[0] != self.wanted.path[0]
+        )
+
+    @property
+    def target(self) -> Ref:
+        """The name after the next statement."""
+        if self.to_other_schema:
+            return Ref(self.wanted.kind, (self.wanted.path[0], *self.thing.ref.path[1:]))
+        return self.wanted
+
 
 def renames(now: Snapshot, before: Snapshot, level: int) -> list[Action]:
-    """Actions that give the objects of one level (see LEVELS) their former names. Names of a level stand on
-    those of the level above: take a new snapshot in between."""
+    """Actions that give the objects of one level (see LEVELS) their former names, or, as long as any stand in
+    another schema, their former schemas. Take a new snapshot after each call, and call again until nothing is
+    left: names of a level stand on those of the level above, and a table takes its indexes along."""
     kinds = LEVELS[level]
-    pending = [move for move in _moves(now, before, kinds)]
+    pending = list(_moves(now, before, kinds))
+    elsewhere = [move for move in pending if move.to_other_schema]
+    if elsewhere:
+        pending = elsewhere
     names = _Names(now, kinds)
     made: list[Action] = []
-    if level == 1:
+    if level == 1 and not elsewhere:
         made += _labels(now, before)
     while pending:
-        ready = [move for move in pending if names.free(move.wanted)]
+        ready = [move for move in pending if names.free(move.target)]
         if not ready:
-            made.append(names.move_away(pending[0].wanted, pending))
+            made.append(names.move_away(pending[0].target, pending))
             continue
         for move in ready:
-            made += names.move(move)
-            pending.remove(move)
+            if names.free(move.target):
+                made.append(names.move(move))
+                pending.remove(move)
     return made
 
 
 def own_part(ref: Ref) -> int:
     """Which part of the path is the object's own name."""
-    return {"function": 1, "aggregate": 1, "operator class": 1, "operator family": 1}.get(ref.kind, len(ref.path) - 1)
+    return {"function": 1, "aggregate": 1, "operator class": 1, "operator family": 1}.get(
+        ref.kind, len(ref.path) - 1
+    )
 
 
 def _moves(now: Snapshot, before: Snapshot, kinds: tuple[str, ...]) -> Iterator[_Move]:
@@ -62,8 +88,12 @@ def _moves(now: Snapshot, before: Snapshot, kinds: tuple[str, ...]) -> Iterator[
         if current is None or current.kind != thing.ref.kind or current == thing.ref:
             continue
         part = own_part(current)
+        if current.kind == "index" and current.path[0] != thing.ref.path[0]:
+            continue  # it follows its table
         if current.path[: part + 1] == thing.ref.path[: part + 1]:
             continue  # only what stands behind the name differs, such as types of arguments
+        if current.kind == "sequence" and now[current]["owned_by"] and current.path[0] != thing.ref.path[0]:
+            continue  # it follows its table
         if part > 1 and current.path[:part] != thing.ref.path[:part]:
             continue  # another relation: no rename leads there
         yield _Move(now[current], Ref(current.kind, thing.ref.path[: part + 1] + current.path[part + 1 :]))
@@ -106,15 +136,15 @@ class _Names:
 
     def free(self, ref: Ref) -> bool:
         """Whether nothing stands under the name."""
-        return not any(slot in self.taken for slot in _wanted_slots(ref))
+        return not any(slot in self.taken for slot in slots(ref))
 
-    def move(self, move: _Move) -> list[Action]:
-        """Rename to the wanted name, schema first."""
-        return self._rename(move.thing.ref, move.wanted)
+    def move(self, move: _Move) -> Action:
+        """Rename to the next name."""
+        return self._rename(move.thing.ref, move.target)
 
     def move_away(self, wanted: Ref, pending: list[_Move]) -> Action:
         """Give the holder of a wanted name another one."""
-        holder = next(self.taken[slot] for slot in _wanted_slots(wanted) if slot in self.taken)
+        holder = next(self.taken[slot] for slot in slots(wanted) if slot in self.taken)
         part = own_part(holder)
         path = list(holder.path)
         path[part] = shortened(path[part], AWAY)
@@ -122,22 +152,18 @@ class _Names:
         for number, move in enumerate(pending):
             if move.thing.ref == holder:
                 pending[number] = _Move(replace(move.thing, ref=new), move.wanted)
-        return self._rename(holder, new)[-1]
+        return self._rename(holder, new)
 
-    def _rename(self, current: Ref, wanted: Ref) -> list[Action]:
+    def _rename(self, current: Ref, wanted: Ref) -> Action:
         thing = self._take(current)
+        self._put(wanted, replace(thing, ref=wanted))
         family = family_of(current)
         part = own_part(current)
-        made = []
-        at = current
-        if part == 1 and current.path[0] != wanted.path[0]:
-            sql = f"ALTER {family.word_of(thing)} {family.name(at)} SET SCHEMA {quoted(wanted.path[0])}"
-            at = Ref(at.kind, (wanted.path[0], *at.path[1:]))
-            made.append(sql)
-        if at.path[part] != wanted.path[part]:
-            made.append(family.rename(at, wanted.path[part], thing))
-        self._put(wanted, replace(thing, ref=wanted))
-        return [Action("rename", current, statements(*made), provides={wanted})] if made else []
+        if current.path[part] != wanted.path[part]:
+            sql = family.rename(current, wanted.path[part], thing)
+        else:
+            sql = f"ALTER {family.word_of(thing)} {family.name(current)} SET SCHEMA {quoted(wanted.path[0])}"
+        return Action("rename", current, statements(sql), provides={wanted})
 
 
 def _own_slots(ref: Ref, thing: Object) -> Iterator[tuple[str, ...]]:
@@ -147,7 +173,3 @@ def _own_slots(ref: Ref, thing: Object) -> Iterator[tuple[str, ...]]:
         yield slot
     if ref.kind == "column" and thing["identity"]:
         yield ("relation", *thing["identity_sequence"][:2])
-
-
-def _wanted_slots(ref: Ref) -> Iterator[tuple[str, ...]]:
-    return iter([slot for slot in slots(ref)])

@@ -1,4 +1,5 @@
-"""What can't be altered is renamed away and made anew: types with another definition, tables whose columns must
+"""What can't be altered is renamed away and made anew: types with another definition, tables whose columns
+must
 return to their places. Every dependent then differs in its text, and the plan brings it over."""
 
 from __future__ import annotations
@@ -7,7 +8,7 @@ from collections.abc import Iterator
 
 from executor.schema.inverse import options as choices
 from executor.schema.inverse.action import Action, Statement, statements
-from executor.schema.inverse.columns import fill_value, needs_fill
+from executor.schema.inverse.columns import carry_position, fill_value, needs_fill
 from executor.schema.inverse.families import family_of
 from executor.schema.inverse.family import Context, comma
 from executor.schema.inverse.renames import AWAY
@@ -24,7 +25,7 @@ def types(context: Context) -> Iterator[Action]:
         away = Ref("type", (thing.ref.path[0], shortened(thing.ref.name, AWAY)))
         context.replaced[thing.ref] = away
         sql = family_of(thing.ref).rename(now.ref, away.name, now)
-        yield Action("rename", now.ref, statements(sql), why=_why(now, thing))
+        yield Action("set aside", now.ref, statements(sql), why=_why(now, thing))
 
 
 def _other_definition(now: Object, before: Object, context: Context) -> bool:
@@ -42,7 +43,7 @@ def _why(now: Object, before: Object) -> str:
     added = [label for label in now["labels"] if label not in before["labels"]]
     if not added:
         return "the values of an enum can't be altered: the type is replaced"
-    return f"the value {comma(added)} was added and can't be dropped: the type is replaced; fails where rows use it"
+    return f"{comma(added)} was added and can't be dropped: the type is replaced; fails where rows use it"
 
 
 def order_after(table: Ref, now: Snapshot, before: Snapshot) -> list[str]:
@@ -60,7 +61,7 @@ def _added_again(table: Ref, name: str, now: Snapshot, before: Snapshot) -> bool
     if not (current["generated"] or target["generated"]):
         return False
     if current["generated"] and not target["generated"]:
-        return current["type"] != target["type"]
+        return bool(current["type"] != target["type"])
     if any(current[key] != target[key] for key in ("generated", "type", "collation")):
         return True
     retyped = any(
@@ -92,13 +93,15 @@ def can_be_rebuilt(table: Ref, now: Snapshot, before: Snapshot) -> bool:
     if Ref("partition", table.path) in now:
         return False
     return not any(
-        dependent.kind in ("partition", "inheritance", "table") or (dependent.kind == "column" and dependent.relation != table.path)
+        dependent.kind in ("partition", "inheritance", "table")
+        or (dependent.kind == "column" and dependent.relation != table.path)
         for dependent in now.needed_by.get(table, ())
     )
 
 
 def tables(context: Context, refs: list[Ref]) -> Iterator[Action]:
-    """Rename away tables that are to be written anew, and their identity sequences, whose names are needed."""
+    """Rename away tables that are to be written anew, and their identity sequences, whose names are
+    needed."""
     for ref in refs:
         away = Ref("table", (ref.path[0], shortened(ref.name, AWAY)))
         context.replaced[ref] = away
@@ -106,35 +109,77 @@ def tables(context: Context, refs: list[Ref]) -> Iterator[Action]:
         for column in context.now.columns(*ref.path):
             if column["identity"]:
                 schema, name = column["identity_sequence"][:2]
-                texts.append(f"ALTER SEQUENCE {dotted((schema, name))} RENAME TO {quoted(shortened(name, AWAY))}")
+                texts.append(
+                    f"ALTER SEQUENCE {dotted((schema, name))} RENAME TO {quoted(shortened(name, AWAY))}"
+                )
         why = "columns must return to their places: the table is written anew"
-        yield Action("rename", ref, statements(*texts), why=why)
+        yield Action("set aside", ref, statements(*texts), why=why)
+
+
+def sequences(context: Context) -> Iterator[Action]:
+    """Rename away the sequence of a column that changes between serial and identity, where the other kind had
+    the same name: its position is carried over before it goes."""
+    for column in context.before.of_kind("column"):
+        now = context.now.get(column.ref)
+        if (
+            now is None
+            or bool(now["identity"]) == bool(column["identity"])
+            or Ref("table", column.ref.path[:2]) in context.replaced
+        ):
+            continue
+        if now["identity"]:
+            old = Ref("sequence", tuple(now["identity_sequence"][:2]))
+            clash = old in context.before
+        else:
+            old = Ref("sequence", tuple(column["identity_sequence"][:2]))
+            clash = old in context.now
+        if clash:
+            sql = f"ALTER SEQUENCE {dotted(old.path)} RENAME TO {quoted(shortened(old.name, AWAY))}"
+            yield Action("set aside", old, statements(sql), why="its position is carried over below")
 
 
 def copying(creation: Action, context: Context) -> None:
     """Let the creation of a table that was renamed away copy the rows, and the old one wait for that."""
     away = context.replaced.get(creation.ref)
-    if away is None or away not in context.now or creation.ref.kind != "table":
+    if away is None or creation.ref.kind != "table":
         return
-    columns, values = [], []
-    positions = []
+    columns, values, carried = [], [], []
     for column in context.before.columns(*creation.ref.path):
+        value = _value(column, away, context)
+        if value is not None:
+            columns.append(quoted(column.ref.name))
+            values.append(value)
         old = context.now.get(Ref("column", (*away.path, column.ref.name)))
-        default = Ref("default", column.ref.path) in context.before
-        if column["generated"]:
-            continue
-        name = quoted(column.ref.name)
-        if old is not None:
-            columns.append(name)
-            values.append(name if old["type"] == column["type"] else f"{name}::text::{column['type']}")
-            if column["identity"] and old["identity"]:
-                positions.append((column["identity_sequence"][:2], old["identity_sequence"][:2]))
-        elif needs_fill(column, None) and not default and (filling := fill_value(column, context)) is not None:
-            columns.append(name)
-            values.append(filling)
+        if old is not None and column["identity"] and old["identity"]:
+            carried.append(carry_position(column["identity_sequence"][:2], old["identity_sequence"][:2]))
     rows = Statement(_insert(creation.ref, away, columns, values), fills=True)
-    carried = [_carry(new, old) for new, old in positions]
     creation.statements = (*creation.statements, rows, *carried)
+    creation.reads = {away}
+
+
+def _value(column: Object, away: Ref, context: Context) -> str | None:
+    """What a row of the new table gets in the column; None where the column computes or defaults it."""
+    if column["generated"]:
+        return None
+    old = context.now.get(Ref("column", (*away.path, column.ref.name)))
+    name = quoted(column.ref.name)
+    if old is not None:
+        return name if old["type"] == column["type"] else f"{name}::text::{column['type']}"
+    default = context.before.get(Ref("default", column.ref.path))
+    return fill_value(column, context) if needs_fill(column, default) else None
+
+
+def not_carried(away: Ref, context: Context) -> str | None:
+    """In words, which values of a table that was written anew are not in the new one."""
+    table = next((ref for ref, other in context.replaced.items() if other == away), None)
+    if table is None:
+        return None
+    gone = [
+        column.ref.name
+        for column in context.now.columns(*away.path)
+        if not column["generated"] and Ref("column", (*table.path, column.ref.name)) not in context.before
+    ]
+    return f"the values of {dotted(table.path)}: {comma(map(quoted, gone))}" if gone else None
 
 
 def _insert(table: Ref, away: Ref, columns: list[str], values: list[str]) -> str:
@@ -144,10 +189,3 @@ def _insert(table: Ref, away: Ref, columns: list[str], values: list[str]) -> str
         f"INSERT INTO {dotted(table.path)} ({comma(columns)})\nOVERRIDING SYSTEM VALUE\n"
         f"SELECT {comma(values)}\n  FROM {dotted(away.path)}"
     )
-
-
-def _carry(new: list[str], old: list[str]) -> Statement:
-    from executor.schema.names import literal
-
-    sql = f"SELECT pg_catalog.setval({literal(dotted(new))}, last_value, is_called) FROM {dotted(old)}"
-    return Statement(sql, fills=True)

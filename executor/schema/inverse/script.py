@@ -78,6 +78,7 @@ _PLURALS = {
     "policy": "policies",
     "index": "indexes",
     "statistics": "statistics",
+    "text search dictionary": "text search dictionaries",
     "operator class": "operator classes",
     "operator family": "operator families",
     "default privileges": "default privileges",
@@ -91,6 +92,7 @@ def _title(step: InverseStep) -> str:
         "create": f"Give back {many}",
         "alter": f"Change {many}",
         "rename": "Former names",
+        "set aside": "Set aside what can't be altered",
     }
     if step.sql.startswith("COMMENT "):
         return "Comments"

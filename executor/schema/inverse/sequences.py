@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from executor.schema.inverse.action import Action, Statement, statements
-from executor.schema.inverse.columns import continue_after_rows
+from executor.schema.inverse.columns import carry_position, continue_after_rows
 from executor.schema.inverse.family import Changes, Context, Family
 from executor.schema.names import dotted, quoted
 from executor.schema.objects import Object, Ref
@@ -30,7 +30,14 @@ class Sequence(Family):
         unlogged = "UNLOGGED " if thing["persistence"] == "u" else ""
         cycle = " CYCLE" if thing["cycle"] else ""
         sql = f"CREATE {unlogged}SEQUENCE {dotted(thing.ref.path)} {' '.join(parts)}{cycle}"
-        return [self.creating(thing, sql), *_own(thing, position=True)]
+        created = self.creating(thing, sql)
+        column = context.now.get(Ref("column", tuple(thing["owned_by"] or ())))
+        if column is None or not column["identity"]:
+            return [created, *_own(thing, position=True)]
+        old = Ref("sequence", tuple(column["identity_sequence"][:2]))
+        created.statements = (*created.statements, carry_position(thing.ref.path, old.path))
+        created.reads = {old}
+        return [created, *_own(thing, position=False)]
 
     def drop(self, thing: Object, context: Context) -> list[Action]:
         """DROP SEQUENCE; its position is lost with it."""
@@ -46,7 +53,9 @@ class Sequence(Family):
         if parts:
             actions.append(self.altering(now, f"{name} {' '.join(parts)}"))
         if "persistence" in changes:
-            actions.append(self.altering(now, f"{name} SET {'UNLOGGED' if before['persistence'] == 'u' else 'LOGGED'}"))
+            actions.append(
+                self.altering(now, f"{name} SET {'UNLOGGED' if before['persistence'] == 'u' else 'LOGGED'}")
+            )
         if "owned_by" in changes:
             if now["owned_by"]:
                 action = self.altering(now, f"{name} OWNED BY NONE")

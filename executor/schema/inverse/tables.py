@@ -1,4 +1,5 @@
-"""Tables: created with their columns, dropped, and altered in every property of their own; partitions, inheritance."""
+"""Tables: created with their columns, dropped, and altered in every property of their own; partitions,
+inheritance."""
 
 from __future__ import annotations
 
@@ -27,7 +28,8 @@ class Table(Family):
         return "FOREIGN TABLE" if thing["form"] == "f" else "TABLE"
 
     def create(self, thing: Object, context: Context) -> list[Action]:
-        """CREATE TABLE with columns and defaults; constraints, indexes and the rest are objects of their own."""
+        """CREATE TABLE with columns and defaults; constraints, indexes and the rest are objects of their
+        own."""
         columns = context.before.columns(*thing.ref.path)
         provides = {thing.ref} | {column.ref for column in columns}
         lines, later = [], []
@@ -38,7 +40,10 @@ class Table(Family):
             if thing["parents"] and not column["local"]:
                 continue
             lines.append("    " + column_definition(column, default, context))
-            later += [f"ALTER {self.word_of(thing)} ONLY {dotted(thing.ref.path)} {clause}" for clause in fine_clauses(column)]
+            later += [
+                f"ALTER {self.word_of(thing)} ONLY {dotted(thing.ref.path)} {clause}"
+                for clause in fine_clauses(column)
+            ]
         made = [_create_table(thing, lines), *later, *_properties(thing)]
         return [Action("create", thing.ref, statements(*made), provides=provides)]
 
@@ -128,7 +133,8 @@ class ReplicaIndex(Family):
     @staticmethod
     def action(before: Object) -> Action:
         """REPLICA IDENTITY USING INDEX."""
-        sql = f"ALTER TABLE {dotted(before.ref.path)} REPLICA IDENTITY USING INDEX {quoted(before['replica_index'])}"
+        index = quoted(before["replica_index"])
+        sql = f"ALTER TABLE {dotted(before.ref.path)} REPLICA IDENTITY USING INDEX {index}"
         return Action("alter", before.ref, (Statement(sql),), priority=88)
 
 
@@ -141,9 +147,14 @@ class Partition(Family):
 
     def create(self, thing: Object, context: Context) -> list[Action]:
         """ATTACH PARTITION, once the partition has its indexes and keys: they are adopted by name."""
-        sql = f"ALTER TABLE {dotted(thing['parent'])} ATTACH PARTITION {dotted(thing.ref.path)} {thing['bound']}"
+        parent = f"ALTER TABLE {dotted(thing['parent'])}"
+        sql = f"{parent} ATTACH PARTITION {dotted(thing.ref.path)} {thing['bound']}"
         return [self.creating(thing, sql)]
 
     def drop(self, thing: Object, context: Context) -> list[Action]:
         """DETACH PARTITION."""
-        return [self.dropping(thing, f"ALTER TABLE {dotted(thing['parent'])} DETACH PARTITION {dotted(thing.ref.path)}")]
+        return [
+            self.dropping(
+                thing, f"ALTER TABLE {dotted(thing['parent'])} DETACH PARTITION {dotted(thing.ref.path)}"
+            )
+        ]

@@ -56,7 +56,9 @@ class Type(Family):
         """CREATE TYPE or DOMAIN; a domain's checks are objects of their own."""
         name, form = dotted(thing.ref.path), thing["form"]
         if form == "e":
-            return [self.creating(thing, f"CREATE TYPE {name} AS ENUM ({comma(map(literal, thing['labels']))})")]
+            return [
+                self.creating(thing, f"CREATE TYPE {name} AS ENUM ({comma(map(literal, thing['labels']))})")
+            ]
         if form == "c":
             lines = ",\n".join(f"    {attribute}" for attribute in thing["attributes"])
             return [self.creating(thing, f"CREATE TYPE {name} AS (\n{lines}\n)")]
@@ -71,13 +73,19 @@ class Type(Family):
 
     def alter(self, now: Object, before: Object, changes: Changes, context: Context) -> list[Action] | None:
         """A domain's default and NOT NULL in place."""
-        if now["form"] == "e" and context.options.enum_value == LEAVE and set(before["labels"]) <= set(now["labels"]):
+        if (
+            now["form"] == "e"
+            and context.options.enum_value == LEAVE
+            and set(before["labels"]) <= set(now["labels"])
+        ):
             return []
         if changes.keys() <= {"default", "not_null"}:
             name = f"ALTER DOMAIN {dotted(now.ref.path)}"
             made = []
             if "default" in changes:
-                made.append(f"{name} SET DEFAULT {before['default']}" if before["default"] else f"{name} DROP DEFAULT")
+                made.append(
+                    f"{name} SET DEFAULT {before['default']}" if before["default"] else f"{name} DROP DEFAULT"
+                )
             if "not_null" in changes and context.major < 18:
                 made.append(f"{name} {'SET' if before['not_null'] else 'DROP'} NOT NULL")
             return [self.altering(now, *made)]
@@ -102,12 +110,17 @@ class DomainConstraint(Family):
 
     def create(self, thing: Object, context: Context) -> list[Action]:
         """ADD CONSTRAINT."""
-        sql = f"ALTER DOMAIN {relation(thing.ref)} ADD CONSTRAINT {quoted(thing.ref.name)} {thing['definition']}"
+        name = quoted(thing.ref.name)
+        sql = f"ALTER DOMAIN {relation(thing.ref)} ADD CONSTRAINT {name} {thing['definition']}"
         return [self.creating(thing, sql)]
 
     def drop(self, thing: Object, context: Context) -> list[Action]:
         """DROP CONSTRAINT."""
-        return [self.dropping(thing, f"ALTER DOMAIN {relation(thing.ref)} DROP CONSTRAINT {quoted(thing.ref.name)}")]
+        return [
+            self.dropping(
+                thing, f"ALTER DOMAIN {relation(thing.ref)} DROP CONSTRAINT {quoted(thing.ref.name)}"
+            )
+        ]
 
     def rename(self, now: Ref, name: str, thing: Object) -> str:
         """RENAME CONSTRAINT."""

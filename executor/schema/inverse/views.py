@@ -23,7 +23,9 @@ class View(Family):
         """CREATE OR REPLACE where the columns of now are the first ones of before, else anew."""
         if changes.keys() == {"options"}:
             clauses = option_clauses("", before["options"], now["options"])
-            return [self.altering(now, *(f"ALTER VIEW {dotted(now.ref.path)} {clause}" for clause in clauses))]
+            return [
+                self.altering(now, *(f"ALTER VIEW {dotted(now.ref.path)} {clause}" for clause in clauses))
+            ]
         if before["columns"][: len(now["columns"])] != now["columns"]:
             return None
         return [self.altering(now, _create(before, "CREATE OR REPLACE VIEW"))]
@@ -58,9 +60,11 @@ class MaterializedView(Family):
     def alter(self, now: Object, before: Object, changes: Changes, context: Context) -> list[Action] | None:
         """Options and filling in place."""
         if changes.keys() == {"populated"}:
-            return [_refresh(before)] if before["populated"] else [
-                self.altering(now, f"REFRESH MATERIALIZED VIEW {dotted(now.ref.path)} WITH NO DATA")
-            ]
+            return (
+                [_refresh(before)]
+                if before["populated"]
+                else [self.altering(now, f"REFRESH MATERIALIZED VIEW {dotted(now.ref.path)} WITH NO DATA")]
+            )
         if changes.keys() <= {"options"}:
             clauses = option_clauses("", before["options"], now["options"])
             name = f"ALTER MATERIALIZED VIEW {dotted(now.ref.path)}"
