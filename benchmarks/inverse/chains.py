@@ -84,6 +84,12 @@ def _folders(directory: Path) -> Iterator[Step]:
         yield Step(chain, version, path.parent.name, path, back if back.exists() else None)
 
 
+def _folder_key(path: Path) -> tuple[str, str, str]:
+    """Diesel's order: the version without its dashes."""
+    version, _, name = path.parent.name.partition("_")
+    return str(path.parent.parent), version.replace("-", ""), name
+
+
 def _flyway(directory: Path) -> Iterator[Step]:
     """Directory by directory: each is a chain of its own, as each service has its own."""
     for parent in sorted({path.parent for path in directory.rglob("*.sql")}):

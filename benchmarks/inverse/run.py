@@ -10,14 +10,17 @@ from typing import Any
 
 import psycopg
 
+from benchmarks.inverse import rows
 from benchmarks.inverse.chains import Step
 from executor.schema.dump import EXACT, dump, verdict
 from executor.schema.inverse import Inverse, Options, undo
-from executor.schema.objects import Snapshot
+from executor.schema.inverse.options import ASK, NEUTRAL
+from executor.schema.objects import Ref, Snapshot
 from executor.schema.shadow import Shadow
 from executor.schema.snapshot import snapshot
 
 ERROR, REFUSED = "error", "refused"
+Prints = dict[Ref, tuple[int, str]]
 
 
 @dataclass
@@ -38,6 +41,8 @@ class Result:
     derive_seconds: float = 0.0
     retried: int = 0
     forward_again: bool | None = None
+    rows: tuple[int, int] | None = None
+    lost: list[str] = field(default_factory=list)
     detail: dict[str, str] = field(default_factory=dict)
 
     def json(self) -> dict[str, Any]:
@@ -48,9 +53,10 @@ class Result:
 class Chain:
     """One chain on one shadow."""
 
-    def __init__(self, server: str, *, human: bool = True) -> None:
+    def __init__(self, server: str, *, human: bool = True, with_rows: bool = False) -> None:
         self.server = server
         self.human = human
+        self.with_rows = with_rows
         self.shadow = Shadow(server)
         self.applied: list[str] = []
         self.before: Snapshot = snapshot(self.shadow.connection)
@@ -65,6 +71,9 @@ class Chain:
         result = Result(step.chain, step.version, step.name)
         started = time.perf_counter()
         forward = step.sql()
+        if self.with_rows:
+            result.rows = rows.populate(self.shadow.connection, self.before)
+            self.prints = rows.fingerprints(self.shadow.connection, self.before)
         try:
             self.shadow.apply(forward)
         except psycopg.Error as error:
@@ -87,8 +96,12 @@ class Chain:
     def _ways_back(self, step: Step, forward: str, result: Result) -> None:
         after = snapshot(self.shadow.connection)
         started = time.perf_counter()
-        cheap = undo(self.shadow.connection, self.before, after, Options())
-        exact = undo(self.shadow.connection, self.before, after, Options.exact()) if cheap.choices else cheap
+        fill = NEUTRAL if self.with_rows else ASK
+        cheap = undo(self.shadow.connection, self.before, after, Options(fill_default=fill))
+        exact = cheap
+        if cheap.choices:
+            exact = undo(self.shadow.connection, self.before, after, Options.exact(fill_default=fill))
+        kept = rows.fingerprints(self.shadow.connection, after) if self.with_rows else {}
         result.derive_seconds = time.perf_counter() - started
         result.data_loss = bool(cheap.losses)
         result.retried = max(cheap.retried, exact.retried)
@@ -101,7 +114,7 @@ class Chain:
             result.generated_verdict = word
             result.detail["cheap"] = detail
             result.detail["cheap script"] = cheap.script
-        word, detail = self._here(exact, forward, result)
+        word, detail = self._here(exact, forward, result, after, kept)
         result.generated_exact_verdict = word
         if exact is cheap:
             result.generated_verdict = word
@@ -127,13 +140,19 @@ class Chain:
         finally:
             copy.drop()
 
-    def _here(self, inverse: Inverse, forward: str, result: Result) -> tuple[str, str]:
+    def _here(
+        self, inverse: Inverse, forward: str, result: Result, after: Snapshot, kept: Prints
+    ) -> tuple[str, str]:
         """Run the generated way back on the shadow itself, and the migration again."""
         try:
             self.shadow.apply(inverse.script)
         except psycopg.Error as error:
             return ERROR, f"{error.sqlstate}: {error}"
         found = verdict(self.dump, dump(self.shadow.dsn))
+        if self.with_rows:
+            back = snapshot(self.shadow.connection)
+            prints = (self.prints, kept, rows.fingerprints(self.shadow.connection, back))
+            result.lost = list(rows.lost(self.before, after, prints))
         try:
             self.shadow.apply(forward)
             result.forward_again = True
@@ -148,11 +167,12 @@ class Chain:
         self.shadow = Shadow(self.server)
         for text in self.applied:
             self.shadow.apply(text)
+        self.prints: Prints = {}
         self.before = snapshot(self.shadow.connection)
         self.dump = dump(self.shadow.dsn)
 
 
-def run(server: str, steps: list[Step], *, human: bool = True) -> Iterator[Result]:
+def run(server: str, steps: list[Step], *, human: bool = True, with_rows: bool = False) -> Iterator[Result]:
     """All steps, chain by chain."""
     chain: Chain | None = None
     name = None
@@ -161,7 +181,7 @@ def run(server: str, steps: list[Step], *, human: bool = True) -> Iterator[Resul
             if chain is None or step.chain != name:
                 if chain is not None:
                     chain.close()
-                chain, name = Chain(server, human=human), step.chain
+                chain, name = Chain(server, human=human, with_rows=with_rows), step.chain
             yield chain.step(step)
     finally:
         if chain is not None:

@@ -85,20 +85,38 @@ def verdict(before: str, after: str) -> Verdict:
     return Verdict(word, text)
 
 
+_BY_COLUMN = ("COMMENT ON COLUMN ", "GRANT ", "ALTER TABLE ONLY ", "ALTER FOREIGN TABLE ONLY ")
+_TABLES = ("CREATE TABLE ", "CREATE UNLOGGED TABLE ", "CREATE FOREIGN TABLE ")
+
+
 def without_order(text: str) -> str:
-    """The dump with the columns of each table sorted."""
+    """The dump with the columns of each table sorted, and what is said column by column as well."""
     made: list[str] = []
-    columns: list[str] | None = None
+    run: list[str] = []
+    kind: str | None = None
+    for piece in _pieces(text):
+        now = next((start for start in ("    ", *_BY_COLUMN) if piece.startswith(start)), None)
+        if now == "    " and kind is None and not (made and made[-1].startswith(_TABLES)):
+            now = None
+        if now != kind:
+            made += sorted(run)
+            run, kind = [], now
+        if now is None:
+            made.append(piece)
+        else:
+            run.append(piece.rstrip(",") if now == "    " else piece)
+    return "\n".join(made + sorted(run))
+
+
+def _pieces(text: str) -> Iterator[str]:
+    """Lines, but comments on columns whole, however many lines they have."""
+    held: list[str] = []
     for line in text.split("\n"):
-        if columns is not None and line.startswith("    "):
-            columns.append(line.rstrip(","))
-            continue
-        if columns is not None:
-            made += sorted(columns)
-            columns = None
-        if line.startswith(
-            ("CREATE TABLE ", "CREATE UNLOGGED TABLE ", "CREATE FOREIGN TABLE ")
-        ) and line.endswith("("):
-            columns = []
-        made.append(line)
-    return "\n".join(made)
+        if held or line.startswith("COMMENT ON COLUMN "):
+            held.append(line)
+            if not line.endswith("';"):
+                continue
+            line = "\n".join(held)
+            held = []
+        yield line
+    yield from held

@@ -8,8 +8,8 @@ from typing import Any
 import psycopg
 
 from executor.schema.difference import Change, Difference, difference
+from executor.schema.inverse import keep, replace
 from executor.schema.inverse import options as choices
-from executor.schema.inverse import replace
 from executor.schema.inverse.action import Action
 from executor.schema.inverse.family import Context
 from executor.schema.inverse.live import Run
@@ -43,6 +43,7 @@ class Inverse:
     gaps: tuple[str, ...]
     verdict: str
     retried: int = 0
+    restore: str = ""
 
     @property
     def losses(self) -> tuple[str, ...]:
@@ -77,6 +78,7 @@ class _Derivation:
         user = connection.execute("SELECT current_user::text").fetchone()
         assert user is not None  # noqa: S101 (it always has one row)
         now = after if after is not None else snapshot(connection)
+        now, before = (keep.without_archive(one, options.archive_schema) for one in (now, before))
         self.after = now
         self.context = Context(now, before, options, user[0])
 
@@ -180,7 +182,8 @@ class _Derivation:
 
     def _execute(self, actions: list[Action]) -> None:
         self.run.run(actions)
-        self.context.now = snapshot(self.connection)
+        found = snapshot(self.connection)
+        self.context.now = keep.without_archive(found, self.context.options.archive_schema)
 
     def _told(self, found: Difference) -> Inverse:
         left = self._left(found)
@@ -188,7 +191,10 @@ class _Derivation:
         gaps += [f"{failure}" for failure in self.run.failed if left]
         made = steps(self.run.done)
         verdict = DIFFERS if gaps else MODULO_ORDER if found.reordered else EXACT
-        return Inverse(render(made), made, tuple(self.choices), tuple(gaps), verdict, self.run.retried)
+        restore = "".join(f"{sql};\n" for sql in self.context.restoring)
+        return Inverse(
+            render(made), made, tuple(self.choices), tuple(gaps), verdict, self.run.retried, restore
+        )
 
     def _left(self, found: Difference) -> list[str]:
         """What still differs, but for what was left on purpose."""

@@ -18,7 +18,9 @@ Changes = dict[str, tuple[Any, Any]]
 @dataclass(slots=True)
 class Context:
     """What families may ask: the schema now, the one to come back to, and the engineer's choices.
-    `attempt` counts passes from 1; `gaps` are findings that no statement can undo."""
+    `attempt` counts passes from 1; `gaps` are findings that no statement can undo;
+    `replaced` says under which name a type or table was set aside; `restoring` is SQL that brings kept
+    data back."""
 
     now: Snapshot
     before: Snapshot
@@ -27,6 +29,7 @@ class Context:
     attempt: int = 1
     gaps: list[str] = field(default_factory=list)
     replaced: dict[Ref, Ref] = field(default_factory=dict)
+    restoring: list[str] = field(default_factory=list)
 
     @property
     def major(self) -> int:

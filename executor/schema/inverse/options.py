@@ -23,7 +23,8 @@ class Options:
     value.
     `keep_data`: tables and columns are archived in `archive_schema` instead of dropped. `ignore_tables`
     are left
-    alone, such as Flyway's history.
+    alone, such as Flyway's history. `archive_label` ends the names in the archive, so that they differ by
+    rollback.
     """
 
     column_order: str = APPEND
@@ -33,6 +34,7 @@ class Options:
     fill_default: str = ASK
     keep_data: bool = False
     archive_schema: str = "rollback_archive"
+    archive_label: str = ""
     ignore_tables: frozenset[str] = frozenset({"flyway_schema_history"})
 
     @classmethod

@@ -83,7 +83,7 @@ def priority(action: Action) -> int:
     """Where the action stands among those that nothing holds back; small first."""
     if action.priority is not None:
         return action.priority
-    if action.verb == "drop":
+    if action.verb in ("drop", "keep"):
         return DROP_PRIORITY[action.ref.kind]
     if action.verb == "create":
         foreign = action.ref.kind == "constraint" and " FOREIGN KEY " in action.statements[0].sql
@@ -173,6 +173,7 @@ class _Index:
                 yield from ((a, number) for a in self.alterers.get(ref, ()) if self._early(a, number))
         yield from self._same_place()
         yield from self._same_object()
+        yield from self._columns_in_turn(before)
 
     def _before_removal(
         self, number: int, ref: Ref, now: Snapshot, before: Snapshot
@@ -222,6 +223,17 @@ class _Index:
         for numbers in self.alterers.values():
             plain = [number for number in numbers if self.actions[number].priority is None]
             yield from pairwise(plain)
+
+    def _columns_in_turn(self, before: Snapshot) -> Iterator[tuple[int, int]]:
+        """Columns that are added to one table come in the order that they had."""
+        added: dict[tuple[str, str], list[tuple[int, int]]] = {}
+        for number, action in enumerate(self.actions):
+            if action.verb == "create" and action.ref.kind == "column":
+                position = before[action.ref].address[2]
+                added.setdefault(action.ref.relation, []).append((position, number))
+        for numbers in added.values():
+            for (_, first), (_, second) in pairwise(sorted(numbers)):
+                yield first, second
 
     def _early(self, number: int, than: int | None = None) -> bool:
         mine = priority(self.actions[number])

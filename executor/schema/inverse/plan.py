@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from executor.schema.difference import COMMON, Difference
-from executor.schema.inverse import common, replace
+from executor.schema.inverse import common, keep, replace
 from executor.schema.inverse.action import Action
 from executor.schema.inverse.families import family_of
 from executor.schema.inverse.family import Context
@@ -35,6 +35,7 @@ class _Plan:
         self.again: set[Ref] = set()  # they go and come back
         self.in_place: dict[Ref, list[Action]] = {}
         self.late: list[Action] = []
+        self.keeping: list[Action] = []
         self._reach: dict[Ref, set[Ref]] = {}
 
     def actions(self) -> list[Action]:
@@ -44,6 +45,9 @@ class _Plan:
         drops, creations = list(self._drops()), list(self._creations())
         altered = [action for ref, made in self.in_place.items() if ref not in self.again for action in made]
         all_of_them = [*drops, *creations, *altered, *self.late]
+        if self.keeping:
+            all_of_them.append(keep.archive(self.context))
+            self.context.restoring += keep.restoring(self.keeping, self.context)
         return ordered([action for action in all_of_them if action.statements], self.now, self.before)
 
     def _changes(self) -> None:
@@ -129,6 +133,8 @@ class _Plan:
                 elif ref in self.again:
                     action.why = "comes back below"
                     action.loss = None
+                elif self.context.options.keep_data and keep.kept(action, self.context):
+                    self.keeping.append(action)
                 yield action
 
     def _going_along(self, ref: Ref) -> set[Ref]:

@@ -92,6 +92,7 @@ def _title(step: InverseStep) -> str:
         "create": f"Give back {many}",
         "alter": f"Change {many}",
         "rename": "Former names",
+        "keep": "Keep the data in place",
         "set aside": "Set aside what can't be altered",
     }
     if step.sql.startswith("COMMENT "):

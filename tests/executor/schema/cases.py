@@ -60,6 +60,11 @@ CASES = (
         cheap=ORDER,
     ),
     Case(
+        "last columns that were dropped come back in their order",
+        "CREATE TABLE t (a int, z int, c int, b int)",
+        "ALTER TABLE t DROP COLUMN z, DROP COLUMN c, DROP COLUMN b, ADD COLUMN n int",
+    ),
+    Case(
         "names that were swapped",
         WALLETS + "CREATE TABLE w2 (x int); INSERT INTO w2 VALUES (7)",
         "ALTER TABLE wallets RENAME TO w3; ALTER TABLE w2 RENAME TO wallets; ALTER TABLE w3 RENAME TO w2",

@@ -101,3 +101,19 @@ def test_order_is_told(shadow: Shadow) -> None:
     inverse = derive("ALTER TABLE t DROP COLUMN a", shadow)
     assert inverse.verdict == ORDER
     assert [choice.subject for choice in inverse.choices] == ["public.t"]
+
+
+def test_kept_data_come_back_behind_the_migration(shadow: Shadow) -> None:
+    shadow.apply("CREATE TABLE t (id int PRIMARY KEY, a text); INSERT INTO t VALUES (1, 'x'), (2, 'y')")
+    before = dump(shadow.dsn)
+    forward = """ALTER TABLE t ADD COLUMN b text;
+                 CREATE TABLE u (id int PRIMARY KEY, t int REFERENCES t); CREATE VIEW v AS SELECT id FROM u"""
+    inverse = derive(forward, shadow, Options(keep_data=True, archive_label="v2"))
+    shadow.apply("UPDATE t SET b = 'kept' WHERE id = 2; INSERT INTO u VALUES (7, 1)")
+    shadow.apply(inverse.script)
+    assert dump(shadow.dsn, leave_out=("rollback_archive",)) == before
+    assert inverse.losses == ()
+    shadow.apply(forward)
+    shadow.apply(inverse.restore)
+    assert shadow.connection.execute("SELECT id, b FROM t ORDER BY id").fetchall() == [(1, None), (2, "kept")]
+    assert shadow.connection.execute("SELECT id, t FROM u").fetchall() == [(7, 1)]
