@@ -59,6 +59,7 @@ class Chain:
         self.with_rows = with_rows
         self.shadow = Shadow(server)
         self.applied: list[str] = []
+        self.prints: Prints = {}
         self.before: Snapshot = snapshot(self.shadow.connection)
         self.dump = dump(self.shadow.dsn)
 
@@ -109,17 +110,26 @@ class Chain:
         if self.human and back is not None:
             result.human_verdict = self._elsewhere(back)[0]
         result.detail["script"] = exact.script
-        if exact is not cheap:
+        if exact is not cheap and cheap.gaps:
+            result.generated_verdict = REFUSED
+        elif exact is not cheap:
             word, detail = self._elsewhere(cheap.script)
             result.generated_verdict = word
             result.detail["cheap"] = detail
             result.detail["cheap script"] = cheap.script
+        if exact.gaps:
+            result.generated_exact_verdict = REFUSED
+            result.generated_verdict = result.generated_verdict or REFUSED
+            result.reason = "; ".join(exact.gaps)
+            self.applied.append(forward)
+            self.before, self.dump = after, dump(self.shadow.dsn)
+            return
         word, detail = self._here(exact, forward, result, after, kept)
         result.generated_exact_verdict = word
         if exact is cheap:
             result.generated_verdict = word
         if word != EXACT:
-            result.reason = "; ".join(exact.gaps) or detail
+            result.reason = detail
             result.detail["exact"] = detail
         self.applied.append(forward)
         if word == EXACT and result.forward_again:
@@ -167,7 +177,6 @@ class Chain:
         self.shadow = Shadow(self.server)
         for text in self.applied:
             self.shadow.apply(text)
-        self.prints: Prints = {}
         self.before = snapshot(self.shadow.connection)
         self.dump = dump(self.shadow.dsn)
 

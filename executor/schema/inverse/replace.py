@@ -12,6 +12,7 @@ from executor.schema.inverse.columns import carry_position, fill_value, needs_fi
 from executor.schema.inverse.families import family_of
 from executor.schema.inverse.family import Context, comma
 from executor.schema.inverse.renames import AWAY
+from executor.schema.inverse.types import attributes_in_place
 from executor.schema.names import dotted, quoted, shortened
 from executor.schema.objects import Object, Ref, Snapshot
 
@@ -33,6 +34,8 @@ def _other_definition(now: Object, before: Object, context: Context) -> bool:
         return True
     if now["form"] == "e" and context.options.enum_value == choices.LEAVE:
         return not set(before["labels"]) <= set(now["labels"])
+    if now["form"] == "c" and attributes_in_place(now, before):
+        return False
     names = ("labels", "attributes", "base", "collation", "range", "base_type")
     return any(now[name] != before[name] for name in names)
 

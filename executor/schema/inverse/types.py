@@ -79,6 +79,8 @@ class Type(Family):
             and set(before["labels"]) <= set(now["labels"])
         ):
             return []
+        if changes.keys() == {"attributes"} and attributes_in_place(now, before):
+            return [self.altering(now, *_attributes(now, before))]
         if changes.keys() <= {"default", "not_null"}:
             name = f"ALTER DOMAIN {dotted(now.ref.path)}"
             made = []
@@ -90,6 +92,34 @@ class Type(Family):
                 made.append(f"{name} {'SET' if before['not_null'] else 'DROP'} NOT NULL")
             return [self.altering(now, *made)]
         return None
+
+
+def attributes_in_place(now: Object, before: Object) -> bool:
+    """Whether dropping and adding attributes at the end leads a composite type back; its columns may stay
+    then."""
+    stay = [attribute for attribute in now["attributes"] if attribute in before["attributes"]]
+    missing = [attribute for attribute in before["attributes"] if attribute not in now["attributes"]]
+    return bool(stay + missing == before["attributes"])
+
+
+def _attributes(now: Object, before: Object) -> list[str]:
+    name = f"ALTER TYPE {dotted(now.ref.path)}"
+    made = []
+    for attribute in now["attributes"]:
+        if attribute not in before["attributes"]:
+            made.append(f"{name} DROP ATTRIBUTE {first_identifier(attribute)}")
+    made += [f"{name} ADD ATTRIBUTE {one}" for one in before["attributes"] if one not in now["attributes"]]
+    return made
+
+
+def first_identifier(text: str) -> str:
+    """The identifier, as SQL, with which a text begins."""
+    if not text.startswith('"'):
+        return text.partition(" ")[0]
+    end = 1
+    while text[end] != '"' or text[end + 1 : end + 2] == '"':
+        end += 2 if text[end] == '"' else 1
+    return text[: end + 1]
 
 
 def _create_domain(thing: Object) -> str:

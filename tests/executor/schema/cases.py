@@ -196,6 +196,13 @@ CASES = (
         has_not=("DROP TABLE", "CASCADE"),
     ),
     Case(
+        "an attribute that a composite type in use has won, another that it lost",
+        """CREATE TYPE c AS (a int, "b c" text, d int); CREATE TABLE t (x c); INSERT INTO t VALUES (row(1,
+        'z', 2))""",
+        'ALTER TYPE c DROP ATTRIBUTE d; ALTER TYPE c ADD ATTRIBUTE "e "" f" int',
+        has_not=("CREATE TYPE",),
+    ),
+    Case(
         "kinds that are rare",
         """CREATE FUNCTION plus(int, int) RETURNS int LANGUAGE sql IMMUTABLE AS 'SELECT $1 + $2';
            CREATE OPERATOR ### (LEFTARG = int, RIGHTARG = int, FUNCTION = plus);
