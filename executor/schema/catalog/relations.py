@@ -87,6 +87,7 @@ def _columns(version: int) -> Query:
                         AND i.refobjid = a.attrelid AND i.refobjsubid = a.attnum AND i.deptype = 'i')
                END AS identity_sequence,
                CASE WHEN a.attstorage <> t.typstorage THEN a.attstorage::text END AS storage,
+               t.typstorage::text AS usual_storage,
                nullif(a.attcompression::text, '') AS compression,
                nullif(a.attstattarget, -1) AS statistics_target,
                a.attoptions AS options, a.attfdwoptions AS foreign_options,

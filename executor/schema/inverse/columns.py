@@ -186,7 +186,7 @@ def fine_clauses(thing: Object, now: Object | None = None) -> list[str]:
     old = now.attributes if now is not None else {}
     found = []
     if thing["storage"] != old.get("storage"):
-        found.append(f"{column} SET STORAGE {STORAGE.get(thing['storage'], 'DEFAULT')}")
+        found.append(f"{column} SET STORAGE {STORAGE[thing['storage'] or thing['usual_storage']]}")
     if thing["compression"] != old.get("compression"):
         found.append(f"{column} SET COMPRESSION {COMPRESSION.get(thing['compression'], 'default')}")
     if thing["statistics_target"] != old.get("statistics_target"):
