@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from executor.schema.difference import COMMON, Difference
 from executor.schema.inverse import common, keep, replace
 from executor.schema.inverse.action import Action
+from executor.schema.inverse.deparse import prefer_readable
 from executor.schema.inverse.families import family_of
 from executor.schema.inverse.family import Context
 from executor.schema.inverse.order import ordered
@@ -48,6 +49,9 @@ class _Plan:
         if self.keeping:
             all_of_them.append(keep.archive(self.context))
             self.context.restoring += keep.restoring(self.keeping, self.context)
+        if self.context.attempt == 1:
+            for action in (*creations, *altered):
+                prefer_readable(action)
         return ordered([action for action in all_of_them if action.statements], self.now, self.before)
 
     def _changes(self) -> None:
@@ -119,14 +123,15 @@ class _Plan:
     def _drops(self) -> Iterator[Action]:
         leaving = self.gone | self.again
         along: set[Ref] = set()
+        circular = self._in_circles()
         for ref in leaving:
             if ref not in along:
                 along |= self._going_along(ref) - {ref}
         for ref in sorted(leaving):
-            if ref in along and not self._needs_own_drop(ref):
+            if ref in along and not self._survives(ref) and ref not in circular:
                 continue
             for action in family_of(ref).drop(self.now[ref], self.context):
-                action.removes |= self._going_along(ref) & leaving
+                action.removes |= (self._going_along(ref) & leaving) - circular
                 if ref in self.context.replaced.values():
                     action.loss = replace.not_carried(ref, self.context)
                     action.why = "set aside above; what takes its place is there"
@@ -155,8 +160,29 @@ class _Plan:
             return Ref("table", ref.path) in self.before and Ref("table", ref.path) in self.now
         return ref.kind in HOLDS_ROWS and ref in self.before and not self._computed(ref)
 
-    def _needs_own_drop(self, ref: Ref) -> bool:
-        return self._survives(ref)
+    def _in_circles(self) -> set[Ref]:
+        """Foreign keys by which tables that go hold each other: they must go before."""
+        keys: dict[Ref, list[tuple[Ref, Ref]]] = {}
+        for ref in self.gone | self.again:
+            if ref.kind == "constraint" and self.now[ref]["references"]:
+                table, other = Ref("table", ref.path[:2]), Ref("table", tuple(self.now[ref]["references"]))
+                if table != other:
+                    keys.setdefault(table, []).append((ref, other))
+        leading: dict[Ref, set[Ref]] = {}
+
+        def reach(table: Ref) -> set[Ref]:
+            if table not in leading:
+                found: set[Ref] = set()
+                queue = [table]
+                while queue:
+                    for _, other in keys.get(queue.pop(), ()):
+                        if other not in found:
+                            found.add(other)
+                            queue.append(other)
+                leading[table] = found
+            return leading[table]
+
+        return {key for table, pairs in keys.items() for key, other in pairs if table in reach(other)}
 
     # What comes
 

@@ -65,6 +65,21 @@ CASES = (
         "ALTER TABLE t DROP COLUMN z, DROP COLUMN c, DROP COLUMN b, ADD COLUMN n int",
     ),
     Case(
+        "tables that hold each other",
+        "",
+        """CREATE TABLE a (x int PRIMARY KEY, y int); CREATE TABLE b (y int PRIMARY KEY, x int REFERENCES a);
+           ALTER TABLE a ADD FOREIGN KEY (y) REFERENCES b; CREATE TABLE c (x int REFERENCES a)""",
+        has=("ALTER TABLE public.a DROP CONSTRAINT a_y_fkey;", "DROP TABLE public.c;"),
+        has_not=("c_x_fkey", "CASCADE"),
+    ),
+    Case(
+        "conditions on lists of varchar, which the server writes in a way it would read differently",
+        """CREATE TABLE t (a varchar(9) CONSTRAINT c CHECK (a IN ('x', 'it''s')), b int);
+           CREATE VIEW v AS SELECT b FROM t WHERE a NOT IN ('x', 'y');
+           CREATE INDEX i ON t (b) WHERE a IN ('x', 'y')""",
+        "DROP VIEW v; DROP TABLE t",
+    ),
+    Case(
         "names that were swapped",
         WALLETS + "CREATE TABLE w2 (x int); INSERT INTO w2 VALUES (7)",
         "ALTER TABLE wallets RENAME TO w3; ALTER TABLE w2 RENAME TO wallets; ALTER TABLE w3 RENAME TO w2",
