@@ -143,8 +143,9 @@ def cancel(execution: Execution, *, actor: User, reason: str) -> Execution:
         if not execution.is_open:
             raise Refused(_("%(execution)s has ended already.") % {"execution": execution})
         execution.cancel_requested_at, execution.cancel_requested_by = timezone.now(), actor
-        execution.save(update_fields=["cancel_requested_at", "cancel_requested_by"])
-        facts["reason_sha256"] = audit.digest_of(reason)
+        execution.cancelled_because = reason.strip()
+        execution.save(update_fields=["cancel_requested_at", "cancel_requested_by", "cancelled_because"])
+        facts["reason_sha256"] = audit.digest_of(execution.cancelled_because)
         if execution.status == ExecutionStatus.QUEUED:
             facts["ended"] = True
             _end(

@@ -143,8 +143,10 @@ def withdraw(rollback: RollbackRequest, *, actor: User, reason: str) -> Rollback
         if not reason.strip():
             raise Refused(_("Say why you withdraw it; the approvers will read it."))
         void_approvals(rollback, why="withdrawn")
+        rollback.withdrawn_because = reason.strip()
+        rollback.save(update_fields=["withdrawn_because"])
         workflow.move(rollback, Status.CANCELLED, actor=actor)
-        facts["reason_sha256"] = audit.digest_of(reason)
+        facts["reason_sha256"] = audit.digest_of(rollback.withdrawn_because)
     return rollback
 
 

@@ -148,7 +148,10 @@ def _decided(decision: Approval.Decision, sentence: str, tone: str) -> Callable[
 
 
 def _cancelled(page: Sheet) -> Verdict:
-    return Verdict(_("%(who)s withdrew it. Nothing ran.") % {"who": page.rollback.requester})
+    return Verdict(
+        _("%(who)s withdrew it: “%(why)s” Nothing ran.")
+        % {"who": page.rollback.requester, "why": page.rollback.withdrawn_because}
+    )
 
 
 def _expired(page: Sheet) -> Verdict:

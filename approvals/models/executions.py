@@ -61,6 +61,7 @@ class Execution(models.Model):
     finished_at = models.DateTimeField(null=True)
     cancel_requested_at = models.DateTimeField(null=True)
     cancel_requested_by = models.ForeignKey(User, null=True, on_delete=models.PROTECT, related_name="+")
+    cancelled_because = models.TextField(blank=True)
     # Evidence about the backend on the target, recorded before the script runs. The marker row is the truth.
     xid = models.CharField(max_length=24, blank=True)
     pid = models.IntegerField(null=True)

@@ -80,6 +80,7 @@ class RollbackRequest(models.Model):
     approved_at = models.DateTimeField(null=True, blank=True)
     expires_at = models.DateTimeField(null=True, blank=True)
     ended_at = models.DateTimeField(null=True, blank=True)
+    withdrawn_because = models.TextField(blank=True)
 
     class Meta:
         ordering = ("-id",)

@@ -24,9 +24,10 @@ from waqiti_rollback.embedded import HOST, Cluster
 @pytest.fixture(scope="module")
 def staging(staging_cluster: Cluster) -> Endpoint:
     """The login that makes clones on the staging server, prepared by the same setup as a target."""
-    passwords = {role: secrets.token_urlsafe(12) for role in (EXECUTOR, BACKUP, CLONER)}
+    passwords = {role: staging_cluster.login_password(role) for role in (EXECUTOR, BACKUP, CLONER)}
     with psycopg.connect(staging_cluster.superuser_dsn(), autocommit=True) as admin:
-        admin.execute(f"CREATE ROLE {OWNER}")
+        if not admin.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", (OWNER,)).fetchone():
+            admin.execute(f"CREATE ROLE {OWNER}")
         admin.execute(f"CREATE DATABASE staging_wallet OWNER {OWNER}")
     with psycopg.connect(staging_cluster.superuser_dsn("staging_wallet"), autocommit=True) as connection:
         connection.execute(f"SET ROLE {OWNER}")

@@ -51,13 +51,17 @@ def test_tables_are_counted_measured_and_their_dependents_named(target: Target, 
 
 
 def test_without_time_there_is_an_estimate_with_its_date(target: Target, reader: Connection) -> None:
-    (never,) = table_facts(reader, ["users"], exact_s=0)
+    target.do(
+        "CREATE TABLE quiet (id int) WITH (autovacuum_enabled = false)",
+        "INSERT INTO quiet SELECT generate_series(1, 100)",
+    )
+    (never,) = table_facts(reader, ["quiet"], exact_s=0)
     assert (never.rows, never.exact, never.estimated_at) == (None, False, None)
-    target.do("ANALYZE users")
-    (estimate,) = table_facts(reader, ["users"], exact_s=0)
+    target.do("ANALYZE quiet")
+    (estimate,) = table_facts(reader, ["quiet"], exact_s=0)
     assert (estimate.rows, estimate.exact) == (100, False)
     assert estimate.estimated_at is not None
-    (exact,) = table_facts(reader, ["users"])
+    (exact,) = table_facts(reader, ["quiet"])
     assert (exact.rows, exact.exact, exact.estimated_at) == (100, True, None)
 
 

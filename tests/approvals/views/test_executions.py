@@ -264,7 +264,7 @@ def test_cancelling_takes_a_reason_and_says_what_it_means(world: World) -> None:
     assert empty.status == 409
     assert "Say why you cancel it." in empty
     page = send(as_(world.olga), cancel, reason="Payments wait.")
-    assert "Olga asked to cancel it." in page
+    assert "Olga asked to cancel it: “Payments wait.”" in page
     assert "Somebody cancelled it already" in page
     assert not page.leads_to(cancel)
     assert executions.cancel_requested(execution.pk)

@@ -104,7 +104,7 @@ def test_everybody_who_sees_it_can_read_it_in_every_status(status: Status, world
         (Status.EXECUTED, "It is taken back, committed and verified."),
         (Status.CHANGES_REQUESTED, "Dora asked for changes. Read it all."),
         (Status.REJECTED, "Dora rejected it. Nothing ran. Read it all."),
-        (Status.CANCELLED, "Alice withdrew it. Nothing ran."),
+        (Status.CANCELLED, "Alice withdrew it: “Not needed any more.” Nothing ran."),
         (Status.EXPIRED, "It expired: the time to decide or to execute was over. Nothing ran."),
         (Status.FAILED, "Nothing changed on the target: the execution was rolled back."),
     ],
