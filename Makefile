@@ -21,7 +21,7 @@ define check
 	@$(2) || { printf '\nFailed: %s\n' '$(1)' >&2; exit 1; }
 endef
 
-.PHONY: help demo demo-reset tour test test-fast lint lock bench
+.PHONY: help demo demo-reset tour test test-fast test-flyway lint lock bench
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
@@ -40,6 +40,9 @@ test: lint ## every check and every test; browser tests need Chromium
 
 test-fast: .venv/installed-dev ## the tests that need no server and no browser
 	@$(BIN)/python -m pytest -m 'not integration and not browser'
+
+test-flyway: .venv/installed-dev ## the same answers as the real Flyway? needs Java 17 and Maven (part of test)
+	$(call check,the real Flyway,$(BIN)/python -m pytest tests/differential)
 
 lint: .venv/installed-dev ## ruff, mypy, import-linter, missing migrations
 	$(call check,ruff check,$(BIN)/ruff check)

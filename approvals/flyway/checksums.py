@@ -39,13 +39,21 @@ def position(starts: Sequence[int], offset: int) -> tuple[int, int]:
 
 
 def decode(data: bytes, encoding: str = "utf-8") -> str:
-    """Decode strictly, as Flyway does; a byte-order mark stays in the text. Raises EncodingProblem."""
+    """Decode strictly, as Flyway does; a byte-order mark stays in the text. Raises EncodingProblem.
+
+    `encoding` is Python's name. UTF-16 without a byte order takes it from the mark, which is then no part of
+    the text; without a mark the high byte comes first, as Java has it.
+    """
+    if encoding == "utf-16":
+        encoding = "utf-16-le" if data.startswith(codecs.BOM_UTF16_LE) else "utf-16-be"
+        marked = data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+        return decode(data[2 if marked else 0 :], encoding)
     try:
         return data.decode(encoding)
     except UnicodeDecodeError as bad:
         before = data[: bad.start].decode(encoding, "replace").removeprefix(BOM)
         line, column = position(line_starts(before), len(before))
-        raise EncodingProblem(line, column, data[bad.start], encoding, _guess(data)) from None
+        raise EncodingProblem(line, column, data[bad.start], encoding, _guess(data, encoding)) from None
 
 
 def checksum(data: bytes, encoding: str = "utf-8") -> int:
@@ -65,7 +73,9 @@ def checksum_of_text(text: str) -> int:
     return crc - (1 << 32) if crc >= 1 << 31 else crc
 
 
-def _guess(data: bytes) -> str:
+def _guess(data: bytes, encoding: str) -> str:
+    if encoding != "utf-8":
+        return "seems to be written in another encoding"
     if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         return "looks like UTF-16"
     if any(ord(character) > 0x7F for character in data.decode("utf-8", "ignore")):

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
+from functools import lru_cache
 
 from approvals.flyway.versions import MalformedVersion, Version
 
 SEPARATOR = "__"
 SUFFIX = ".sql"
+SCRIPT_SUFFIXES = (".cmd", ".bat", ".ps1", ".py", ".sh", ".bash")
+"""Files with these suffixes, or with no dot in their name at all, Flyway starts as programs."""
 
 
 class Kind(StrEnum):
@@ -38,14 +41,44 @@ CALLBACKS = (
 )  # fmt: skip
 """The events that a file can be named after (Flyway 13, `Event`)."""
 
-# Longest first, so that afterMigrateError__x.sql is not read as afterMigrate with something in its way.
-_PREFIXES: tuple[tuple[str, Kind], ...] = tuple(
-    sorted(
-        [(kind.value, kind) for kind in Kind if kind is not Kind.CALLBACK]
-        + [(event, Kind.CALLBACK) for event in CALLBACKS],
-        key=lambda pair: -len(pair[0]),
-    )
-)
+
+@dataclass(frozen=True, slots=True)
+class Grammar:
+    """How a project writes its file names: Flyway's settings of these names, with their defaults."""
+
+    versioned: str = Kind.VERSIONED.value
+    undo: str = Kind.UNDO.value
+    repeatable: str = Kind.REPEATABLE.value
+    baseline: str = Kind.BASELINE.value
+    separator: str = SEPARATOR
+    suffixes: tuple[str, ...] = (SUFFIX,)
+
+    def prefixes(self) -> tuple[tuple[str, Kind], ...]:
+        """Every prefix, the longest first, so that afterMigrateError__x.sql is not read as afterMigrate."""
+        return _prefixes(self.versioned, self.repeatable, self.baseline, self.undo)
+
+    def suffix_of(self, filename: str) -> str | None:
+        """The end of the name by which Flyway looks at the file, as it is written; None: it does not."""
+        upper = filename.upper()
+        for suffix in self.suffixes:
+            if upper.endswith(suffix.upper()):
+                return filename[len(filename) - len(suffix) :]
+        return None
+
+
+@lru_cache
+def _prefixes(versioned: str, repeatable: str, baseline: str, undo: str) -> tuple[tuple[str, Kind], ...]:
+    named = [
+        (versioned, Kind.VERSIONED),
+        (repeatable, Kind.REPEATABLE),
+        *((event, Kind.CALLBACK) for event in CALLBACKS),
+        (baseline, Kind.BASELINE),
+        (undo, Kind.UNDO),
+    ]
+    return tuple(sorted(named, key=lambda pair: -len(pair[0])))
+
+
+DEFAULT = Grammar()
 
 # "Rollback V006", "RollbackV006" and "V006 rollback", but neither "Rollbacks per day" nor "Undocumented".
 _ROLLBACK = re.compile(
@@ -53,8 +86,21 @@ _ROLLBACK = re.compile(
 )
 
 
+def java_order(text: str) -> bytes:
+    """A key that sorts text as Java does: by UTF-16 code units."""
+    return text.encode("utf-16-be", "surrogatepass")
+
+
 class MalformedName(ValueError):
     """Flyway would skip a file of this name (or refuse it with validateMigrationNaming); says what to do."""
+
+
+class NoDescription(MalformedName):
+    """A repeatable migration without description: Flyway runs it, but nobody could ever tell two apart."""
+
+    def __init__(self, message: str, name: FileName) -> None:
+        super().__init__(message)
+        self.name = name
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,13 +108,21 @@ class FileName:
     """A name that Flyway understands.
 
     `version` is None for R and callbacks. The description has its underscores as spaces and is empty for
-    `V002.sql`, which is legal. `script` is the file name as given.
+    `V002.sql`, which is legal. `script` is the file name as given. `is_program`: Flyway starts the file.
     """
 
     kind: Kind
     version: Version | None
     description: str
     script: str
+    is_program: bool = False
+
+    @property
+    def type(self) -> str | None:
+        """What Flyway writes into the history's column `type` when it has run the file; None: it never is."""
+        if self.kind in (Kind.UNDO, Kind.CALLBACK):
+            return None
+        return "SQL_BASELINE" if self.kind is Kind.BASELINE else "SCRIPT" if self.is_program else "SQL"
 
     @property
     def event(self) -> str | None:
@@ -86,71 +140,109 @@ class FileName:
 
 def is_sql(filename: str) -> bool:
     """Whether Flyway looks at the file at all: the suffix counts in any case, the prefix does not."""
-    return filename.upper().endswith(SUFFIX.upper())
+    return DEFAULT.suffix_of(filename) is not None
 
 
-def parse_name(filename: str) -> FileName:
+def parse_program(filename: str, grammar: Grammar = DEFAULT) -> FileName | None:
+    """The name of a file that Flyway starts as a program; None for all others.
+
+    On Windows it does not start those without a suffix; here every server is taken to be none.
+    """
+    suffix = next((end for end in SCRIPT_SUFFIXES if filename.lower().endswith(end)), "")
+    if (not suffix and "." in filename.rstrip(".")) or not filename.isprintable():
+        return None
+    try:
+        name = _parse(filename, filename[: len(filename) - len(suffix)], suffix, grammar)
+    except MalformedName:
+        return None
+    return None if name.kind is Kind.UNDO else replace(name, is_program=True)
+
+
+def parse_name(filename: str, grammar: Grammar = DEFAULT) -> FileName:
     """Read a file name (without folder) by Flyway's rules. Raises MalformedName."""
     if not filename.isprintable():
         raise MalformedName(f"the name {filename!r} holds characters that cannot be shown: rename the file")
-    if not is_sql(filename):
-        raise MalformedName(f"{filename} does not end in {SUFFIX}: Flyway does not look at it")
-    stem, suffix = filename[: -len(SUFFIX)], filename[-len(SUFFIX) :]
-    prefix, kind = _prefix(filename, stem)
-    before, _, after = stem[len(prefix) :].partition(SEPARATOR)
+    suffix = grammar.suffix_of(filename)
+    if suffix is None:
+        ends = " or ".join(grammar.suffixes)
+        raise MalformedName(f"{filename} does not end in {ends}: Flyway does not look at it")
+    return _parse(filename, filename[: len(filename) - len(suffix)], suffix, grammar)
+
+
+def _parse(filename: str, stem: str, suffix: str, grammar: Grammar) -> FileName:
+    prefix, kind = _prefix(filename, stem, grammar)
+    before, _, after = stem[len(prefix) :].partition(grammar.separator)
     description = after.replace("_", " ")
+    shape = _Shape(filename, kind, prefix, before, after, grammar.separator, suffix)
     if kind in VERSIONED_KINDS:
-        return FileName(kind, _version(filename, kind, before, after, suffix), description, filename)
+        return FileName(kind, shape.version(), description, filename)
     if before:
-        raise MalformedName(_text_before_separator(filename, kind, prefix, before, after, suffix))
+        raise MalformedName(shape.text_before_separator())
     if kind is Kind.REPEATABLE and not description.strip():
-        raise MalformedName(
+        raise NoDescription(
             f"{filename} has no description, and Flyway tells repeatable migrations apart by nothing else: "
-            f"name it like R__description{suffix}"
+            f"name it like {prefix}{grammar.separator}description{suffix}",
+            FileName(kind, None, description, filename),
         )
     return FileName(kind, None, description, filename)
 
 
-def _prefix(filename: str, stem: str) -> tuple[str, Kind]:
-    for prefix, kind in _PREFIXES:
+def _prefix(filename: str, stem: str, grammar: Grammar) -> tuple[str, Kind]:
+    for prefix, kind in grammar.prefixes():
         if stem.startswith(prefix):
             return prefix, kind
     hint = ""
     if stem[:1].upper() in {kind.value for kind in Kind} and stem[1:2].isdigit():
         hint = " (the prefix must be a capital letter)"
+    known = ", ".join((grammar.versioned, grammar.undo, grammar.repeatable, grammar.baseline))
     raise MalformedName(
-        f"{filename} does not begin with V, U, R, B or the name of a callback{hint}: Flyway skips it; "
-        f"rename it like V1_2__description.sql or move it out of this directory"
+        f"{filename} does not begin with {known} or the name of a callback{hint}: Flyway skips it; "
+        f"rename it like {grammar.versioned}1_2{grammar.separator}description{grammar.suffixes[0]} "
+        f"or move it out of this directory"
     )
 
 
-def _version(filename: str, kind: Kind, before: str, after: str, suffix: str) -> Version:
-    number = _leading_version(before) or "1_2"
-    rest = after or before.removeprefix(number).strip("_.- ") or "description"
-    example = f"name it like {kind.value}{number}__{rest}{suffix}"
-    if not before:
-        raise MalformedName(f"{filename} must contain a version between {kind.value} and __: {example}")
-    try:
-        return Version.parse(before)
-    except MalformedVersion as problem:
-        hint = "" if SEPARATOR in filename else " (is the double underscore before the description missing?)"
-        raise MalformedName(f"{filename}: {problem}{hint}; {example}") from None
+@dataclass(frozen=True, slots=True)
+class _Shape:
+    """The parts of a name, and what to say where they do not fit together."""
+
+    filename: str
+    kind: Kind
+    prefix: str
+    before: str
+    after: str
+    separator: str
+    suffix: str
+
+    def version(self) -> Version:
+        number = _leading_version(self.before) or "1_2"
+        rest = self.after or self.before.removeprefix(number).strip("_.- ") or "description"
+        example = f"name it like {self.prefix}{number}{self.separator}{rest}{self.suffix}"
+        if not self.before:
+            raise MalformedName(
+                f"{self.filename} must contain a version between {self.prefix} and {self.separator}: "
+                f"{example}"
+            )
+        try:
+            return Version.parse(self.before)
+        except MalformedVersion as problem:
+            lacking = " (is the double underscore before the description missing?)"
+            hint = lacking if self.separator == SEPARATOR and SEPARATOR not in self.filename else ""
+            raise MalformedName(f"{self.filename}: {problem}{hint}; {example}") from None
+
+    def text_before_separator(self) -> str:
+        what = "a repeatable migration" if self.kind is Kind.REPEATABLE else "a callback"
+        rest = f"{self.separator}{self.after or 'description'}{self.suffix}"
+        says = (
+            f"{self.filename}: the name of {what} cannot contain a version, but {self.before!r} stands "
+            f"between {self.prefix} and the description, so Flyway skips the file; "
+            f"name it like {self.prefix}{rest}"
+        )
+        if self.kind is Kind.REPEATABLE and self.before[0].isdigit():
+            says += f", or U{self.before}{rest} if it takes migration {self.before} back"
+        return says
 
 
 def _leading_version(text: str) -> str:
     found = re.match(r"[0-9]+(?:[._][0-9]+)*", text)
     return found[0] if found else ""
-
-
-def _text_before_separator(
-    filename: str, kind: Kind, prefix: str, before: str, after: str, suffix: str
-) -> str:
-    what = "a repeatable migration" if kind is Kind.REPEATABLE else "a callback"
-    rest = f"__{after or 'description'}{suffix}"
-    says = (
-        f"{filename}: the name of {what} cannot contain a version, but {before!r} stands between {prefix} "
-        f"and the description, so Flyway skips the file; name it like {prefix}{rest}"
-    )
-    if kind is Kind.REPEATABLE and before[0].isdigit():
-        says += f", or U{before}{rest} if it takes migration {before} back"
-    return says

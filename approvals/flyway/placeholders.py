@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
 
 from approvals.flyway.checksums import line_starts, position
 
@@ -16,9 +18,33 @@ BUILT_IN = frozenset(
 )  # fmt: skip
 """Names that Flyway fills by itself. `timestamp`, `user` and `workingDirectory` differ from run to run."""
 
-# Flyway takes a dollar sign together with the character after it, so the second dollar of `$${x}` is used up
-# and nothing is replaced there, while `$$${x}` holds a placeholder. It looks in comments and strings too.
-_DOLLAR = re.compile(r"\$(?:\{(?P<name>[^}]*)(?P<end>\}?)|.)", re.DOTALL)
+
+@dataclass(frozen=True, slots=True)
+class Syntax:
+    """How placeholders are written: Flyway's settings placeholderPrefix and placeholderSuffix."""
+
+    prefix: str = "${"
+    suffix: str = "}"
+
+    def __post_init__(self) -> None:
+        if not self.prefix or not self.suffix:
+            raise ValueError("a placeholder needs something before and after its name")
+
+
+DEFAULT = Syntax()
+
+
+@lru_cache
+def _expression(syntax: Syntax) -> re.Pattern[str]:
+    """Finds placeholders as Flyway does, which looks in comments and strings too.
+
+    Flyway takes whatever begins like the prefix together with the character after it, so the second dollar
+    of `$${x}` is used up and nothing is replaced there, while `$$${x}` holds a placeholder.
+    """
+    found = rf"(?P<name>.*?)(?P<end>{re.escape(syntax.suffix)}|\Z)"
+    for character in reversed(syntax.prefix[1:]):
+        found = rf"(?:{re.escape(character)}{found}|.)"
+    return re.compile(re.escape(syntax.prefix[0]) + found, re.DOTALL)
 
 
 class PlaceholderProblem(ValueError):
@@ -37,16 +63,16 @@ class UnclosedPlaceholder(PlaceholderProblem):
     """`${` without `}` up to the end of the file, where Flyway would look up a name nobody meant."""
 
 
-def names(sql: str) -> list[tuple[str, int, int]]:
+def names(sql: str, syntax: Syntax = DEFAULT) -> list[tuple[str, int, int]]:
     """Every placeholder in order of appearance, as (name as written, line, column).
 
     Raises UnclosedPlaceholder.
     """
     starts = line_starts(sql)
-    return [(match["name"], *position(starts, match.start())) for match in _placeholders(sql)]
+    return [(match["name"], *position(starts, match.start())) for match in _placeholders(sql, syntax)]
 
 
-def substitute(sql: str, values: Mapping[str, str]) -> str:
+def substitute(sql: str, values: Mapping[str, str], syntax: Syntax = DEFAULT) -> str:
     """The SQL as Flyway would send it. Names count in any case; values are not searched again.
 
     Raises UnknownPlaceholder and UnclosedPlaceholder, and ValueError if two given names differ in case only.
@@ -56,21 +82,23 @@ def substitute(sql: str, values: Mapping[str, str]) -> str:
         raise ValueError("two placeholder names differ only in case, and Flyway takes them for one")
     pieces: list[str] = []
     done = 0
-    for match in _placeholders(sql):
+    for match in _placeholders(sql, syntax):
         name = match["name"]
         if name.lower() not in known:
             where = position(line_starts(sql), match.start())
-            raise UnknownPlaceholder(f"no value for the placeholder ${{{name}}}", name, *where)
+            written = f"{syntax.prefix}{name}{syntax.suffix}"
+            raise UnknownPlaceholder(f"no value for the placeholder {written}", name, *where)
         pieces += sql[done : match.start()], known[name.lower()]
         done = match.end()
     return "".join(pieces) + sql[done:]
 
 
-def _placeholders(sql: str) -> Iterator[re.Match[str]]:
-    for match in _DOLLAR.finditer(sql):
+def _placeholders(sql: str, syntax: Syntax) -> Iterator[re.Match[str]]:
+    for match in _expression(syntax).finditer(sql):
         if match["name"] is None:
             continue
         if not match["end"]:
             where = position(line_starts(sql), match.start())
-            raise UnclosedPlaceholder("${ without a closing }", match["name"], *where)
+            message = f"{syntax.prefix} without a closing {syntax.suffix}"
+            raise UnclosedPlaceholder(message, match["name"], *where)
         yield match

@@ -17,6 +17,8 @@ SYNTHETIC = frozenset({SCHEMA, BASELINE, DELETE})
 """Types of rows that Flyway writes without running a migration."""
 UNDOS = frozenset({UNDO_SQL, UNDO_SCRIPT, "UNDO_JDBC", "UNDO_SPRING_JDBC", "UNDO_CUSTOM"})
 """Types of rows that say: the migration of this version was undone."""
+MARKERS = frozenset({SCHEMA, DELETE, *UNDOS})
+"""Types of rows that say something about the schema or about other rows, and are no migrations."""
 BASELINES = frozenset({BASELINE, SQL_BASELINE, "JDBC_BASELINE"})
 READABLE = frozenset({*SYNTHETIC, *BASELINES, SQL, "JDBC", "SPRING_JDBC", "SCRIPT", UNDO_SCRIPT, "CUSTOM"})
 """Types that open-source Flyway 13 knows; it stops at every read of a history with any other."""
@@ -70,14 +72,19 @@ def entries(rows: Iterable[HistoryRow]) -> list[Entry]:
     as deleted, an undo row marks it as undone. Raises CorruptHistory for what Flyway calls corrupt: a version
     deleted twice, a version that cannot be read.
     """
+    return [entry for entry in all_entries(rows) if entry.row.type not in MARKERS]
+
+
+def all_entries(rows: Iterable[HistoryRow]) -> list[Entry]:
+    """The same with the rows that are no migrations themselves: SCHEMA, DELETE and undo rows, which stand."""
     result: list[Entry] = []
     for row in sorted(rows, key=lambda row: row.installed_rank):
+        if row.installed_rank < 0:
+            continue  # Flyway reads from rank 0 on
         version = _version(row)
-        if row.type == DELETE or row.type in UNDOS:
-            if row.success:
-                _mark(result, row, version)
-        elif row.type != SCHEMA:
-            result.append(Entry(row, version))
+        if row.success and (row.type == DELETE or row.type in UNDOS):
+            _mark(result, row, version)
+        result.append(Entry(row, version))
     return result
 
 
@@ -90,7 +97,7 @@ def _version(row: HistoryRow) -> Version | None:
 
 def _mark(found: list[Entry], marker: HistoryRow, version: Version | None) -> None:
     for entry in reversed(found):
-        if entry.row.type in SYNTHETIC or entry.version != version:
+        if entry.row.type in SYNTHETIC | UNDOS or entry.version != version:
             continue
         if version is None and entry.row.description != marker.description:
             continue

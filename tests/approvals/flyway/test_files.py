@@ -126,7 +126,7 @@ CASES: dict[str, tuple[dict[str, bytes], list[tuple[str, int | None, int | None,
     "what is not SQL": (
         {
             "V1__a.sql": GOOD,
-            "V1__a.sql.conf": b"x=y",
+            "V1__a.sql.conf": b"executeInTransaction=false",
             "V2__b.java": GOOD,
             "README.md": b"\xff",
             ".hid/V3__c.sql": GOOD,

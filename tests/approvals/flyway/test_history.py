@@ -224,6 +224,7 @@ OVERVIEWS: dict[str, tuple[list[str], list[str], list[tuple[str, State, int | No
         [
             ("1", State.BELOW_BASELINE, None),
             ("2", State.BASELINE_IGNORED, None),
+            ("views", State.APPLIED, 1),
             ("2", State.BASELINE, 2),
             ("3", State.PENDING, None),
         ],
@@ -269,12 +270,22 @@ OVERVIEWS: dict[str, tuple[list[str], list[str], list[tuple[str, State, int | No
     "repeatable, failed": (
         ["R__views.sql"],
         ["- !"],
+        [("views", State.FAILED, 1)],
+    ),
+    "repeatable, failed, and changed since": (
+        ["R__views.sql"],
+        ["- ! =1"],
         [("views", State.FAILED, 1), ("views", State.PENDING, None)],
+    ),
+    "a DELETE row that failed is a line of its own": (
+        ["V1__x.sql"],
+        ["1", "1 DELETE !"],
+        [("1", State.APPLIED, 1), ("1", State.APPLIED, 2)],
     ),
     "repeatable, deleted": (
         ["R__views.sql"],
         ["-", "- DELETE"],
-        [("views", State.DELETED, 1), ("views", State.PENDING, None)],
+        [("views", State.DELETED, 1), ("views", State.APPLIED, 2), ("views", State.PENDING, None)],
     ),
     "written in Java, so no file is to be expected": ([], ["1 JDBC"], [("1", State.APPLIED, 1)]),
     "undone": (
@@ -348,7 +359,11 @@ def test_any_history_is_understood_or_corrupt(texts: list[str], names: set[str])
     except CorruptHistory:
         return
     shown = [line.rank for line in lines if line.rank is not None]
-    kept = [one.installed_rank for one in written if one.type not in {"DELETE", "UNDO_SQL"}]
+    kept = [
+        one.installed_rank
+        for one in written
+        if one.type != "UNDO_SQL" and not (one.type == "DELETE" and one.success and one.version)
+    ]
     assert shown == kept
     stands = set(history.applied(written))
     assert stands == {
@@ -357,7 +372,7 @@ def test_any_history_is_understood_or_corrupt(texts: list[str], names: set[str])
         if line.version
         and line.row
         and line.row.success
-        and line.row.type != "BASELINE"
+        and line.row.type not in ("BASELINE", "DELETE")
         and line.state not in (State.DELETED, State.UNDONE)
     }
     for version in stands:

@@ -1,0 +1,144 @@
+"""How long reading a large directory of migrations takes, against the real `flyway info` on the same one.
+
+    python benchmarks/flyway_import.py [--files 5000] [--rounds 5]
+
+Two processes in turns, each with its own start: ours reads all files, works out names, order and checksums
+and analyses every statement; theirs is a JVM with open-source Flyway and one `info` on an empty schema. Both
+answers are compared first: a benchmark of two different results would say nothing. Needs Java and Maven.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import json
+import os
+import random
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+AIM = 1.5
+
+
+def main() -> int:
+    options = _options()
+    if options.ours:
+        print(json.dumps(ours(options.ours, analyse=not options.names_only)))
+        return 0
+    from tests.differential import real
+    from tests.environment import ESTATE
+
+    if why := real.missing():
+        print(f"Not measured: {why}.", file=sys.stderr)
+        return 2
+    class_path = real.prepared()
+    cluster = ESTATE.staging
+    cluster.start()
+    try:
+        with tempfile.TemporaryDirectory() as directory:
+            generate(Path(directory), options.files)
+            settings = {
+                "flyway.url": f"jdbc:postgresql://127.0.0.1:{cluster.port}/postgres",
+                "flyway.user": "postgres",
+                "flyway.password": cluster.password,
+                "flyway.schemas": "never_made",
+                "flyway.locations": f"filesystem:{directory}",
+            }
+            request = json.dumps({"verb": "info", "settings": settings}) + "\n"
+            theirs = ["java", "-cp", class_path, "Driver"]
+            own = [sys.executable, __file__, "--ours", directory]
+            return compare(options, own, theirs, request)
+    finally:
+        cluster.stop()
+
+
+def compare(options: argparse.Namespace, own: list[str], theirs: list[str], request: str) -> int:
+    """Look at both answers, then measure in turns."""
+    found = {(line[0], line[1]) for line in json.loads(run(own, "")[1])}
+    told = {(line["file"], line["file_checksum"]) for line in json.loads(run(theirs, request)[1])["value"]}
+    if found != told or len(found) != options.files:
+        print(f"{len(found ^ told)} files differ: nothing to compare", file=sys.stderr)
+        return 1
+    print(f"{len(found)} files, equal checksums; {os.cpu_count()} processors, load {os.getloadavg()[0]:.1f}")
+    for what, command in (("with analysis", own), ("names and checksums", [*own, "--names-only"])):
+        pairs = [(run(command, "")[0], run(theirs, request)[0]) for _ in range(options.rounds)]
+        ratio = statistics.median(mine / other for mine, other in pairs)
+        mine, other = (statistics.median(side) for side in zip(*pairs, strict=True))
+        spread = ", ".join(f"{mine / other:.2f}" for mine, other in pairs)
+        print(f"{what}: ours {mine:.2f} s, flyway info {other:.2f} s, ratio {ratio:.2f} ({spread})")
+    return 0
+
+
+def run(command: list[str], stdin: str) -> tuple[float, str]:
+    """Wall seconds of one process, and what it printed."""
+    environment = {"WAQITI_ENV": "test", **os.environ}
+    begin = time.perf_counter()
+    done = subprocess.run(
+        command, input=stdin, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=environment
+    )
+    took = time.perf_counter() - begin
+    if done.returncode or not done.stdout:
+        raise SystemExit(f"{command[0]} failed")
+    return took, done.stdout
+
+
+def ours(directory: str, *, analyse: bool) -> list[list[Any]]:
+    """Read the directory as the import does; every file with its checksum."""
+    gc.disable()
+    from approvals.flyway.files import read_directory
+    from approvals.flyway.settings import find_settings
+
+    path = Path(directory)
+    files = read_directory(path, find_settings(path)).files
+    if analyse:
+        from approvals.analysis import analyze
+
+        for file in files:
+            analyze(file.sql, name=file.path)
+    return [[file.path, file.checksum] for file in files]
+
+
+def generate(directory: Path, count: int) -> None:
+    """Migrations of believable content and size, the same ones in every run."""
+    dice = random.Random(5)
+    for number in range(1, count + 1):
+        folder = directory / f"{2020 + number * 6 // (count + 1)}"
+        folder.mkdir(exist_ok=True)
+        table = f"wallet_{number}"
+        (folder / f"V{number}__{dice.choice(['create', 'index', 'extend'])}_{table}.sql").write_text(
+            _statements(dice, table), newline=dice.choice(["\n", "\r\n"])
+        )
+
+
+def _statements(dice: random.Random, table: str) -> str:
+    columns = ",\n".join(
+        f"    column_{n} numeric(12, 2) NOT NULL DEFAULT {n}" for n in range(dice.randint(2, 9))
+    )
+    parts = [
+        f"-- Wallets of batch {table}\nCREATE TABLE {table} (\n    id bigint PRIMARY KEY,\n{columns}\n);",
+        f"CREATE INDEX {table}_by_column ON {table} (column_1);",
+        f"ALTER TABLE {table} ADD COLUMN note text;",
+        f"COMMENT ON TABLE {table} IS 'A batch of wallets; café';",
+        f"INSERT INTO {table} (id) VALUES (1), (2), (3);",
+    ]
+    return "\n\n".join(parts[: dice.randint(1, len(parts))]) + "\n"
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--files", type=int, default=5000)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--ours", help=argparse.SUPPRESS)
+    parser.add_argument("--names-only", action="store_true", help=argparse.SUPPRESS)
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,197 @@
+"""Run the chains: for every step the human and the generated way back, judged by pg_dump."""
+
+from __future__ import annotations
+
+import time
+import traceback
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import psycopg
+
+from benchmarks.inverse import rows
+from benchmarks.inverse.chains import Step
+from executor.schema.dump import EXACT, dump, verdict
+from executor.schema.inverse import Inverse, Options, undo
+from executor.schema.inverse.options import ASK, NEUTRAL
+from executor.schema.objects import Ref, Snapshot
+from executor.schema.shadow import Shadow
+from executor.schema.snapshot import snapshot
+
+ERROR, REFUSED = "error", "refused"
+Prints = dict[Ref, tuple[int, str]]
+
+
+@dataclass
+class Result:
+    """What became of one step; verdicts are None where there was nothing to judge."""
+
+    chain: str
+    version: str
+    name: str
+    applied: bool = False
+    apply_error: str | None = None
+    human_verdict: str | None = None
+    generated_verdict: str | None = None
+    generated_exact_verdict: str | None = None
+    reason: str | None = None
+    data_loss: bool = False
+    seconds: float = 0.0
+    derive_seconds: float = 0.0
+    retried: int = 0
+    forward_again: bool | None = None
+    rows: tuple[int, int] | None = None
+    lost: list[str] = field(default_factory=list)
+    detail: dict[str, str] = field(default_factory=dict)
+
+    def json(self) -> dict[str, Any]:
+        """The result as the JSON file has it."""
+        return asdict(self)
+
+
+class Chain:
+    """One chain on one shadow."""
+
+    def __init__(self, server: str, *, human: bool = True, with_rows: bool = False) -> None:
+        self.server = server
+        self.human = human
+        self.with_rows = with_rows
+        self.shadow = Shadow(server)
+        self.applied: list[str] = []
+        self.prints: Prints = {}
+        self.before: Snapshot = snapshot(self.shadow.connection)
+        self.dump = dump(self.shadow.dsn)
+
+    def close(self) -> None:
+        """Drop the shadow."""
+        self.shadow.drop()
+
+    def step(self, step: Step) -> Result:
+        """Apply one step and try both ways back; the shadow stands behind the step afterwards."""
+        result = Result(step.chain, step.version, step.name)
+        started = time.perf_counter()
+        forward = step.sql()
+        if self.with_rows:
+            result.rows = rows.populate(self.shadow.connection, self.before)
+            self.prints = rows.fingerprints(self.shadow.connection, self.before)
+        try:
+            self.shadow.apply(forward)
+        except psycopg.Error as error:
+            result.apply_error = f"{error.sqlstate}: {str(error).splitlines()[0]}"
+            self._begin_again()
+            result.seconds = time.perf_counter() - started
+            return result
+        result.applied = True
+        try:
+            self._ways_back(step, forward, result)
+        except Exception as error:  # noqa: BLE001 (a step must not end the run; it is counted as an error)
+            result.generated_verdict = result.generated_exact_verdict = ERROR
+            result.reason = f"{type(error).__name__}: {error}"
+            result.detail["traceback"] = traceback.format_exc()
+            self.applied.append(forward)
+            self._begin_again()
+        result.seconds = time.perf_counter() - started
+        return result
+
+    def _ways_back(self, step: Step, forward: str, result: Result) -> None:
+        after = snapshot(self.shadow.connection)
+        started = time.perf_counter()
+        fill = NEUTRAL if self.with_rows else ASK
+        cheap = undo(self.shadow.connection, self.before, after, Options(fill_default=fill))
+        exact = cheap
+        if cheap.choices:
+            exact = undo(self.shadow.connection, self.before, after, Options.exact(fill_default=fill))
+        kept = rows.fingerprints(self.shadow.connection, after) if self.with_rows else {}
+        result.derive_seconds = time.perf_counter() - started
+        result.data_loss = bool(cheap.losses)
+        result.retried = max(cheap.retried, exact.retried)
+        back = step.back_sql()
+        if self.human and back is not None:
+            result.human_verdict = self._elsewhere(back)[0]
+        result.detail["script"] = exact.script
+        if exact is not cheap and cheap.gaps:
+            result.generated_verdict = REFUSED
+        elif exact is not cheap:
+            word, detail = self._elsewhere(cheap.script)
+            result.generated_verdict = word
+            result.detail["cheap"] = detail
+            result.detail["cheap script"] = cheap.script
+        if exact.gaps:
+            result.generated_exact_verdict = REFUSED
+            result.generated_verdict = result.generated_verdict or REFUSED
+            result.reason = "; ".join(exact.gaps)
+            self.applied.append(forward)
+            self.before, self.dump = after, dump(self.shadow.dsn)
+            return
+        word, detail = self._here(exact, forward, result, after, kept)
+        result.generated_exact_verdict = word
+        if exact is cheap:
+            result.generated_verdict = word
+        if word != EXACT:
+            result.reason = detail
+            result.detail["exact"] = detail
+        self.applied.append(forward)
+        if word == EXACT and result.forward_again:
+            self.before = snapshot(self.shadow.connection)
+            self.dump = dump(self.shadow.dsn)
+        else:
+            self._begin_again()
+
+    def _elsewhere(self, script: str) -> tuple[str, str]:
+        """Run a way back on a copy."""
+        copy = self.shadow.copy()
+        try:
+            copy.apply(script)
+            found = verdict(self.dump, dump(copy.dsn))
+            return found.word, found.difference
+        except psycopg.Error as error:
+            return ERROR, f"{error.sqlstate}: {error}"
+        finally:
+            copy.drop()
+
+    def _here(
+        self, inverse: Inverse, forward: str, result: Result, after: Snapshot, kept: Prints
+    ) -> tuple[str, str]:
+        """Run the generated way back on the shadow itself, and the migration again."""
+        try:
+            self.shadow.apply(inverse.script)
+        except psycopg.Error as error:
+            return ERROR, f"{error.sqlstate}: {error}"
+        found = verdict(self.dump, dump(self.shadow.dsn))
+        if self.with_rows:
+            back = snapshot(self.shadow.connection)
+            prints = (self.prints, kept, rows.fingerprints(self.shadow.connection, back))
+            result.lost = list(rows.lost(self.before, after, prints))
+        try:
+            self.shadow.apply(forward)
+            result.forward_again = True
+        except psycopg.Error as error:
+            result.forward_again = False
+            result.detail["forward again"] = f"{error.sqlstate}: {error}"
+        return found.word, found.difference
+
+    def _begin_again(self) -> None:
+        """A new shadow with all that applied so far."""
+        self.shadow.drop()
+        self.shadow = Shadow(self.server)
+        for text in self.applied:
+            self.shadow.apply(text)
+        self.before = snapshot(self.shadow.connection)
+        self.dump = dump(self.shadow.dsn)
+
+
+def run(server: str, steps: list[Step], *, human: bool = True, with_rows: bool = False) -> Iterator[Result]:
+    """All steps, chain by chain."""
+    chain: Chain | None = None
+    name = None
+    try:
+        for step in steps:
+            if chain is None or step.chain != name:
+                if chain is not None:
+                    chain.close()
+                chain, name = Chain(server, human=human, with_rows=with_rows), step.chain
+            yield chain.step(step)
+    finally:
+        if chain is not None:
+            chain.close()

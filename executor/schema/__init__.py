@@ -1,0 +1,1 @@
+"""Schemas as data: snapshot, difference, inverse. Plain Python over a psycopg connection; no Django."""

@@ -1,0 +1,9 @@
+"""The way back from one schema to another: ordered SQL, derived from what differs and proven by running
+it."""
+
+from __future__ import annotations
+
+from executor.schema.inverse.derive import Inverse, undo
+from executor.schema.inverse.options import Choice, Options
+
+__all__ = ["Choice", "Inverse", "Options", "undo"]

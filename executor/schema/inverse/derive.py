@@ -1,0 +1,216 @@
+"""Derive the way back: run the migration on a shadow, compare, undo, and look whether all is as before."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import psycopg
+
+from executor.schema.difference import Change, Difference, difference
+from executor.schema.inverse import keep, replace
+from executor.schema.inverse import options as choices
+from executor.schema.inverse.action import Action
+from executor.schema.inverse.family import Context
+from executor.schema.inverse.live import Run
+from executor.schema.inverse.options import Choice, Options
+from executor.schema.inverse.plan import plan
+from executor.schema.inverse.renames import LEVELS, renames
+from executor.schema.inverse.script import InverseStep, render, steps
+from executor.schema.names import dotted
+from executor.schema.objects import Object, Ref, Snapshot
+from executor.schema.snapshot import snapshot
+
+Connection = psycopg.Connection[tuple[Any, ...]]
+EXACT, MODULO_ORDER, DIFFERS, REFUSED = "exact", "exact modulo column order", "differs", "refused"
+PASSES = 5
+ROUNDS = 4
+
+
+class NotDerivable(Exception):
+    """No way back can be given; the message says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Inverse:
+    """The way back. `gaps` is what it does not undo, one sentence each; with any, the verdict is not exact.
+    `verdict` compares snapshots; `pg_dump` has the last word (see `prove`). `retried` counts actions whose
+    order had to be found by trying."""
+
+    script: str
+    steps: tuple[InverseStep, ...]
+    choices: tuple[Choice, ...]
+    gaps: tuple[str, ...]
+    verdict: str
+    retried: int = 0
+    restore: str = ""
+
+    @property
+    def losses(self) -> tuple[str, ...]:
+        """The data that the script takes away."""
+        return tuple(step.loss for step in self.steps if step.loss)
+
+
+def undo(
+    connection: Connection, before: Snapshot, after: Snapshot | None = None, options: Options | None = None
+) -> Inverse:
+    """The way from the connection's schema as it stands (`after`, read if not given) back to `before`.
+
+    It really runs, in a transaction that is rolled back at the end; the connection must be in autocommit and
+    idle. Raises psycopg.Error where the connection itself fails.
+    """
+    connection.execute("BEGIN")
+    try:
+        return _Derivation(connection, before, after, options or Options()).inverse()
+    except NotDerivable as why:
+        return Inverse("", (), (), (str(why),), REFUSED)
+    finally:
+        connection.execute("ROLLBACK")
+
+
+class _Derivation:
+    def __init__(
+        self, connection: Connection, before: Snapshot, after: Snapshot | None, options: Options
+    ) -> None:
+        self.connection = connection
+        self.run = Run(connection)
+        self.choices: list[Choice] = []
+        user = connection.execute("SELECT current_user::text").fetchone()
+        assert user is not None  # noqa: S101 (it always has one row)
+        now = after if after is not None else snapshot(connection)
+        now, before = (keep.without_archive(one, options.archive_schema) for one in (now, before))
+        self.after = now
+        self.context = Context(now, before, options, user[0])
+
+    def inverse(self) -> Inverse:
+        """Undo, step by step, and say how it ended."""
+        self.connection.execute("SET LOCAL check_function_bodies = off")
+        self._rename_back()
+        self._rename_away()
+        found = self._converge()
+        self._guard_rows()
+        return self._told(found)
+
+    def _rename_back(self) -> None:
+        for level in range(len(LEVELS)):
+            for _ in range(ROUNDS):
+                made = renames(self.context.now, self.context.before, level)
+                if not made:
+                    break
+                self._must(made)
+
+    def _rename_away(self) -> None:
+        context = self.context
+        made = list(replace.types(context))
+        made += self._tables_to_rebuild()
+        made += replace.sequences(context)
+        self._say_enums()
+        if made:
+            self._must(made)
+
+    def _must(self, actions: list[Action]) -> None:
+        """Run what later steps rely on. Raises NotDerivable: going on would drop what only has another
+        name."""
+        self._execute(actions)
+        if self.run.failed:
+            raise NotDerivable("; ".join(map(str, self.run.failed)))
+
+    def _tables_to_rebuild(self) -> list[Action]:
+        context = self.context
+        refs = list(replace.out_of_place(context))
+        rebuilt = []
+        for ref in refs:
+            possible = replace.can_be_rebuilt(ref, context.now, context.before)
+            taken = (
+                choices.REBUILD
+                if possible and context.options.column_order == choices.REBUILD
+                else choices.APPEND
+            )
+            if taken == choices.REBUILD:
+                rebuilt.append(ref)
+            missing = [c.ref.name for c in context.before.columns(*ref.path) if c.ref not in context.now]
+            self.choices.append(
+                choices.column_order(dotted(ref.path), ", ".join(missing) or "columns", taken)
+            )
+        return list(replace.tables(context, rebuilt))
+
+    def _say_enums(self) -> None:
+        context = self.context
+        for thing in context.before.of_kind("type"):
+            now = context.now.get(thing.ref)
+            if (
+                now is not None
+                and thing["form"] == "e"
+                and now["form"] == "e"
+                and thing["labels"] != now["labels"]
+            ):
+                added = [label for label in now["labels"] if label not in thing["labels"]]
+                if added:
+                    subject = dotted(thing.ref.path)
+                    self.choices.append(
+                        choices.enum_value(subject, ", ".join(added), context.options.enum_value)
+                    )
+
+    def _converge(self) -> Difference:
+        """Plan and run until nothing is left to do; more than two rounds are rare."""
+        seen: list[str] | None = None
+        while True:
+            found = difference(self.context.before, self.context.now)
+            if found.same_but_order or self.context.attempt > PASSES:
+                return found
+            self.context.gaps = []
+            actions = plan(self.context, found)
+            if not actions or found.lines() == seen:
+                return found
+            seen = found.lines()
+            self._execute(actions)
+            self.context.attempt += 1
+
+    def _guard_rows(self) -> None:
+        """What the migration kept is still the same table and the same column, unless it was written anew."""
+        before, now = self.context.before, self.context.now
+        for thing in before.of_kind("table", "column"):
+            kept = thing.address in self.after.by_address and thing.address not in now.by_address
+            if kept and not self._written_anew(thing):
+                raise NotDerivable(f"{thing.ref} would be dropped and made again, without its data")
+
+    def _written_anew(self, thing: Object) -> bool:
+        """Whether the rows were copied, or can be computed again."""
+        if Ref("table", thing.ref.path[:2]) in self.context.replaced:
+            return True
+        return thing.ref.kind == "column" and bool(thing["generated"])
+
+    def _execute(self, actions: list[Action]) -> None:
+        self.run.run(actions)
+        found = snapshot(self.connection)
+        self.context.now = keep.without_archive(found, self.context.options.archive_schema)
+
+    def _told(self, found: Difference) -> Inverse:
+        left = self._left(found)
+        gaps = [*left]
+        gaps += [f"{failure}" for failure in self.run.failed if left]
+        made = steps(self.run.done)
+        verdict = DIFFERS if gaps else MODULO_ORDER if found.reordered else EXACT
+        restore = "".join(f"{sql};\n" for sql in self.context.restoring)
+        return Inverse(
+            render(made), made, tuple(self.choices), tuple(gaps), verdict, self.run.retried, restore
+        )
+
+    def _left(self, found: Difference) -> list[str]:
+        """What still differs, but for what was left on purpose."""
+        left = [f"left over: {ref}" for ref in found.created] + [
+            f"not given back: {ref}" for ref in found.dropped
+        ]
+        return left + [
+            f"not changed back: {change}" for change in found.changed if not self._on_purpose(change)
+        ]
+
+    def _on_purpose(self, change: Change) -> bool:
+        return (
+            change.ref.kind == "type"
+            and self.context.options.enum_value == choices.LEAVE
+            and change.attributes.keys() == {"labels"}
+        )
+
+
+__all__ = ["Inverse", "Ref", "undo"]

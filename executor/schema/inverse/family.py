@@ -1,0 +1,97 @@
+"""What a family of objects must say for its kind: how to create, drop and alter one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+from executor.schema.inverse.action import Action, Statement, statements
+from executor.schema.inverse.options import Options
+from executor.schema.names import dotted, quoted
+from executor.schema.objects import Object, Ref, Snapshot
+
+Changes = dict[str, tuple[Any, Any]]
+"""Attribute → (value before, value now)."""
+
+
+@dataclass(slots=True)
+class Context:
+    """What families may ask: the schema now, the one to come back to, and the engineer's choices.
+    `attempt` counts passes from 1; `gaps` are findings that no statement can undo;
+    `replaced` says under which name a type or table was set aside; `restoring` is SQL that brings kept
+    data back."""
+
+    now: Snapshot
+    before: Snapshot
+    options: Options
+    user: str
+    attempt: int = 1
+    gaps: list[str] = field(default_factory=list)
+    replaced: dict[Ref, Ref] = field(default_factory=dict)
+    restoring: list[str] = field(default_factory=list)
+
+    @property
+    def major(self) -> int:
+        """PostgreSQL's major version."""
+        return self.now.version // 10000
+
+
+class Family:
+    """The family of objects that one statement creates and one drops; most kinds need no more."""
+
+    kind: ClassVar[str]
+    word: ClassVar[str]
+    """The kind in SQL (ALTER <word> …)."""
+    ownable: ClassVar[bool] = True
+
+    def name(self, ref: Ref) -> str:
+        """How SQL calls the object behind its word."""
+        return dotted(ref.path)
+
+    def word_of(self, thing: Object) -> str:
+        """The kind in SQL, where it depends on the object."""
+        return self.word
+
+    def create(self, thing: Object, context: Context) -> list[Action]:
+        """Give the object back as `thing` says."""
+        return [self.creating(thing, thing["definition"])]
+
+    def drop(self, thing: Object, context: Context) -> list[Action]:
+        """Take the object away."""
+        return [self.dropping(thing, f"DROP {self.word_of(thing)} {self.name(thing.ref)}")]
+
+    def alter(self, now: Object, before: Object, changes: Changes, context: Context) -> list[Action] | None:
+        """Change the object in place; None where it must be dropped and created."""
+        return None
+
+    def rename(self, now: Ref, name: str, thing: Object) -> str:
+        """SQL that gives the object another (innermost) name."""
+        return f"ALTER {self.word_of(thing)} {self.name(now)} RENAME TO {quoted(name)}"
+
+    def on_comment(self, thing: Object) -> str:
+        """How COMMENT ON names the object."""
+        return f"{self.word_of(thing)} {self.name(thing.ref)}"
+
+    def creating(self, thing: Object, *texts: str, why: str = "") -> Action:
+        """An action that provides the object."""
+        return Action("create", thing.ref, statements(*texts), why=why, provides={thing.ref})
+
+    def dropping(self, thing: Object, *texts: str, loss: str | None = None) -> Action:
+        """An action that removes the object."""
+        return Action("drop", thing.ref, statements(*texts), removes={thing.ref}, loss=loss)
+
+    def altering(self, thing: Object, *texts: str | Statement, why: str = "") -> Action:
+        """An action that changes the object in place."""
+        made = tuple(text if isinstance(text, Statement) else Statement(text) for text in texts)
+        return Action("alter", thing.ref, made, why=why)
+
+
+def relation(ref: Ref) -> str:
+    """The relation that a part belongs to, qualified."""
+    return dotted(ref.path[:2])
+
+
+def comma(parts: Iterable[str]) -> str:
+    """A list in SQL."""
+    return ", ".join(parts)

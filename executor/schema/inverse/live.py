@@ -1,0 +1,92 @@
+"""Run actions as they are planned, in the shadow's open transaction: the script is what has run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+import psycopg
+
+from executor.schema.inverse.action import Action, Statement
+
+Connection = psycopg.Connection[tuple[Any, ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """An action that the server refused."""
+
+    action: Action
+    sql: str
+    sqlstate: str
+    message: str
+
+    def __str__(self) -> str:
+        return f"{self.sqlstate} {self.message} in: {self.sql}"
+
+
+@dataclass(slots=True)
+class Run:
+    """What has run, in its order; `retried` counts actions that needed another go."""
+
+    connection: Connection
+    done: list[Action] = field(default_factory=list)
+    failed: list[Failure] = field(default_factory=list)
+    retried: int = 0
+
+    def run(self, actions: Iterable[Action]) -> None:
+        """Run each action under a savepoint. What fails is tried again behind the rest, as long as that
+        helps."""
+        waiting = list(actions)
+        self.failed = []
+        while waiting:
+            failures = []
+            for action in waiting:
+                failure = self._try(action)
+                if failure is not None:
+                    failures.append(failure)
+            again = [failure.action for failure in failures]
+            if len(again) == len(waiting):
+                self.failed = failures
+                return
+            self.retried += len(again)
+            waiting = again
+
+    def _try(self, action: Action) -> Failure | None:
+        made: list[Statement] = []
+        self.connection.execute("SAVEPOINT action")
+        for statement in action.statements:
+            ran = self._one(statement)
+            if isinstance(ran, psycopg.Error):
+                self.connection.execute("ROLLBACK TO SAVEPOINT action")
+                message = ran.diag.message_primary or str(ran)
+                return Failure(action, statement.sql, ran.sqlstate or "", message)
+            made.append(ran)
+        self.connection.execute("RELEASE SAVEPOINT action")
+        action.statements = tuple(made)
+        self.done.append(action)
+        return None
+
+    def _one(self, statement: Statement) -> Statement | psycopg.Error:
+        if not statement.alternatives:
+            return self._execute(statement)
+        error: psycopg.Error | None = None
+        for sql in (statement.sql, *statement.alternatives):
+            self.connection.execute("SAVEPOINT way")
+            ran = self._execute(statement.instead(sql))
+            if not isinstance(ran, psycopg.Error):
+                self.connection.execute("RELEASE SAVEPOINT way")
+                return ran
+            self.connection.execute("ROLLBACK TO SAVEPOINT way")
+            error = error or ran
+        assert error is not None  # noqa: S101 (there is at least one way)
+        return error
+
+    def _execute(self, statement: Statement) -> Statement | psycopg.Error:
+        sql = statement.sql.replace(" CONCURRENTLY ", " ", 1) if statement.outside else statement.sql
+        try:
+            self.connection.execute(sql)
+        except psycopg.Error as error:
+            return error
+        return statement

@@ -1,0 +1,175 @@
+"""Undo renames: the same object (by OID) under another name. A taken name is freed by moving its holder
+away."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+from executor.schema.inverse.action import Action, statements
+from executor.schema.inverse.families import family_of
+from executor.schema.inverse.order import slots
+from executor.schema.names import dotted, literal, quoted, shortened
+from executor.schema.objects import Object, Ref, Snapshot
+
+LEVELS = (
+    ("schema",),
+    (
+        "table", "view", "materialized view", "sequence", "index", "type", "function", "aggregate",
+        "statistics",
+        "collation", "conversion", "operator class", "operator family", "text search configuration",
+        "text search dictionary", "text search parser", "text search template",
+    ),
+    ("column", "constraint", "trigger", "rule", "policy", "domain constraint"),
+    ("publication", "server", "foreign-data wrapper", "language", "event trigger", "subscription"),
+)  # fmt: skip
+AWAY = "__rollback"
+"""What is appended to the name of an object that stands in the way."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Move:
+    """`target` is where the next statement leads: first the schema, later the name."""
+
+    thing: Object
+    wanted: Ref
+
+    @property
+    def to_other_schema(self) -> bool:
+        """Whether the object stands in another schema; indexes follow their tables."""
+        kind = self.wanted.kind
+        return (
+            own_part(self.wanted) == 1 and kind != "index" and self.thing.ref.path[0] != self.wanted.path[0]
+        )
+
+    @property
+    def target(self) -> Ref:
+        """The name after the next statement."""
+        if self.to_other_schema:
+            return Ref(self.wanted.kind, (self.wanted.path[0], *self.thing.ref.path[1:]))
+        return self.wanted
+
+
+def renames(now: Snapshot, before: Snapshot, level: int) -> list[Action]:
+    """Actions that give the objects of one level (see LEVELS) their former names, or, as long as any stand in
+    another schema, their former schemas. Take a new snapshot after each call, and call again until nothing is
+    left: names of a level stand on those of the level above, and a table takes its indexes along."""
+    kinds = LEVELS[level]
+    pending = list(_moves(now, before, kinds))
+    elsewhere = [move for move in pending if move.to_other_schema]
+    if elsewhere:
+        pending = elsewhere
+    names = _Names(now, kinds)
+    made: list[Action] = []
+    if level == 1 and not elsewhere:
+        made += _labels(now, before)
+    while pending:
+        ready = [move for move in pending if names.free(move.target)]
+        if not ready:
+            made.append(names.move_away(pending[0].target, pending))
+            continue
+        for move in ready:
+            if names.free(move.target):
+                made.append(names.move(move))
+                pending.remove(move)
+    return made
+
+
+def own_part(ref: Ref) -> int:
+    """Which part of the path is the object's own name."""
+    return {"function": 1, "aggregate": 1, "operator class": 1, "operator family": 1}.get(
+        ref.kind, len(ref.path) - 1
+    )
+
+
+def _moves(now: Snapshot, before: Snapshot, kinds: tuple[str, ...]) -> Iterator[_Move]:
+    for thing in before.of_kind(*kinds):
+        current = now.by_address.get(thing.address)
+        if current is None or current.kind != thing.ref.kind or current == thing.ref:
+            continue
+        part = own_part(current)
+        if current.kind == "index" and current.path[0] != thing.ref.path[0]:
+            continue  # it follows its table
+        if current.path[: part + 1] == thing.ref.path[: part + 1]:
+            continue  # only what stands behind the name differs, such as types of arguments
+        if current.kind == "sequence" and now[current]["owned_by"] and current.path[0] != thing.ref.path[0]:
+            continue  # it follows its table
+        if part > 1 and current.path[:part] != thing.ref.path[:part]:
+            continue  # another relation: no rename leads there
+        yield _Move(now[current], Ref(current.kind, thing.ref.path[: part + 1] + current.path[part + 1 :]))
+
+
+def _labels(now: Snapshot, before: Snapshot) -> Iterator[Action]:
+    for thing in before.of_kind("type"):
+        current = now.by_address.get(thing.address)
+        if current is None or thing["form"] != "e" or now[current]["form"] != "e":
+            continue
+        labels = dict(zip(now[current]["label_oids"], now[current]["labels"], strict=True))
+        for oid, label in zip(thing["label_oids"], thing["labels"], strict=True):
+            if oid in labels and labels[oid] != label and label not in labels.values():
+                old, new = literal(labels[oid]), literal(label)
+                sql = f"ALTER TYPE {dotted(current.path)} RENAME VALUE {old.strip()} TO {new.strip()}"
+                yield Action("rename", current, statements(sql))
+
+
+class _Names:
+    """Which names are taken, as renames go on."""
+
+    def __init__(self, now: Snapshot, kinds: tuple[str, ...]) -> None:
+        self.taken: dict[tuple[str, ...], Ref] = {}
+        self.things: dict[Ref, Object] = {}
+        self.now = now
+        for ref, thing in now.objects.items():
+            if ref.kind in kinds or ref.kind in ("constraint", "sequence", "column"):
+                self._put(ref, thing)
+
+    def _put(self, ref: Ref, thing: Object) -> None:
+        self.things[ref] = thing
+        for slot in _own_slots(ref, thing):
+            self.taken[slot] = ref
+
+    def _take(self, ref: Ref) -> Object:
+        thing = self.things.pop(ref)
+        for slot in _own_slots(ref, thing):
+            self.taken.pop(slot, None)
+        return thing
+
+    def free(self, ref: Ref) -> bool:
+        """Whether nothing stands under the name."""
+        return not any(slot in self.taken for slot in slots(ref))
+
+    def move(self, move: _Move) -> Action:
+        """Rename to the next name."""
+        return self._rename(move.thing.ref, move.target)
+
+    def move_away(self, wanted: Ref, pending: list[_Move]) -> Action:
+        """Give the holder of a wanted name another one."""
+        holder = next(self.taken[slot] for slot in slots(wanted) if slot in self.taken)
+        part = own_part(holder)
+        path = list(holder.path)
+        path[part] = shortened(path[part], AWAY)
+        new = Ref(holder.kind, tuple(path))
+        for number, move in enumerate(pending):
+            if move.thing.ref == holder:
+                pending[number] = _Move(replace(move.thing, ref=new), move.wanted)
+        return self._rename(holder, new)
+
+    def _rename(self, current: Ref, wanted: Ref) -> Action:
+        thing = self._take(current)
+        self._put(wanted, replace(thing, ref=wanted))
+        family = family_of(current)
+        part = own_part(current)
+        if current.path[part] != wanted.path[part]:
+            sql = family.rename(current, wanted.path[part], thing)
+        else:
+            sql = f"ALTER {family.word_of(thing)} {family.name(current)} SET SCHEMA {quoted(wanted.path[0])}"
+        return Action("rename", current, statements(sql), provides={wanted})
+
+
+def _own_slots(ref: Ref, thing: Object) -> Iterator[tuple[str, ...]]:
+    for slot in slots(ref):
+        if ref.kind == "constraint" and slot[0] == "relation" and thing["type"] not in "pux":
+            continue
+        yield slot
+    if ref.kind == "column" and thing["identity"]:
+        yield ("relation", *thing["identity_sequence"][:2])

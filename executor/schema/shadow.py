@@ -1,0 +1,109 @@
+"""A scratch database that migrations are applied to: forward, back, and copies for attempts that leave a
+mess."""
+
+from __future__ import annotations
+
+import re
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import psycopg
+from psycopg import sql
+from psycopg.conninfo import make_conninfo
+
+from approvals.analysis.parser import Source, SqlError, parse
+
+Connection = psycopg.Connection[tuple[Any, ...]]
+_MISSING_ROLE = re.compile(r'role "([^"]+)" does not exist')
+NOT_IN_A_TRANSACTION = (psycopg.errors.ActiveSqlTransaction, psycopg.errors.UnsafeNewEnumValueUsage)
+MOST_ROLES = 20
+
+
+class Shadow:
+    """One database of its own, on a server that holds nothing else. `server` is a libpq connection string
+    of a
+    role that may create databases and roles. Methods raise psycopg.Error where the server refuses."""
+
+    def __init__(self, server: str, *, template: str = "template0") -> None:
+        self.server = server
+        self.name = f"shadow_{secrets.token_hex(6)}"
+        self.made_roles: list[str] = []
+        self._admin(sql.SQL("CREATE DATABASE {} TEMPLATE {}"), self.name, template)
+        self.connection = self._connect()
+
+    @property
+    def dsn(self) -> str:
+        """A libpq connection string."""
+        return make_conninfo(self.server, dbname=self.name)
+
+    def copy(self) -> Shadow:
+        """A copy of the database as it stands."""
+        self.connection.close()
+        try:
+            return Shadow(self.server, template=self.name)
+        finally:
+            self.connection = self._connect()
+
+    @contextmanager
+    def copied(self) -> Iterator[Shadow]:
+        """A copy that is dropped at the end."""
+        made = self.copy()
+        try:
+            yield made
+        finally:
+            made.drop()
+
+    def drop(self) -> None:
+        """Drop the database."""
+        self.connection.close()
+        self._admin(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)"), self.name)
+
+    def apply(self, text: str) -> None:
+        """Run a file as a migration tool does: in one transaction, or, where the server refuses that,
+        statement
+        by statement. Roles that it names and nobody made are made (see `made_roles`)."""
+        for _ in range(MOST_ROLES):
+            try:
+                self._apply(text)
+                return
+            except psycopg.errors.UndefinedObject as error:
+                missing = _MISSING_ROLE.search(str(error))
+                if missing is None:
+                    raise
+                self._admin(sql.SQL("CREATE ROLE {}"), missing[1])
+                self.made_roles.append(missing[1])
+            finally:
+                self._settle()
+
+    def _apply(self, text: str) -> None:
+        try:
+            self.connection.execute(text)
+        except NOT_IN_A_TRANSACTION as refused:
+            self._settle()
+            source = Source(text)
+            try:
+                pieces = parse(source)
+            except SqlError:
+                raise refused from None
+            for piece in pieces:
+                self.connection.execute(source.slice(piece.start, piece.end))
+
+    def _settle(self) -> None:
+        """No open transaction and no settings left of what ran. (DISCARD ALL would also forget the snapshot's
+        prepared statements.)"""
+        if self.connection.closed:
+            self.connection = self._connect()
+            return
+        if self.connection.info.transaction_status != psycopg.pq.TransactionStatus.IDLE:
+            self.connection.execute("ROLLBACK")
+        for command in ("RESET ALL", "RESET SESSION AUTHORIZATION", "CLOSE ALL", "DISCARD TEMP"):
+            self.connection.execute(command)
+
+    def _connect(self) -> Connection:
+        return psycopg.connect(self.dsn, autocommit=True)
+
+    def _admin(self, statement: sql.SQL, *names: str) -> None:
+        with psycopg.connect(self.server, autocommit=True) as admin:
+            admin.execute(statement.format(*(sql.Identifier(name) for name in names)))

@@ -1,0 +1,129 @@
+"""Read a schema as data: catalog queries over a warm connection, also inside an open transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import psycopg
+
+from executor.schema.catalog import dependents, operators, programs, relations, remote, types
+from executor.schema.catalog.query import Query
+from executor.schema.objects import Address, Object, Ref, Snapshot
+
+Connection = psycopg.Connection[tuple[Any, ...]]
+
+FAMILIES = (types, relations, dependents, programs, operators, remote)
+# As pg_dump sets them: definitions come out qualified, and constants in them read the same everywhere.
+RENDERING = {
+    "search_path": "",
+    "datestyle": "ISO",
+    "intervalstyle": "postgres",
+    "extra_float_digits": "3",
+    "quote_all_identifiers": "off",
+}
+
+
+def snapshot(connection: Connection) -> Snapshot:
+    """The schema of the connection's database as the current transaction sees it. Members of extensions are
+    left out; roles, databases and settings of the server are no part of a schema. Raises psycopg.Error."""
+    version = connection.info.server_version
+    with _rendering(connection):
+        return read(connection, version)
+
+
+def read(connection: Connection, version: int) -> Snapshot:
+    """The snapshot, under settings that the caller has made."""
+    catalogs = {
+        row[0]: row[1]
+        for row in connection.execute(
+            "SELECT relname::text, oid::bigint FROM pg_class"
+            " WHERE relnamespace = 'pg_catalog'::regnamespace AND relkind = 'r'"
+        )
+    }
+    objects: dict[Ref, Object] = {}
+    superuser = connection.info.parameter_status("is_superuser") == "on"
+    for query in queries(version // 10000):
+        if superuser or not query.superuser:
+            _collect(connection, query, catalogs[query.catalog], objects)
+    _describe(connection, objects)
+    return Snapshot(version, objects, _dependencies(connection), _positions(connection))
+
+
+def queries(major: int) -> list[Query]:
+    """All catalog queries for a server of this major version."""
+    return [query for family in FAMILIES for query in family.queries(major) if query.since <= major]
+
+
+@contextmanager
+def _rendering(connection: Connection) -> Iterator[None]:
+    names = list(RENDERING)
+    before = connection.execute(
+        "SELECT " + ", ".join(f"current_setting('{name}')" for name in names)
+    ).fetchone()
+    assert before is not None  # noqa: S101 (a SELECT without FROM has one row)
+    _set(connection, list(RENDERING.values()))
+    try:
+        yield
+    finally:
+        if connection.info.transaction_status != psycopg.pq.TransactionStatus.INERROR:
+            _set(connection, list(before))
+
+
+def _set(connection: Connection, values: list[str]) -> None:
+    calls = ", ".join(f"set_config('{name}', %s, false)" for name in RENDERING)
+    connection.execute(f"SELECT {calls}", values)
+
+
+def _collect(connection: Connection, query: Query, catalog: int, into: dict[Ref, Object]) -> None:
+    cursor = connection.execute(query.sql)
+    assert cursor.description is not None  # noqa: S101 (every query is a SELECT)
+    start = 2 + query.parts
+    names = [column.name for column in cursor.description[start:]]
+    for row in cursor.fetchall():
+        kind = query.kind
+        attributes = dict(zip(names, row[start:], strict=True))
+        if kind == "view" and attributes["form"] == "m":
+            kind = "materialized view"
+        ref = Ref(kind, row[2:start])
+        into[ref] = Object(ref, (catalog, row[0], row[1]), attributes)
+
+
+def _describe(connection: Connection, objects: dict[Ref, Object]) -> None:
+    """Add comments and security labels."""
+    by_address: dict[Address, Object] = {thing.address: thing for thing in objects.values()}
+    for *address, text in connection.execute(
+        "SELECT classoid::bigint, objoid::bigint, objsubid, description FROM pg_description"
+        " WHERE objoid >= 16384 OR classoid = 'pg_namespace'::regclass"
+    ):
+        thing = by_address.get(tuple(address))
+        if thing is not None:
+            thing.attributes["comment"] = text
+    for *address, provider, label in connection.execute(
+        "SELECT classoid::bigint, objoid::bigint, objsubid, provider, label FROM pg_seclabel"
+        " ORDER BY provider"
+    ):
+        thing = by_address.get(tuple(address))
+        if thing is not None:
+            thing.attributes.setdefault("security_labels", []).append([provider, label])
+
+
+def _dependencies(connection: Connection) -> tuple[tuple[Any, ...], ...]:
+    return tuple(
+        connection.execute(
+            "SELECT classid::bigint, objid::bigint, objsubid, refclassid::bigint, refobjid::bigint,"
+            " refobjsubid, deptype::text FROM pg_depend WHERE objid >= 16384 AND deptype <> 'e'"
+        ).fetchall()
+    )
+
+
+def _positions(connection: Connection) -> dict[Ref, int | None]:
+    rows = connection.execute(
+        "WITH s AS MATERIALIZED (SELECT seqrelid FROM pg_sequence)"
+        " SELECT n.nspname, c.relname, CASE WHEN has_sequence_privilege(c.oid, 'SELECT,USAGE')"
+        " THEN pg_sequence_last_value(c.oid) END"
+        " FROM s JOIN pg_class c ON c.oid = s.seqrelid JOIN pg_namespace n ON n.oid = c.relnamespace"
+        " WHERE n.nspname !~ '^pg_'"
+    )
+    return {Ref("sequence", (schema, name)): value for schema, name, value in rows}

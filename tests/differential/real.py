@@ -1,0 +1,86 @@
+"""The real Flyway, to be asked: fetched by Maven, driven by one Java process for the whole session."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).resolve().parent / "flyway"
+POM, SOURCE = HERE / "pom.xml", HERE / "Driver.java"
+PLACE = HERE.parents[2] / ".local" / "flyway"
+
+
+class Refused(Exception):
+    """Flyway refused; the message is Flyway's, `code` the name of its error."""
+
+    def __init__(self, message: str, code: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+def missing() -> str | None:
+    """Why the real Flyway can't be asked on this machine, or None if it can."""
+    absent = [tool for tool in ("java", "javac", "mvn") if shutil.which(tool) is None]
+    return f"{', '.join(absent)} not installed (Debian: default-jdk-headless maven)" if absent else None
+
+
+def prepared() -> str:
+    """Fetch Flyway and compile the driver where one of them changed; returns the class path."""
+    stamp = hashlib.sha256(POM.read_bytes() + SOURCE.read_bytes()).hexdigest()
+    jars, classes, done = PLACE / "jars", PLACE / "classes", PLACE / "stamp"
+    class_path = f"{classes}:{jars}/*"
+    if done.exists() and done.read_text() == stamp:
+        return class_path
+    shutil.rmtree(PLACE, ignore_errors=True)
+    copy = ["mvn", "-q", "-B", "-f", POM, "dependency:copy-dependencies", f"-DoutputDirectory={jars}"]
+    for command in (copy, ["javac", "-nowarn", "-proc:none", "-cp", f"{jars}/*", "-d", classes, SOURCE]):
+        made = subprocess.run(list(map(str, command)), capture_output=True, text=True)
+        if made.returncode:
+            raise RuntimeError(f"{command[0]} failed:\n{made.stdout}{made.stderr}")
+    done.write_text(stamp)
+    return class_path
+
+
+class RealFlyway:
+    """One JVM that answers one request after the other; `close` ends it."""
+
+    def __init__(self) -> None:
+        options = ["-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Dfile.encoding=UTF-8"]
+        class_path = prepared()
+        self.log = (PLACE / "log").open("w")
+        self.process = subprocess.Popen(
+            ["java", *options, "-cp", class_path, "Driver"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self.log,
+            encoding="utf-8",
+            env={"PATH": "/usr/bin:/bin", "LC_ALL": "C.UTF-8", "HOME": str(PLACE)},
+        )
+
+    def ask(self, verb: str, settings: Mapping[str, str] | None = None, **more: Any) -> Any:
+        """What Flyway says. Raises Refused with its own message."""
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        request = {"verb": verb, "settings": dict(settings or {}), **more}
+        self.process.stdin.write(json.dumps(request) + "\n")
+        self.process.stdin.flush()
+        answer = json.loads(self.process.stdout.readline() or '{"failure": "the JVM is gone; see its log"}')
+        if "refusal" in answer:
+            raise Refused(answer["refusal"], answer["code"])
+        if "failure" in answer:
+            raise RuntimeError(answer["failure"])
+        return answer["value"]
+
+    def close(self) -> None:
+        """End the JVM."""
+        assert self.process.stdin is not None
+        self.process.stdin.close()
+        self.process.wait(30)
+        assert self.process.stdout is not None
+        self.process.stdout.close()
+        self.log.close()

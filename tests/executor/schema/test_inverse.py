@@ -1,0 +1,119 @@
+"""Each case: the migration runs, its way back is derived, and pg_dump says whether all is as before."""
+
+from __future__ import annotations
+
+import pytest
+
+from executor.schema.dump import dump
+from executor.schema.inverse import Inverse, Options, undo
+from executor.schema.prove import derive, judge
+from executor.schema.shadow import Shadow
+from executor.schema.snapshot import snapshot
+from tests.executor.schema.cases import CASES, EXACT, ORDER, Case
+
+by_name = pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+
+
+@by_name
+def test_leads_back_exactly(case: Case, shadow: Shadow) -> None:
+    inverse = _undone(case, shadow, Options.exact(), case.verdict)
+    for line in case.has:
+        assert line in inverse.script
+    for text in case.has_not:
+        assert text not in inverse.script
+    for loss in case.loses:
+        assert loss in inverse.losses
+    assert inverse.retried == 0
+
+
+@by_name
+def test_leads_back_the_cheap_way(case: Case, shadow: Shadow) -> None:
+    _undone(case, shadow, Options(), case.cheap or case.verdict)
+
+
+def _undone(case: Case, shadow: Shadow, options: Options, verdict: str) -> Inverse:
+    shadow.apply(case.prior)
+    before = dump(shadow.dsn)
+    inverse = derive(case.forward, shadow, options)
+    assert inverse.gaps == ()
+    proof = judge(before, inverse.script, case.forward, shadow)
+    assert (proof.verdict, proof.message, proof.difference if verdict == EXACT else "") == (verdict, None, "")
+    assert inverse.verdict == verdict
+    assert proof.forward_again
+    return inverse
+
+
+def test_rows_survive_a_rebuilt_table(shadow: Shadow) -> None:
+    shadow.apply(
+        """CREATE TABLE t (id int GENERATED ALWAYS AS IDENTITY PRIMARY KEY, a text, b int);
+           INSERT INTO t (a, b) VALUES ('x', 1), ('y', 2)"""
+    )
+    inverse = derive("ALTER TABLE t DROP COLUMN a", shadow, Options.exact())
+    shadow.apply(inverse.script)
+    assert shadow.connection.execute("SELECT id, a, b FROM t ORDER BY id").fetchall() == [
+        (1, None, 1),
+        (2, None, 2),
+    ]
+    shadow.apply("INSERT INTO t (b) VALUES (3)")
+    assert shadow.connection.execute("SELECT max(id) FROM t").fetchone() == (3,)
+    assert inverse.losses == ()
+
+
+def test_a_column_that_cannot_be_null_asks_for_a_value(shadow: Shadow) -> None:
+    shadow.apply("CREATE TABLE t (id int, a text NOT NULL); INSERT INTO t VALUES (1, 'x')")
+    inverse = derive("ALTER TABLE t DROP COLUMN a", shadow, Options(fill={("public", "t", "a"): "'unknown'"}))
+    shadow.apply(inverse.script)
+    assert shadow.connection.execute("SELECT id, a FROM t").fetchall() == [(1, "unknown")]
+    assert inverse.verdict == EXACT
+
+
+def test_without_a_value_the_missing_one_is_a_gap_and_no_script_that_fails(shadow: Shadow) -> None:
+    shadow.apply("CREATE TABLE t (id int, a text NOT NULL); INSERT INTO t VALUES (1, 'x')")
+    inverse = derive("ALTER TABLE t DROP COLUMN a", shadow, Options())
+    assert any("not given back: column public.t.a" in gap for gap in inverse.gaps)
+    shadow.apply(inverse.script)
+
+
+def test_an_enum_value_may_be_left(shadow: Shadow) -> None:
+    shadow.apply("CREATE TYPE e AS ENUM ('a')")
+    inverse = derive("ALTER TYPE e ADD VALUE 'b'", shadow, Options(enum_value="leave"))
+    assert inverse.script == ""
+    assert [choice.taken for choice in inverse.choices] == ["leave"]
+
+
+def test_an_index_may_be_made_concurrently_outside(shadow: Shadow) -> None:
+    shadow.apply("CREATE TABLE t (a int); CREATE INDEX i ON t (a)")
+    inverse = derive("DROP INDEX i", shadow, Options(index="concurrently"))
+    assert "CREATE INDEX CONCURRENTLY i ON public.t USING btree (a);" in inverse.script
+    assert [step.outside for step in inverse.steps] == [True]
+    shadow.apply(inverse.script)
+
+
+def test_deriving_leaves_the_shadow_as_it_was(shadow: Shadow) -> None:
+    before = snapshot(shadow.connection)
+    shadow.apply("CREATE TABLE t (a int)")
+    assert undo(shadow.connection, before).verdict == EXACT
+    assert shadow.connection.execute("SELECT to_regclass('t')::text").fetchone() == ("t",)
+
+
+def test_order_is_told(shadow: Shadow) -> None:
+    shadow.apply("CREATE TABLE t (a int, b int)")
+    inverse = derive("ALTER TABLE t DROP COLUMN a", shadow)
+    assert inverse.verdict == ORDER
+    assert [choice.subject for choice in inverse.choices] == ["public.t"]
+
+
+def test_kept_data_come_back_behind_the_migration(shadow: Shadow) -> None:
+    shadow.apply("CREATE TABLE t (id int PRIMARY KEY, a text); INSERT INTO t VALUES (1, 'x'), (2, 'y')")
+    before = dump(shadow.dsn)
+    forward = """ALTER TABLE t ADD COLUMN b text;
+                 CREATE TABLE u (id int PRIMARY KEY, t int REFERENCES t); CREATE VIEW v AS SELECT id FROM u"""
+    inverse = derive(forward, shadow, Options(keep_data=True, archive_label="v2"))
+    shadow.apply("UPDATE t SET b = 'kept' WHERE id = 2; INSERT INTO u VALUES (7, 1)")
+    shadow.apply(inverse.script)
+    assert dump(shadow.dsn, leave_out=("rollback_archive",)) == before
+    assert inverse.losses == ()
+    shadow.apply(forward)
+    shadow.apply(inverse.restore)
+    assert shadow.connection.execute("SELECT id, b FROM t ORDER BY id").fetchall() == [(1, None), (2, "kept")]
+    assert shadow.connection.execute("SELECT id, t FROM u").fetchall() == [(7, 1)]
