@@ -130,7 +130,9 @@ def submit(rollback: RollbackRequest, *, actor: User) -> RollbackRequest:
             "request": rollback.request_digest,
             "change": rollback.change_digest,
             "policy": rollback.policy_version.number,
-            "reason_sha256": audit.digest_of(rollback.reason),
+            "urgency": rollback.urgency,
+            "file_fate": rollback.file_fate,
+            **audit.digests(rollback, "reason", "forward_fix", "frozen_by", "app_version"),
         }
     return rollback
 
@@ -144,8 +146,7 @@ def withdraw(rollback: RollbackRequest, *, actor: User, reason: str) -> Rollback
             raise Refused(_("Say why you withdraw it; the approvers will read it."))
         void_approvals(rollback, why="withdrawn")
         rollback.withdrawn_because = reason.strip()
-        rollback.save(update_fields=["withdrawn_because"])
-        workflow.move(rollback, Status.CANCELLED, actor=actor)
+        workflow.move(rollback, Status.CANCELLED, actor=actor, saving=["withdrawn_because"])
         facts["reason_sha256"] = audit.digest_of(rollback.withdrawn_because)
     return rollback
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from django.utils import timezone
 from django.utils.translation import gettext as _
@@ -116,10 +116,10 @@ def require(rollback: RollbackRequest, statuses: Iterable[Status], *, digest: st
         )
 
 
-def move(rollback: RollbackRequest, goal: Status, *, actor: User | None) -> None:
+def move(rollback: RollbackRequest, goal: Status, *, actor: User | None, saving: Sequence[str] = ()) -> None:
     """Change the status of a rollback whose row the caller holds locked. The only place that does.
 
-    Raises Refused where the table knows no such move, Denied where it knows it for somebody else.
+    `saving` names fields that may change with this move only. Raises Refused where the table knows no such move, Denied where it knows it for somebody else.
     """
     source, goal = Status(rollback.status), Status(goal)
     allowed = MOVES.get((source, goal))
@@ -131,7 +131,7 @@ def move(rollback: RollbackRequest, goal: Status, *, actor: User | None) -> None
     require_party(rollback, actor, *allowed)
     rollback.status = goal
     rollback.ended_at = timezone.now() if goal in ENDED else None
-    rollback.save(update_fields=["status", "ended_at", "updated_at"])
+    rollback.save(update_fields=["status", "ended_at", "updated_at", *saving])
 
 
 def _why_not(rollback: RollbackRequest, allowed: frozenset[Party], actor: User | None) -> str:

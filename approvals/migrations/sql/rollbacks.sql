@@ -15,9 +15,11 @@ CREATE TRIGGER rollback_insert BEFORE INSERT ON approvals_rollbackrequest
 -- Everything but the columns named here is what people read and sign.
 CREATE FUNCTION waqiti_rollback_frozen() RETURNS trigger LANGUAGE plpgsql AS $$
 DECLARE
-    moving text[] := ARRAY['status', 'attempts', 'updated_at', 'approved_at', 'expires_at', 'ended_at',
-                             'withdrawn_because'];
+    moving text[] := ARRAY['status', 'attempts', 'updated_at', 'approved_at', 'expires_at', 'ended_at'];
 BEGIN
+    IF NEW.status = 'cancelled' AND OLD.status <> 'cancelled' THEN
+        moving := moving || 'withdrawn_because'::text;
+    END IF;
     IF (OLD.status <> 'draft' AND to_jsonb(NEW) - moving <> to_jsonb(OLD) - moving)
        OR (NEW.requester_id, NEW.service_id) IS DISTINCT FROM (OLD.requester_id, OLD.service_id) THEN
         RAISE EXCEPTION 'only a draft can be edited'
