@@ -119,7 +119,8 @@ def require(rollback: RollbackRequest, statuses: Iterable[Status], *, digest: st
 def move(rollback: RollbackRequest, goal: Status, *, actor: User | None, saving: Sequence[str] = ()) -> None:
     """Change the status of a rollback whose row the caller holds locked. The only place that does.
 
-    `saving` names fields that may change with this move only. Raises Refused where the table knows no such move, Denied where it knows it for somebody else.
+    `saving` names fields that may change with this move only. Raises Refused where the table knows no such
+    move, Denied where it knows it for somebody else.
     """
     source, goal = Status(rollback.status), Status(goal)
     allowed = MOVES.get((source, goal))
