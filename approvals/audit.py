@@ -24,6 +24,7 @@ from typing import Any
 
 import rfc8785
 from django.db import connection, transaction
+from django.db.models import Model
 from django.utils import timezone
 
 from .errors import Denied
@@ -46,6 +47,11 @@ request_id: ContextVar[str] = ContextVar("request_id", default="")
 def digest_of(text: str) -> str:
     """SHA-256 of free text. The chain holds the digest, so that the text itself can be redacted."""
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+def digests(row: Model, *names: str) -> dict[str, str]:
+    """`digest_of` these texts of a row as they are stored, each under its name with `_sha256`."""
+    return {f"{name}_sha256": digest_of(getattr(row, name)) for name in names}
 
 
 def link(prev: bytes, body: str) -> bytes:

@@ -120,4 +120,4 @@ def confirm(rollback: RollbackRequest, point: ChecklistEntry.Point, *, note: str
                 "confirmed_at": timezone.now(),
             },
         )
-        facts |= {"point": point.value, "note_sha256": audit.digest_of(note)}
+        facts |= {"point": point.value, "note_sha256": audit.digest_of(note.strip())}

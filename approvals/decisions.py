@@ -69,7 +69,7 @@ def decide(
         facts |= {
             "role": role.value,
             "request": rollback.request_digest,
-            "comment_sha256": audit.digest_of(comment),
+            "comment_sha256": audit.digest_of(comment.strip()),
             "acknowledged": acknowledged.strip(),
             "now": rollback.status,
         }

@@ -30,7 +30,8 @@ def open_incident(service: Service, *, title: str, reason: str, impact: str, act
             opened_by=actor,
         )
         facts.about(incident=incident)
-        facts |= {"service": service.name, "reason_sha256": audit.digest_of(reason)}
+        facts["service"] = service.name
+        facts |= audit.digests(incident, "title", "reason", "impact")
     return incident
 
 
@@ -40,7 +41,7 @@ def add_note(incident: Incident, *, text: str, actor: User) -> IncidentNote:
         _require_writer(actor, incident.service)
         if not text.strip():
             raise Refused(_("The note is empty."))
-        facts["text_sha256"] = audit.digest_of(text)
+        facts["text_sha256"] = audit.digest_of(text.strip())
         return IncidentNote.objects.create(incident=incident, author=actor, text=text.strip())
 
 
@@ -74,10 +75,8 @@ def save_post_mortem(
         if submit:
             found.submitted_at, found.submitted_by = timezone.now(), actor
         found.save()
-        facts |= {
-            "late": submit and found.due_at < timezone.now(),
-            "text_sha256": audit.digest_of(what_happened + root_cause + prevention),
-        }
+        facts["late"] = submit and found.due_at < timezone.now()
+        facts |= audit.digests(found, "what_happened", "root_cause", "prevention")
     return found
 
 

@@ -143,3 +143,22 @@ def test_no_free_text_is_in_the_chain_only_its_digest(world: World) -> None:
     outcome = body("execution.rolled_back")["facts"]
     assert (outcome["sentence_sha256"], outcome["sqlstate"]) == (audit.digest_of(secret), "23503")
     assert body("rollback.withdrawn")["facts"]["reason_sha256"] == audit.digest_of(secret)
+
+
+def test_a_digest_is_that_of_the_text_as_it_is_stored(world: World) -> None:
+    """An auditor who has the text can show that it is the one on record."""
+    rollback = rollback_in(world, Status.DRAFT)
+    checklist.confirm(rollback, ChecklistEntry.Point.STAKEHOLDERS, note=" Mailed. ", actor=world.alice)
+    on_record = body("rollback.checklist_confirmed")["facts"]["note_sha256"]
+    assert on_record == audit.digest_of(rollback.checklist.get().note) == audit.digest_of("Mailed.")
+    rollback = rollbacks.submit(rollback, actor=world.alice)
+    facts = body("rollback.submitted")["facts"]
+    for name in ("reason", "forward_fix", "frozen_by", "app_version"):
+        assert facts[f"{name}_sha256"] == audit.digest_of(getattr(again(rollback), name))
+    assert (facts["urgency"], facts["file_fate"]) == ("urgent", "removed")
+    decide(world, rollback, world.dora, Approval.Decision.REJECT, comment=" Too risky.\n")
+    comment = rollback.approvals.get().comment
+    assert body("rollback.rejected")["facts"]["comment_sha256"] == audit.digest_of(comment)
+    assert rollback.incident is not None
+    note = incidents.add_note(rollback.incident, text=" Called. ", actor=world.olga)
+    assert body("incident.note_added")["facts"]["text_sha256"] == audit.digest_of(note.text)

@@ -36,7 +36,9 @@ def test_whoever_has_to_do_with_the_service_opens_an_incident(name: str, world: 
     assert (event["actor"], event["incident"]) == (name, incident.label)
     assert event["facts"] == {
         "service": "wallet-service",
+        "title_sha256": audit.digest_of(incident.title),
         "reason_sha256": audit.digest_of("The new index locks the table at every payment."),
+        "impact_sha256": audit.digest_of(incident.impact),
     }
 
 

@@ -11,7 +11,7 @@ import psycopg
 import pytest
 
 from approvals import dbroles, policy
-from approvals.models import RollbackRequest, Status
+from approvals.models import Execution, RollbackRequest, Status
 from tests.approvals import factories
 from tests.approvals.factories import World, again, decide, rollback_in
 from tests.servers import OWNER_ROLE
@@ -203,7 +203,15 @@ def test_a_temporary_table_does_not_hide_the_real_one_from_the_guards(
 # Edits
 
 
-MOVING = {"id", "status", "attempts", "updated_at", "approved_at", "expires_at", "ended_at"}
+MOVING = {
+    "id",
+    "status",
+    "attempts",
+    "updated_at",
+    "approved_at",
+    "expires_at",
+    "ended_at",
+}
 
 
 OTHER = {
@@ -322,25 +330,22 @@ def test_a_decision_waits_for_an_edit_that_is_under_way(committed_world: World, 
 # Executions
 
 
-RUN = """
-    INSERT INTO approvals_execution (id, rollback_target_id, target_id, purpose, status, change_digest,
-        request_digest, requested_by_id, worker, queued_at, xid, system_identifier, sentence, sqlstate,
-        checks, timings, locks)
-    VALUES (gen_random_uuid(), %(rollback_target)s, %(target)s, %(purpose)s, 'queued', %(change)s,
-        %(request)s, %(by)s, '', now(), '', '', '', '', '[]', '{}', '[]')
-"""
-
-
-def run(rollback: RollbackRequest, world: World, **other: Any) -> dict[str, Any]:
+def run(rollback: RollbackRequest, world: World, **other: str) -> str:
+    """An execution like the last rehearsal, but for this rollback and real."""
     rollback_target = factories.target_of(rollback)
-    return {
-        "rollback_target": rollback_target.pk,
-        "target": rollback_target.target_id,
-        "purpose": "real",
-        "change": rollback.change_digest,
-        "request": rollback.request_digest,
-        "by": world.olga.pk,
+    values = {
+        "id": "gen_random_uuid()",
+        "status": "'queued'",
+        "purpose": "'real'",
+        "rollback_target_id": str(rollback_target.pk),
+        "target_id": str(rollback_target.target_id),
+        "change_digest": f"'{rollback.change_digest}'",
+        "request_digest": f"'{rollback.request_digest}'",
     } | other
+    columns = [field.column for field in Execution._meta.concrete_fields]
+    return f"""INSERT INTO approvals_execution ({", ".join(columns)})
+               SELECT {", ".join(values.get(column, column) for column in columns)}
+                 FROM approvals_execution WHERE purpose = 'rehearsal' LIMIT 1"""
 
 
 @pytest.mark.parametrize("role", [OWNER_ROLE, WEB, WORKER])
@@ -349,16 +354,16 @@ def test_nothing_is_executed_that_is_not_approved(
 ) -> None:
     world, someone = committed_world, connect_as(role)
     approved, executing = rollback_in(world, Status.APPROVED), rollback_in(world, Status.EXECUTING, "high")
-    for values in (
+    for sql in (
         run(approved, world),
         run(rollback_in(world, Status.DRAFT), world),
-        run(executing, world, request="0" * 64),
-        run(executing, world, change="0" * 64),
-        run(executing, world, target=world.production.pk),
-        run(approved, world, purpose="other"),
+        run(executing, world, request_digest="'x'"),
+        run(executing, world, change_digest="'x'"),
+        run(executing, world, target_id=str(world.production.pk)),
+        run(approved, world, purpose="'other'"),
     ):
-        refused(someone, "execution_of_approved_digest", RUN, values)
-    refused(someone, "one_open_execution_per_target", RUN, run(executing, world))
+        refused(someone, "execution_of_approved_digest", sql)
+    refused(someone, "one_open_execution_per_target", run(executing, world))
 
 
 @pytest.mark.parametrize("role", [OWNER_ROLE, WEB, WORKER])
