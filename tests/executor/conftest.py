@@ -34,6 +34,8 @@ def target_template(production_cluster: Cluster) -> Template:
     executor, backup = (production_cluster.login_password(role) for role in (EXECUTOR, BACKUP))
     template = Template("target_template", executor, backup)
     with psycopg.connect(production_cluster.superuser_dsn(), autocommit=True) as admin:
+        if admin.execute("SELECT 1 FROM pg_database WHERE datname = %s", (template.database,)).fetchone():
+            return template  # tests elsewhere use this fixture too, and pytest makes it once for each place
         if not admin.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", (OWNER,)).fetchone():
             admin.execute(f"CREATE ROLE {OWNER} NOLOGIN")
         admin.execute(f"CREATE DATABASE {template.database} OWNER {OWNER}")
