@@ -23,7 +23,8 @@ def audit_list(request: Request) -> HttpResponse:
 def audit_event(request: Request, seq: int) -> HttpResponse:
     """One event with everything that was recorded, and whether its link holds."""
     event = get_object_or_404(AuditEvent, seq=seq)
-    context = {"line": audit_trail.one(event), "holds": audit_trail.link_holds(event)}
+    newest = seq == audit_trail.head().seq
+    context = {"line": audit_trail.one(event), "holds": audit_trail.link_holds(event), "newest": newest}
     return render(request, "audit/event.html", context)
 
 

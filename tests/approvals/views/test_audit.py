@@ -162,6 +162,13 @@ def test_an_event_shows_the_very_bytes_that_were_hashed(world: World) -> None:
     assert "its link holds" in page
 
 
+def test_neighbours_are_offered_only_where_there_are_some(world: World) -> None:
+    newest = AuditEvent.objects.latest("seq").seq
+    axel = as_(world.axel)
+    assert events(see(axel, f"/audit/{newest}/")) == [newest - 1]
+    assert events(see(axel, f"/audit/{newest - 1}/")) == [newest - 2, newest]
+
+
 def test_there_is_no_page_of_an_event_that_is_not_there(world: World) -> None:
     assert see(as_(world.axel), "/audit/999999999999999999999999/").status == 404
 
