@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import sys
 import time
 from collections.abc import Sequence
@@ -26,6 +27,8 @@ INTERRUPTED = 130
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run until Ctrl-C. Returns the exit code; every failure is a sentence, never a traceback."""
     options = _parser().parse_args(arguments)
+    # Whoever is started in the background by a script inherits an ignored Ctrl-C; this one must stop by it.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     servers = Estate(options.directory, die_with_parent=True)
     try:
         if options.reset and servers.directory.exists():
