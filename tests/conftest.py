@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import signal
+
 import tests.environment  # noqa: F401 (sets os.environ; must be the first)
 
 pytest_plugins = ["tests.servers"]
 
 
 def pytest_configure() -> None:
-    """Load the settings: pytest-django sets Django up only where somebody has."""
+    """Load the settings: pytest-django sets Django up only where somebody has.
+
+    And listen to Ctrl-C: a session that a script starts in the background inherits that it is ignored, and
+    the processes it starts would, too.
+    """
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     from django.conf import settings
 
     assert settings.WAQITI_ENV == "test"
