@@ -8,7 +8,7 @@ from django import forms
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
-from approvals import audit_words
+from approvals.pages import audit_words
 
 from . import PortalForm
 

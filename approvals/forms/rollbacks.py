@@ -20,7 +20,7 @@ from approvals.models import (
     Status,
     User,
 )
-from approvals.rollback_queries import SORTS
+from approvals.pages.rollback_queries import SORTS
 
 from . import PortalForm
 

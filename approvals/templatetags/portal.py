@@ -20,9 +20,10 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
-from approvals import once, sqltext
+from approvals import once
 from approvals.analysis import Risk
 from approvals.models import Backup, Execution, ExecutionStatus, ExecutionStep, Job, Status, Target
+from approvals.pages import sqltext
 
 register = template.Library()
 
@@ -118,7 +119,7 @@ def risk_level(value: int | str | None) -> int:
 
 @register.simple_tag
 def sql(text: str, first: int = 1, prefix: str = "", marks: Mapping[int, str] | None = None) -> SafeString:
-    """SQL with line numbers, see `approvals.sqltext`."""
+    """SQL with line numbers, see `approvals.pages.sqltext`."""
     return sqltext.to_html(text, first=first, prefix=prefix, marks=marks)
 
 

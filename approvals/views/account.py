@@ -9,12 +9,13 @@ from django.shortcuts import redirect, render, resolve_url
 from django.utils.http import url_has_allowed_host_and_scheme
 from django.utils.translation import gettext as _
 
-from approvals import accounts, paging, stepup
+from approvals import accounts, stepup
 from approvals.errors import Denied, Refused
 from approvals.forms import posted
 from approvals.forms.account import ConfirmForm, TimeZoneForm
 from approvals.forms.catalog import Filter
 from approvals.models import Role, Team, User
+from approvals.pages import paging
 from approvals.requests import Request
 
 TOO_MANY = 429

@@ -5,9 +5,10 @@ from __future__ import annotations
 from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, render
 
-from approvals import access, audit, audit_trail, paging, permissions
+from approvals import access, audit, permissions
 from approvals.forms.audit import AuditFilter
 from approvals.models import AuditEvent
+from approvals.pages import audit_trail, paging
 from approvals.requests import Request
 
 

@@ -10,18 +10,7 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
 from django.utils.translation import gettext as _
 
-from approvals import (
-    access,
-    history,
-    jobs,
-    migration_page,
-    once,
-    paging,
-    permissions,
-    queries,
-    scripts,
-    target_overview,
-)
+from approvals import access, history, jobs, once, permissions, queries, scripts
 from approvals.errors import Refused
 from approvals.forms import posted
 from approvals.forms.catalog import (
@@ -35,6 +24,7 @@ from approvals.forms.catalog import (
     checks_of,
 )
 from approvals.models import Job, Migration, Target
+from approvals.pages import migration_page, paging, target_overview
 from approvals.requests import Request
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from django.http import HttpResponse
 from django.shortcuts import render
 
-from approvals import audit_trail, inbox, permissions
+from approvals import permissions
 from approvals.models import Role
+from approvals.pages import audit_trail, inbox
 from approvals.requests import Request
 
 

@@ -11,11 +11,12 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
 from django.utils.translation import gettext as _
 
-from approvals import decisions, review, rollback_queries, stepup, workflow
+from approvals import decisions, stepup, workflow
 from approvals.errors import Refused
 from approvals.forms import REFUSED
 from approvals.forms.decisions import DecisionForm
 from approvals.models import Approval, Role, RollbackRequest, Status
+from approvals.pages import review, rollback_queries
 from approvals.requests import Request
 
 # A decision that could not be recorded (a proof too old, a request changed meanwhile) leaves its text here.

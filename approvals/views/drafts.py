@@ -11,14 +11,15 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
 from django.utils.translation import gettext as _
 
-from approvals import audit, incidents, once, rollback_queries, rollbacks, scripts, workflow
+from approvals import audit, incidents, once, rollbacks, scripts, workflow
 from approvals.errors import Conflict, Denied, Refused
 from approvals.forms import PortalForm, posted
 from approvals.forms.catalog import CheckRows, ScriptForm, check_forms, checks_of
 from approvals.forms.rollbacks import ItemScriptsForm, RequestForm
 from approvals.models import Incident, RollbackItem, RollbackRequest, Service, Target, User
+from approvals.pages import rollback_queries
+from approvals.pages.rollback_queries import Choice
 from approvals.requests import Request
-from approvals.rollback_queries import Choice
 from approvals.views.rollbacks import posted_revision, visible
 
 

@@ -10,12 +10,13 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
 from django.utils.translation import gettext as _
 
-from approvals import access, executions, progress, review, rollback_queries, stepup
+from approvals import access, executions, stepup
 from approvals.errors import Refused
 from approvals.forms import REFUSED, posted
 from approvals.forms.decisions import StartForm
 from approvals.forms.rollbacks import ReasonForm
 from approvals.models import Execution, RollbackRequest
+from approvals.pages import progress, review, rollback_queries
 from approvals.requests import Request
 
 

@@ -10,11 +10,12 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
 from django.utils.translation import gettext as _
 
-from approvals import access, incident_page, incidents, once, paging, permissions
+from approvals import access, incidents, once, permissions
 from approvals.errors import Refused
 from approvals.forms import posted
 from approvals.forms.incidents import IncidentFilter, IncidentForm, NoteForm, PostMortemForm
 from approvals.models import Incident
+from approvals.pages import incident_page, paging
 from approvals.requests import Request
 
 

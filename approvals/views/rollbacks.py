@@ -10,20 +10,12 @@ from django.http import Http404, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils.translation import gettext as _
 
-from approvals import (
-    access,
-    checklist,
-    executions,
-    paging,
-    review,
-    rollback_queries,
-    rollbacks,
-    verdicts,
-)
+from approvals import access, checklist, executions, rollbacks
 from approvals.errors import Refused
 from approvals.forms import REFUSED, PortalForm
 from approvals.forms.rollbacks import FilterForm, NoteForm, ReasonForm
 from approvals.models import ChecklistEntry, RollbackRequest
+from approvals.pages import paging, review, rollback_queries, verdicts
 from approvals.requests import Request
 
 

@@ -8,7 +8,7 @@ from xml.etree import ElementTree
 
 from django.contrib.staticfiles import finders
 
-from approvals.audit_words import WORDS
+from approvals.pages.audit_words import WORDS
 from approvals.templatetags.portal import STATES
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -10,9 +10,10 @@ import psycopg
 import pytest
 from django.test import Client
 
-from approvals import audit, audit_trail
+from approvals import audit
 from approvals.errors import Denied
 from approvals.models import AuditEvent, Execution, Status, User
+from approvals.pages import audit_trail
 from tests.approvals import factories
 from tests.approvals.factories import World
 from tests.approvals.views.visits import Page, as_, see

@@ -8,10 +8,12 @@ from datetime import datetime, timedelta
 from django.db.models import Q, QuerySet
 from django.utils import timezone
 
-from . import access, audit_trail
-from .incidents import POST_MORTEM_PERIOD
-from .models import AuditEvent, Incident, PostMortem, RollbackRequest, User
-from .queries import with_subjects
+from approvals import access
+from approvals.incidents import POST_MORTEM_PERIOD
+from approvals.models import AuditEvent, Incident, PostMortem, RollbackRequest, User
+from approvals.queries import with_subjects
+
+from . import audit_trail
 
 # Two kinds of events say nothing that the notes and the post-mortem don't say better.
 SAID_ELSEWHERE = ("incident.note_added", "post_mortem.saved")

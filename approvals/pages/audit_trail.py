@@ -15,9 +15,8 @@ from typing import Any
 from django.db.models import Q, QuerySet
 from django.utils.functional import cached_property
 
-from . import audit
-from .audit_words import DENIALS, DENIED, Words, role_words, words_for
-from .models import (
+from approvals import audit
+from approvals.models import (
     Approval,
     AuditEvent,
     Backup,
@@ -26,6 +25,8 @@ from .models import (
     Execution,
     RollbackRequest,
 )
+
+from .audit_words import DENIALS, DENIED, Words, role_words, words_for
 
 # A page verifies chains up to this length: some seconds. Longer ones are for the command.
 VERIFIED_BY_PAGE = 200_000

@@ -10,10 +10,8 @@ from typing import Any
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from . import outcomes
-from .actions import Action, execution_actions
-from .lockchart import LockChart, lock_chart
-from .models import (
+from approvals.actions import Action, execution_actions
+from approvals.models import (
     BUSY,
     AuditEvent,
     Backup,
@@ -24,6 +22,9 @@ from .models import (
     PostMortem,
     User,
 )
+
+from . import outcomes
+from .lockchart import LockChart, lock_chart
 
 # The newest lines of the log that the page shows; the rest is counted.
 LOG_LINES = 300

@@ -9,7 +9,7 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy as lazy
 
-from .models import Execution, Role
+from approvals.models import Execution, Role
 
 DENIED = ".denied"
 # What the filter calls all refused attempts together.

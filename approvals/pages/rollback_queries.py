@@ -11,11 +11,11 @@ from django.db.models import F, OrderBy, Prefetch, QuerySet
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
-from . import access, history
-from .flyway import history as flyway_history
-from .flyway.rows import CorruptHistory
-from .flyway.versions import Version
-from .models import (
+from approvals import access, history
+from approvals.flyway import history as flyway_history
+from approvals.flyway.rows import CorruptHistory
+from approvals.flyway.versions import Version
+from approvals.models import (
     Execution,
     Migration,
     MigrationRevision,

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from .analysis import LockMode
+from approvals.analysis import LockMode
 
 
 @dataclass(frozen=True)

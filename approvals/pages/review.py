@@ -12,12 +12,11 @@ from typing import Any
 
 from django.utils.translation import gettext as _
 
-from . import checklist, gates, jobs, policy, rating, rollback_queries
-from .actions import Action, available_actions, why_nothing
-from .analysis import Risk
-from .gates import Gate
-from .lockchart import LockChart, lock_chart
-from .models import (
+from approvals import checklist, gates, jobs, policy, rating
+from approvals.actions import Action, available_actions, why_nothing
+from approvals.analysis import Risk
+from approvals.gates import Gate
+from approvals.models import (
     Approval,
     Backup,
     Check,
@@ -31,6 +30,9 @@ from .models import (
     Status,
     User,
 )
+
+from . import rollback_queries
+from .lockchart import LockChart, lock_chart
 from .statements import Line, Lock, back_lines, forward_lines, strongest_locks
 
 # Actions of the decision bar; the others stand where they belong, with their own reasons.

@@ -8,8 +8,9 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from approvals import executions, progress
+from approvals import executions
 from approvals.models import Execution, ExecutionLog, ExecutionStatus, ExecutionStep, Status
+from approvals.pages import progress
 from tests.approvals import factories
 from tests.approvals.factories import World, rollback_in
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from approvals.sqltext import DECEIVING, HIGHLIGHTED, to_html
+from approvals.pages.sqltext import DECEIVING, HIGHLIGHTED, to_html
 
 
 def lines(html: str) -> list[tuple[int, str]]:

@@ -7,7 +7,6 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from django.utils import timezone
 
-from approvals import outcomes
 from approvals.models import (
     BUSY,
     Execution,
@@ -19,6 +18,7 @@ from approvals.models import (
     Status,
     Target,
 )
+from approvals.pages import outcomes
 
 S = ExecutionStatus
 DUE = datetime(2026, 3, 4, 9, 30, tzinfo=UTC)

@@ -7,13 +7,13 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import PurePosixPath
 
-from .analysis import Risk
-from .flyway import history as flyway
-from .flyway.names import FileName, Kind
-from .flyway.versions import Version
-from .history import rows_of
-from .models import Evidence, Migration, MigrationRevision, RollbackItem, RollbackScript, Target
-from .queries import hazards_of
+from approvals.analysis import Risk
+from approvals.flyway import history as flyway
+from approvals.flyway.names import FileName, Kind
+from approvals.flyway.versions import Version
+from approvals.history import rows_of
+from approvals.models import Evidence, Migration, MigrationRevision, RollbackItem, RollbackScript, Target
+from approvals.queries import hazards_of
 
 
 @dataclass(frozen=True)

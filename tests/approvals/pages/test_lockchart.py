@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from approvals import lockchart
+from approvals.pages import lockchart
 
 T0 = datetime(2026, 3, 1, 3, 0, tzinfo=UTC)
 

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_noop, ngettext
 
-from .gates import Needed
-from .models import Approval, Execution, ExecutionStatus, Status
+from approvals.gates import Needed
+from approvals.models import Approval, Execution, ExecutionStatus, Status
+
 from .review import Sheet
 
 

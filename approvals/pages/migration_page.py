@@ -7,12 +7,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from .analysis import LockMode
-from .flyway import history as flyway
-from .flyway.versions import Version
-from .history import read_back
-from .models import HistoryRow, Migration, MigrationRevision, RollbackScript, Target
-from .queries import hazards_of
+from approvals.analysis import LockMode
+from approvals.flyway import history as flyway
+from approvals.flyway.versions import Version
+from approvals.history import read_back
+from approvals.models import HistoryRow, Migration, MigrationRevision, RollbackScript, Target
+from approvals.queries import hazards_of
+
 from .target_overview import risk_of
 
 Json = dict[str, Any]

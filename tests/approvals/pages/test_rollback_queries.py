@@ -8,9 +8,10 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from approvals import history, rollback_queries
+from approvals import history
 from approvals.flyway.rows import HistoryRow
 from approvals.models import Role
+from approvals.pages import rollback_queries
 from tests.approvals import factories
 from tests.approvals.factories import World, history_row
 

@@ -8,9 +8,9 @@ from datetime import timedelta
 from django.db.models import Case, F, Prefetch, Q, QuerySet, When
 from django.utils import timezone
 
-from . import access, policy
-from .incidents import WRITES
-from .models import (
+from approvals import access, policy
+from approvals.incidents import WRITES
+from approvals.models import (
     BUSY,
     Approval,
     Execution,
@@ -21,8 +21,8 @@ from .models import (
     Status,
     User,
 )
-from .queries import with_subjects
-from .workflow import ENDED
+from approvals.queries import with_subjects
+from approvals.workflow import ENDED
 
 LIMIT = 20
 RECENT = 8

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from .analysis import LockMode, Risk
+from approvals.analysis import LockMode, Risk
 
 
 @dataclass(frozen=True)
