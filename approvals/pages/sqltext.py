@@ -52,7 +52,7 @@ def _lines(sql: str) -> Iterator[SafeString]:
                 yield mark_safe("".join(line))  # noqa: S308
                 line = []
             if piece:
-                shown = _visible(piece)
+                shown = visible(piece)
                 line.append(format_html('<span class="{}">{}</span>', css, shown) if css else shown)
     if line or not sql:
         yield mark_safe("".join(line))  # noqa: S308
@@ -76,7 +76,8 @@ def _tokens(sql: str) -> Iterator[tuple[str, str]]:
         yield last, joined
 
 
-def _visible(text: str) -> SafeString:
+def visible(text: str) -> SafeString:
+    """The text escaped, every character that could deceive as its code point in a box."""
     if DECEIVING.isdisjoint(text):
         return conditional_escape(text)
     shown = [
