@@ -15,13 +15,18 @@ from . import permissions
 from .models import User
 
 # word, the URL it leads to, and how the names of all URLs below it begin
-PLACES: tuple[tuple[str | Promise, str, tuple[str, ...]], ...] = (
+Place = tuple[str | Promise, str, tuple[str, ...]]
+# Where the work is: always in sight where there is room.
+PLACES: tuple[Place, ...] = (
     (_("Dashboard"), "dashboard", ("dashboard",)),
     (_("Rollbacks"), "rollback_list", ("rollback", "execution")),
-    (_("Services"), "service_list", ("service", "migration", "script")),
     (_("Targets"), "target_list", ("target",)),
+    (_("Services"), "service_list", ("service", "migration", "script")),
     (_("Incidents"), "incident_list", ("incident", "post_mortem")),
     (_("Audit"), "audit_list", ("audit",)),
+)
+# What one looks up: behind one word.
+RULES: tuple[Place, ...] = (
     (_("Decision matrix"), "matrix", ("matrix",)),
     (_("People"), "people", ("people",)),
 )
@@ -38,19 +43,21 @@ class Entry:
 
 
 def portal(request: HttpRequest) -> dict[str, Any]:
-    """`reader_roles` as words, `nav` with the places this person may open, `theme` if they chose one."""
+    """`reader_roles` as words, `nav` and `nav_rules` with the places this person may open, `theme` if they
+    chose one."""
     visitor = getattr(request, "user", None)
     user = visitor if isinstance(visitor, User) else None
     theme = request.COOKIES.get("theme", "")
     return {
         "reader_roles": [role.label for role in sorted(user.roles)] if user else [],
-        "nav": list(_nav(request)) if user else [],
+        "nav": list(_entries(request, PLACES)) if user else [],
+        "nav_rules": list(_entries(request, RULES)) if user else [],
         "theme": theme if theme in THEMES else "",
     }
 
 
-def _nav(request: HttpRequest) -> Iterator[Entry]:
+def _entries(request: HttpRequest, places: tuple[Place, ...]) -> Iterator[Entry]:
     here = request.resolver_match.view_name if request.resolver_match else ""
-    for word, name, below in PLACES:
+    for word, name, below in places:
         if permissions.may_read(request.user, name):
             yield Entry(str(word), reverse(name), here.startswith(below))

@@ -71,6 +71,8 @@ TABLE: dict[str, Rule] = {
     "account_confirm_login_code": CLOSED,
     # oneself
     "account": Rule(PEOPLE, PEOPLE),
+    "account_keys": Rule(NOBODY, PEOPLE),
+    "account_zone": Rule(NOBODY, PEOPLE),
     "confirm": Rule(PEOPLE, PEOPLE),
     # the catalog
     "dashboard": Rule(PEOPLE),

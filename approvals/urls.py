@@ -9,6 +9,8 @@ from .views import account, audit, catalog, dashboard, incidents, matrix
 urlpatterns = [
     path("", dashboard.dashboard, name="dashboard"),
     path("account/", account.account, name="account"),
+    path("account/keys/", account.account_keys, name="account_keys"),
+    path("account/zone/", account.account_zone, name="account_zone"),
     path("confirm/", account.confirm, name="confirm"),
     path("people/", account.people, name="people"),
     path("services/", catalog.service_list, name="service_list"),

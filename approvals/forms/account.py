@@ -10,14 +10,22 @@ from approvals import accounts
 from . import PortalForm
 
 
-def _zones() -> list[tuple[str, str]]:
-    return [(name, name) for name in accounts.time_zones()]
-
-
 class TimeZoneForm(PortalForm):
     """The zone in which pages show times."""
 
-    time_zone = forms.ChoiceField(label=_("Time zone"), choices=_zones)
+    time_zone = forms.CharField(
+        label=_("Time zone"),
+        max_length=64,
+        widget=forms.TextInput(attrs={"list": "zones", "autocomplete": "off", "spellcheck": "false"}),
+        help_text=_("Type a city, such as Lagos, and choose; or UTC."),
+    )
+
+    def clean_time_zone(self) -> str:
+        """The zone's full name, also where only its city was typed."""
+        name = accounts.zone_named(self.cleaned_data["time_zone"])
+        if name not in accounts.time_zones():
+            raise forms.ValidationError(_("%(name)s is no time zone."), params={"name": name})
+        return name
 
 
 class ConfirmForm(PortalForm):

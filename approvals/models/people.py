@@ -22,9 +22,12 @@ class Role(models.TextChoices):
 
 
 class User(AbstractUser):
-    """A person who signs in. `time_zone` is the zone in which pages show times to them."""
+    """A person who signs in, and how they read: the zone of times, and whether single keys do anything."""
 
     time_zone = models.CharField(_("time zone"), max_length=64, default="UTC")
+    # False until they chose a zone or said no to the one their browser proposes: then nobody asks again.
+    zone_settled = models.BooleanField(default=False)
+    single_keys = models.BooleanField(_("single keys"), default=True)
 
     def __str__(self) -> str:
         return self.get_full_name() or self.username

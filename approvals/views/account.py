@@ -31,8 +31,27 @@ def account(request: Request) -> HttpResponse:
             return redirect("account")
         except Refused as refused:
             form.refuse(refused)
-    context = {"form": form, "teams": request.user.teams.order_by("name")}
+    context = {"form": form, "teams": request.user.teams.order_by("name"), "zones": accounts.time_zones()}
     return render(request, "account/account.html", context, status=form.status)
+
+
+def account_keys(request: Request) -> HttpResponse:
+    """Switch single keys on or off."""
+    on = request.POST.get("on") == "yes"
+    accounts.set_single_keys(request.user, on)
+    messages.success(request, _("Single keys are on.") if on else _("Single keys are off."))
+    return redirect("account")
+
+
+def account_zone(request: Request) -> HttpResponse:
+    """The answer to the zone that a browser proposed: take it, or keep the present one."""
+    zone = request.POST.get("zone", "")
+    if zone in accounts.time_zones():
+        accounts.set_time_zone(request.user, zone)
+        messages.success(request, _("Times are shown in %(time_zone)s from now on.") % {"time_zone": zone})
+    else:
+        accounts.keep_time_zone(request.user)
+    return redirect(_next(request))
 
 
 def confirm(request: Request) -> HttpResponse:

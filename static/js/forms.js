@@ -23,14 +23,15 @@ window.addEventListener("pageshow", () => {
 // The first field with an error gets the focus, so that a keyboard or a screen reader begins there.
 document.querySelector("[aria-invalid=true]")?.focus();
 
-// Menus close by Escape and by a click elsewhere.
+// Menus close by Escape, by a click elsewhere, and when the focus moves on: an open one would cover it.
 document.addEventListener("keydown", (event) => {
+  const menu = event.key === "Escape" && event.target.closest?.("details.menu[open]");
+  if (menu) menu.querySelector("summary").focus();
   if (event.key === "Escape") closeMenus();
 });
-document.addEventListener("click", (event) => {
-  if (!event.target.closest(".menu")) closeMenus();
-});
+document.addEventListener("click", (event) => closeMenus(event.target.closest(".menu")));
+document.addEventListener("focusin", (event) => closeMenus(event.target.closest(".menu")));
 
-function closeMenus() {
-  for (const menu of document.querySelectorAll("details.menu[open]")) menu.open = false;
+function closeMenus(but) {
+  for (const menu of document.querySelectorAll("details.menu[open]")) if (menu !== but) menu.open = false;
 }

@@ -76,6 +76,38 @@ def test_times_are_shown_in_the_reader_s_zone(world: World) -> None:
     assert "IST" in see(client, "/")
 
 
+def test_a_city_is_enough_to_name_a_zone(world: World) -> None:
+    send(as_(world.dora), "/account/", time_zone="lagos")
+    assert User.objects.get(pk=world.dora.pk).time_zone == "Africa/Lagos"
+
+
+def test_a_zone_that_the_browser_proposes_is_taken_only_if_the_person_says_so(world: World) -> None:
+    client = as_(world.dora)
+    assert "data-zone-offer" in see(client, "/").html
+    kept = client.post("/account/zone/", {"next": "/matrix/"})
+    assert kept["Location"] == "/matrix/"
+    assert User.objects.get(pk=world.dora.pk).time_zone == "UTC"
+    assert "data-zone-offer" not in see(client, "/").html
+    client.post("/account/zone/", {"zone": "Asia/Tokyo", "next": "https://evil.example/"})
+    assert User.objects.get(pk=world.dora.pk).time_zone == "Asia/Tokyo"
+
+
+def test_a_person_who_chose_a_zone_is_not_asked_again(world: World) -> None:
+    client = as_(world.dora)
+    send(client, "/account/", time_zone="UTC")
+    assert "data-zone-offer" not in see(client, "/").html
+
+
+def test_single_keys_can_be_switched_off_and_on(world: World) -> None:
+    client = as_(world.dora)
+    assert 'data-keys="off"' not in see(client, "/").html
+    client.post("/account/keys/", {"on": "no"})
+    assert 'data-keys="off"' in see(client, "/").html
+    assert trail()[-1] == "account.single_keys_set"
+    client.post("/account/keys/", {"on": "yes"})
+    assert 'data-keys="off"' not in see(client, "/").html
+
+
 def test_a_zone_that_does_not_exist_is_refused(world: World) -> None:
     page = send(as_(world.dora), "/account/", time_zone="Mars/Olympus")
     assert page.status == 400
