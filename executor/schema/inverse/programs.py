@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from executor.schema.inverse.action import Action
-from executor.schema.inverse.dependents import ENABLED
+from executor.schema.inverse.attached import ENABLED
 from executor.schema.inverse.family import Changes, Context, Family
 from executor.schema.names import dotted, quoted
 from executor.schema.objects import Object, Ref

@@ -8,9 +8,10 @@ from collections.abc import Iterator
 
 from executor.schema.inverse import options as choices
 from executor.schema.inverse.action import Action, Statement, statements
-from executor.schema.inverse.columns import carry_position, fill_value, needs_fill
 from executor.schema.inverse.families import family_of
 from executor.schema.inverse.family import Context, comma
+from executor.schema.inverse.fills import fill_value, needs_fill
+from executor.schema.inverse.identities import carry_position
 from executor.schema.inverse.renames import AWAY
 from executor.schema.inverse.types import attributes_in_place
 from executor.schema.names import dotted, quoted, shortened

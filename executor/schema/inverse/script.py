@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from executor.schema.inverse.action import Action, Statement
-from executor.schema.inverse.order import LATE
+from executor.schema.inverse.priorities import LATE
 from executor.schema.objects import Ref
 
 HEADER = "SET LOCAL check_function_bodies = off"

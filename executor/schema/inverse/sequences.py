@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from executor.schema.inverse.action import Action, Statement, statements
-from executor.schema.inverse.columns import carry_position, continue_after_rows
 from executor.schema.inverse.family import Changes, Context, Family
+from executor.schema.inverse.identities import carry_position, continue_after_rows
 from executor.schema.names import dotted, quoted
 from executor.schema.objects import Object, Ref
 

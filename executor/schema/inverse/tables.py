@@ -4,7 +4,7 @@ inheritance."""
 from __future__ import annotations
 
 from executor.schema.inverse.action import Action, Statement, statements
-from executor.schema.inverse.columns import (
+from executor.schema.inverse.column_sql import (
     column_definition,
     fine_clauses,
     foreign_option_change,
@@ -39,7 +39,7 @@ class Table(Family):
                 provides.add(default.ref)
             if thing["parents"] and not column["local"]:
                 continue
-            lines.append("    " + column_definition(column, default, context))
+            lines.append("    " + column_definition(column, default))
             later += [
                 f"ALTER {self.word_of(thing)} ONLY {dotted(thing.ref.path)} {clause}"
                 for clause in fine_clauses(column)

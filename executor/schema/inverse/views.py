@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from executor.schema.inverse.action import Action, Statement
-from executor.schema.inverse.columns import option_clauses
+from executor.schema.inverse.column_sql import option_clauses
 from executor.schema.inverse.family import Changes, Context, Family, comma
 from executor.schema.names import dotted, quoted
 from executor.schema.objects import Object, Ref

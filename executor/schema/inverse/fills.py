@@ -1,0 +1,48 @@
+"""What rows get in a column that comes back NOT NULL and whose former values are gone."""
+
+from __future__ import annotations
+
+from executor.schema.inverse.family import Context
+from executor.schema.inverse.options import NEUTRAL
+from executor.schema.names import dotted, literal
+from executor.schema.objects import Object
+
+NEUTRAL_VALUES = (
+    (("smallint", "integer", "bigint", "numeric", "real", "double", "oid", "money"), "0"),
+    (("boolean",), "false"),
+    (("character", "text", "citext", "bytea", "bit"), "''"),
+    (("timestamp", "date"), "'1970-01-01'"),
+    (("time",), "'00:00'"),
+    (("interval",), "'0'"),
+    (("jsonb", "json"), "'{}'"),
+    (("uuid",), "'00000000-0000-0000-0000-000000000000'"),
+    (("inet", "cidr"), "'0.0.0.0'"),
+)
+
+
+def needs_fill(thing: Object, default: Object | None) -> bool:
+    """Whether rows that exist would have no value for the column."""
+    return bool(thing["not_null"] and default is None and not thing["identity"] and not thing["generated"])
+
+
+def fill_value(thing: Object, context: Context) -> str | None:
+    """The expression for rows of a column that comes back NOT NULL; None where there is none."""
+    schema, table, column = thing.ref.path
+    given = context.options.fill.get((schema, table, column))
+    if given is not None:
+        return given
+    return neutral_value(thing, context) if context.options.fill_default == NEUTRAL else None
+
+
+def neutral_value(thing: Object, context: Context) -> str | None:
+    """The zero value of the column's type; None where the type has none that is known."""
+    written: str = thing["type"]
+    if written.endswith("[]"):
+        return "'{}'"
+    for beginnings, value in NEUTRAL_VALUES:
+        if written.startswith(beginnings):
+            return value
+    for kind in context.before.of_kind("type"):
+        if dotted(kind.ref.path) == written and kind["form"] == "e" and kind["labels"]:
+            return literal(kind["labels"][0])
+    return None
