@@ -72,17 +72,31 @@ class Execution(models.Model):
     sentence = models.TextField(blank=True, help_text=_("What happened, in plain words."))
     sqlstate = models.CharField(max_length=5, blank=True)
     blocker = models.JSONField(null=True)
+    # Who waits for us meanwhile: a list of {application, count, longest_s}.
+    waiters = models.JSONField(default=list)
     checks = models.JSONField(default=list)
     timings = models.JSONField(default=dict)
     locks = models.JSONField(default=list)
+    # When each part of the attempt began on the target, as ISO times, and what limits it has, in seconds.
+    marks = models.JSONField(default=dict)
+    limits = models.JSONField(default=dict)
     watch_until = models.DateTimeField(null=True)
+    # The alarm: the migration was seen again. It is shown until somebody answers for it.
     reappeared_at = models.DateTimeField(null=True)
+    alarm_answered_at = models.DateTimeField(null=True)
+    alarm_answered_by = models.ForeignKey(User, null=True, on_delete=models.PROTECT, related_name="+")
+    alarm_answer = models.TextField(blank=True)
 
     class Meta:
         ordering = ("-queued_at",)
         indexes = [
             models.Index(fields=["status", "-queued_at"], name="execution_by_status"),
             models.Index(fields=["watch_until"], condition=Q(reappeared_at=None), name="execution_watch"),
+            models.Index(
+                fields=["target"],
+                condition=Q(reappeared_at__isnull=False, alarm_answered_at=None),
+                name="execution_alarm",
+            ),
         ]
         constraints = [
             models.UniqueConstraint(
@@ -166,6 +180,9 @@ class Backup(models.Model):
     tables = models.JSONField(
         default=dict, help_text=_("Rows and row hash of each table in the dump's snapshot.")
     )
+    # How far it is: {stage: {began, ended, done, of}} with stages dump (bytes), restore (bytes) and compare
+    # (tables); `of` is an estimate for the first two.
+    progress = models.JSONField(default=dict)
     sentence = models.TextField(blank=True)
     created_at = models.DateTimeField(auto_now_add=True)
     verified_at = models.DateTimeField(null=True)
