@@ -2,8 +2,9 @@
 
 from .audit import AuditEvent
 from .catalog import Environment, HistoryRow, ImportRun, Migration, MigrationRevision, Service, Target
+from .contacts import Contact
 from .executions import BUSY, OPEN, Backup, Execution, ExecutionLog, ExecutionStatus, ExecutionStep
-from .incidents import Incident, IncidentNote, PostMortem
+from .incidents import Incident, IncidentAction, IncidentNote, PostMortem
 from .jobs import Job
 from .people import Role, Team, User
 from .policy import PolicyRule, PolicyVersion
@@ -28,6 +29,7 @@ __all__ = [
     "Backup",
     "Check",
     "ChecklistEntry",
+    "Contact",
     "Environment",
     "Evidence",
     "Execution",
@@ -38,6 +40,7 @@ __all__ = [
     "HistoryRow",
     "ImportRun",
     "Incident",
+    "IncidentAction",
     "IncidentNote",
     "Job",
     "Migration",

@@ -6,6 +6,9 @@ from django.db import models
 from django.db.models.fields.json import KeyTextTransform
 from django.db.models.functions import Cast
 
+# How the action of an attempt that was refused ends.
+DENIED = ".denied"
+
 
 def _from_body(key: str) -> models.GeneratedField:
     """A column the database derives from the body, so that a filter can never disagree with what was
@@ -14,6 +17,17 @@ def _from_body(key: str) -> models.GeneratedField:
         expression=KeyTextTransform(key, Cast("body", models.JSONField())),
         output_field=models.TextField(),
         db_persist=True,
+    )
+
+
+def family() -> models.Func:
+    """What an action is about: the word before its first dot."""
+    return models.Func(
+        models.F("action"),
+        models.Value("."),
+        models.Value(1),
+        function="split_part",
+        output_field=models.TextField(),
     )
 
 
@@ -40,6 +54,8 @@ class AuditEvent(models.Model):
             models.Index(fields=["rollback", "-seq"], name="audit_by_rollback"),
             models.Index(fields=["incident", "-seq"], name="audit_by_incident"),
             models.Index(fields=["at"], name="audit_by_time"),
+            models.Index(family(), models.F("seq").desc(), name="audit_by_family"),
+            models.Index(fields=["-seq"], condition=models.Q(action__endswith=DENIED), name="audit_refused"),
         ]
 
     def __str__(self) -> str:

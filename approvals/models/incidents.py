@@ -6,7 +6,7 @@ from django.db import models
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
-from .catalog import Service
+from .catalog import Migration, Service
 from .people import User
 
 
@@ -19,6 +19,11 @@ class Incident(models.Model):
     impact = models.TextField()
     opened_by = models.ForeignKey(User, on_delete=models.PROTECT, related_name="+")
     opened_at = models.DateTimeField(default=timezone.now)
+    change_record = models.CharField(_("entry in the change management system"), max_length=120, blank=True)
+    # The migration that was corrected or added so that it does not happen again; often it comes later.
+    corrected_by = models.ForeignKey(
+        Migration, null=True, blank=True, on_delete=models.PROTECT, related_name="corrects"
+    )
 
     class Meta:
         ordering = ("-id",)
@@ -54,9 +59,20 @@ class PostMortem(models.Model):
     due_at = models.DateTimeField()
     what_happened = models.TextField(_("what happened"), blank=True)
     root_cause = models.TextField(_("root cause"), blank=True)
+    noticed = models.TextField(_("how it was noticed, and what cost time"), blank=True)
+    went_well = models.TextField(_("what went well"), blank=True)
     prevention = models.TextField(_("what we change so that it does not happen again"), blank=True)
     submitted_at = models.DateTimeField(null=True, blank=True)
     submitted_by = models.ForeignKey(User, null=True, on_delete=models.PROTECT, related_name="+")
+    saved_at = models.DateTimeField(null=True, blank=True)
+    saved_by = models.ForeignKey(User, null=True, on_delete=models.PROTECT, related_name="+")
+    # Counts what was saved, so that a page opened before somebody else saved can't overwrite it.
+    revision = models.PositiveIntegerField(default=1)
+    reopened_at = models.DateTimeField(null=True, blank=True)
+    reopened_by = models.ForeignKey(User, null=True, on_delete=models.PROTECT, related_name="+")
+    reopened_because = models.TextField(blank=True)
+    # What was handed in before each reopening: [{at, by, and each text under its name}], oldest first.
+    earlier = models.JSONField(default=list, blank=True)
 
     class Meta:
         ordering = ("due_at",)
@@ -70,3 +86,37 @@ class PostMortem(models.Model):
     @property
     def overdue(self) -> bool:
         return self.submitted_at is None and self.due_at < timezone.now()
+
+
+class IncidentAction(models.Model):
+    """One thing that somebody will do until a day, so that it does not happen again."""
+
+    incident = models.ForeignKey(Incident, on_delete=models.PROTECT, related_name="actions")
+    text = models.CharField(_("what will be done"), max_length=300)
+    owner = models.ForeignKey(User, on_delete=models.PROTECT, related_name="incident_actions")
+    due_on = models.DateField(_("due on"))
+    added_by = models.ForeignKey(User, on_delete=models.PROTECT, related_name="+")
+    added_at = models.DateTimeField(default=timezone.now)
+    done_by = models.ForeignKey(User, null=True, blank=True, on_delete=models.PROTECT, related_name="+")
+    done_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        ordering = ("due_on", "id")
+        indexes = [
+            models.Index(fields=["due_on"], condition=models.Q(done_at=None), name="incident_action_open"),
+        ]
+        constraints = [
+            models.CheckConstraint(
+                name="done_by_somebody_at_some_time",
+                condition=models.Q(done_by=None, done_at=None)
+                | models.Q(done_by__isnull=False, done_at__isnull=False),
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"action {self.pk} of {self.incident}"
+
+    @property
+    def overdue(self) -> bool:
+        """True from the day after the due one on, by the reader's calendar."""
+        return self.done_at is None and self.due_on < timezone.localdate()
