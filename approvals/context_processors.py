@@ -43,8 +43,8 @@ class Entry:
 
 
 def portal(request: HttpRequest) -> dict[str, Any]:
-    """`reader_roles` as words, `nav` and `nav_rules` with the places this person may open, `theme` if they
-    chose one."""
+    """`reader_roles` as words, `nav` and `nav_rules` with the places this person may open, `may_search`,
+    and `theme` if they chose one."""
     visitor = getattr(request, "user", None)
     user = visitor if isinstance(visitor, User) else None
     theme = request.COOKIES.get("theme", "")
@@ -52,6 +52,7 @@ def portal(request: HttpRequest) -> dict[str, Any]:
         "reader_roles": [role.label for role in sorted(user.roles)] if user else [],
         "nav": list(_entries(request, PLACES)) if user else [],
         "nav_rules": list(_entries(request, RULES)) if user else [],
+        "may_search": user is not None and permissions.may_read(user, "search"),
         "theme": theme if theme in THEMES else "",
     }
 

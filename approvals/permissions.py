@@ -77,6 +77,7 @@ TABLE: dict[str, Rule] = {
     # the catalog
     "dashboard": Rule(PEOPLE),
     "service_list": Rule(READERS),
+    "search": Rule(READERS),
     "service_detail": Rule(READERS, about="service"),
     "service_problems": Rule(READERS, about="service"),
     "target_list": Rule(READERS),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.urls import include, path
 
-from .views import account, audit, catalog, dashboard, incidents, matrix
+from .views import account, audit, catalog, dashboard, incidents, matrix, search
 
 urlpatterns = [
     path("", dashboard.dashboard, name="dashboard"),
@@ -13,6 +13,7 @@ urlpatterns = [
     path("account/zone/", account.account_zone, name="account_zone"),
     path("confirm/", account.confirm, name="confirm"),
     path("people/", account.people, name="people"),
+    path("search/", search.find, name="search"),
     path("services/", catalog.service_list, name="service_list"),
     path("services/<slug:name>/", catalog.service_detail, name="service_detail"),
     path("services/<slug:name>/problems/", catalog.service_problems, name="service_problems"),

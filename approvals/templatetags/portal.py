@@ -22,7 +22,17 @@ from django.utils.translation import ngettext
 
 from approvals import once
 from approvals.analysis import Risk
-from approvals.models import Backup, Execution, ExecutionStatus, ExecutionStep, Job, Status, Target
+from approvals.models import (
+    Backup,
+    Execution,
+    ExecutionStatus,
+    ExecutionStep,
+    Job,
+    Role,
+    Status,
+    Target,
+    User,
+)
 from approvals.pages import sqltext
 
 register = template.Library()
@@ -207,6 +217,13 @@ def is_check(field: BoundField) -> bool:
 def is_group(field: BoundField) -> bool:
     """True for several radio buttons or checkboxes, which need a fieldset."""
     return bool(field.use_fieldset)
+
+
+@register.filter
+def role_words(user: User) -> list[str]:
+    """The roles that a person holds, as words, of groups that were read with them."""
+    words = dict(Role.choices)
+    return [str(words[group.name]) for group in user.groups.all() if group.name in words]
 
 
 @register.filter
