@@ -51,9 +51,10 @@ lint: .venv/installed-dev ## ruff, mypy, import-linter, missing migrations
 	$(call check,import-linter,$(BIN)/lint-imports)
 	$(call check,missing migrations,$(CHECK_ENV) $(BIN)/python -W ignore::RuntimeWarning manage.py makemigrations --check --dry-run)
 
-bench: .venv/installed-dev ## measure execution against psql and, with DIR=, analysis against squawk
-	@$(BIN)/python benchmarks/execution.py
-	@if [ -n '$(DIR)' ]; then $(BIN)/python benchmarks/analysis.py '$(DIR)'; fi
+bench: .venv/installed-dev ## measure execution against psql, pages against an empty one, with DIR= analysis
+	@$(BIN)/python -m benchmarks.execution
+	@$(BIN)/python -m benchmarks.pages
+	@if [ -n '$(DIR)' ]; then $(BIN)/python -m benchmarks.analysis '$(DIR)'; fi
 
 lock: .venv/installed-dev ## write requirements*.txt anew from requirements*.in
 	@$(BIN)/python -m pip --version >/dev/null 2>&1 || $(BIN)/python -m ensurepip >/dev/null
