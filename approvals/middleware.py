@@ -6,10 +6,10 @@ import zoneinfo
 from collections.abc import Callable
 
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import render
+from django.shortcuts import redirect, render, resolve_url
 from django.utils import timezone
 
-from . import audit, permissions
+from . import audit, kept, permissions
 from .errors import Denied, Refused
 
 GetResponse = Callable[[HttpRequest], HttpResponse]
@@ -54,13 +54,20 @@ class AccessMiddleware:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
-        return self.get_response(request)
+        response = self.get_response(request)
+        if request.method == "GET" and kept.was_not_shown(request):
+            response = redirect(f"{resolve_url('kept')}?here=1")  # an address of its own: no loop
+        kept.remember(request, response)
+        return response
 
     def process_view(
         self, request: HttpRequest, view: object, args: object, kwargs: dict[str, object]
     ) -> HttpResponse | None:
         """Ask the table before any view runs; None lets the view answer."""
-        return permissions.refuse(request)
+        refused = permissions.refuse(request)
+        if refused is None and request.method == "POST":
+            kept.forget_sent(request)
+        return refused
 
     def process_exception(self, request: HttpRequest, error: Exception) -> HttpResponse | None:
         """What the domain says no to and no view took up: 403 for who may not, 409 for what does not fit."""

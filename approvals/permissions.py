@@ -16,7 +16,7 @@ from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed
 from django.shortcuts import redirect, render, resolve_url
 from django.utils.translation import gettext as _
 
-from . import audit
+from . import audit, kept
 from .access import SEES_ALL
 from .incidents import WRITES
 from .models import Role, User
@@ -74,6 +74,7 @@ TABLE: dict[str, Rule] = {
     "account_keys": Rule(NOBODY, PEOPLE),
     "account_zone": Rule(NOBODY, PEOPLE),
     "confirm": Rule(PEOPLE, PEOPLE),
+    "kept": Rule(PEOPLE),
     # the catalog
     "dashboard": Rule(PEOPLE),
     "service_list": Rule(READERS),
@@ -149,9 +150,20 @@ def refuse(request: HttpRequest) -> HttpResponse | None:
     if (rule.read if request.method in SAFE_METHODS else rule.write) & held(request.user):
         return None
     if not isinstance(request.user, User):
-        back = request.get_full_path() if request.method in SAFE_METHODS else resolve_url("dashboard")
-        return redirect(f"{resolve_url('account_login')}?{urlencode({'next': back})}")
+        return _sign_in(request)
     return forbidden(request, _wrong_role(rule, request), name=name)
+
+
+def _sign_in(request: HttpRequest) -> HttpResponse:
+    """To the sign-in page, and from there back; what was sent is kept for whom it was (`approvals.kept`)."""
+    if getattr(request, "htmx", False):
+        # A part of a page: what is on that page stays as it is, instead of making way for a sign-in form.
+        return HttpResponse(status=401)
+    if request.method in SAFE_METHODS:
+        back = request.get_full_path()
+    else:
+        back = resolve_url("kept" if kept.keep(request) else "dashboard")
+    return redirect(f"{resolve_url('account_login')}?{urlencode({'next': back})}")
 
 
 def forbidden(request: HttpRequest, why: str, *, name: str = "") -> HttpResponse:

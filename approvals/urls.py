@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.urls import include, path
 
-from .views import account, audit, catalog, dashboard, incidents, matrix, search
+from .views import account, audit, catalog, dashboard, incidents, kept, matrix, search
 
 urlpatterns = [
     path("", dashboard.dashboard, name="dashboard"),
@@ -12,6 +12,7 @@ urlpatterns = [
     path("account/keys/", account.account_keys, name="account_keys"),
     path("account/zone/", account.account_zone, name="account_zone"),
     path("confirm/", account.confirm, name="confirm"),
+    path("kept/", kept.kept_input, name="kept"),
     path("people/", account.people, name="people"),
     path("search/", search.find, name="search"),
     path("services/", catalog.service_list, name="service_list"),

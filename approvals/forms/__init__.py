@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from django import forms
+from django.forms.utils import ErrorDict
 from django.http import HttpRequest, QueryDict
 
+from approvals import kept
 from approvals.errors import Refused
 
 INPUT, REFUSED = 400, 409
 
 
 def posted(request: HttpRequest) -> QueryDict | None:
-    """What a form is bound to: the posted fields (even none at all), or nothing where a page is read."""
-    return request.POST if request.method == "POST" else None
+    """What a form is bound to: the posted fields (even none at all), or nothing where a page is read.
+
+    Fields that were sent after a session had ended come back on the page they were sent from; a form that is
+    bound to them shows them and is never valid.
+    """
+    return request.POST if request.method == "POST" else kept.refill(request)
 
 
 class PortalForm(forms.Form):
@@ -20,6 +28,16 @@ class PortalForm(forms.Form):
 
     use_required_attribute = True
     refused = False
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.kept = isinstance(self.data, kept.Fields)
+        if self.kept:  # nothing was sent, so nothing is wrong
+            self._errors, self.cleaned_data = ErrorDict(), {}
+
+    def is_valid(self) -> bool:
+        """True where the input was sent just now and is right."""
+        return not self.kept and super().is_valid()
 
     def refuse(self, error: Refused) -> None:
         """Show on the page why the domain refused what was entered."""
