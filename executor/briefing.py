@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from approvals import analysis
+from approvals.flyway.treatment import Treatment
 from approvals.models import Execution, RollbackItem, RollbackRequest, Stage
 from executor.spec import CheckSpec, HistoryPin, ItemSpec, Limits, RunSpec, StepSpec
 
@@ -31,6 +32,7 @@ def run_spec(execution: Execution, *, on_clone: bool = False) -> RunSpec:
         owner_role=target.owner_role or None,
         history_schema=target.history_schema,
         history_table=target.history_table,
+        history_treatment=Treatment(rollback.history_treatment),
         replica_role=any(item.script is not None and item.script.plan.get("replica_role") for item in rows),
         limits=_limits(rollback),
         marker=target.has_marker or on_clone,

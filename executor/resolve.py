@@ -170,9 +170,9 @@ def _by_evidence(connection: Connection, attempt: Attempt, who: Identity, ended:
     """The reduced guarantee: the transaction's status and the history rows must agree, and nothing may have
     happened to the server in between."""
     status = _xact_status(connection, attempt.backend)
-    present = history.pins_present(connection, attempt.history_schema, attempt.history_table, attempt.pins)
+    present = history.pins_standing(connection, attempt.history_schema, attempt.history_table, attempt.pins)
     moved = _moved(attempt.backend, who)
-    rows = f"{present} of {len(attempt.pins)} history rows are still there"
+    rows = f"{present} of {len(attempt.pins)} history rows still stand"
     verdict = Verdict.UNKNOWN
     if attempt.backend is None or status == "aborted":
         verdict = Verdict.NOT_COMMITTED if present == len(attempt.pins) else Verdict.UNKNOWN

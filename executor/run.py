@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 
 import psycopg
 
+from approvals.flyway.treatment import Treatment
 from executor import checks, locks, marker
 from executor.connect import Connection, Endpoint, SocketCut, connect, identity, refuse_unfit
 from executor.ending import PortalFailed, Stop, counted, said, why
@@ -269,9 +270,10 @@ class _Run:
         versions = ", ".join(item.version for item in spec.items)
         passed = sum(result.passed for result in self.progress.results)
         steps, rows = counted(len(spec.steps), "statement"), counted(len(spec.items), "history row")
+        rows += " deleted" if spec.history_treatment is Treatment.DELETE else " marked as deleted"
         sentence = (
             f"Committed: {versions} taken back by {steps} in {timings.script_s:.2f} s, "
-            f"{counted(passed, 'check')} passed, {rows} deleted, locks held for {timings.lock_held_s:.2f} s."
+            f"{counted(passed, 'check')} passed, {rows}, locks held for {timings.lock_held_s:.2f} s."
         )
         waiting = checks.of_stage(spec.checks, "after restart")
         if waiting:

@@ -41,8 +41,8 @@ class Script:
         self._refuse_orphans()
         self.check(checks.of_stage(self.spec.request_checks, "before commit"))
         self.tell(self.tell.recorder.phase, "history")
-        self.progress.doing = "Deleting the history rows"
-        self.transaction.delete_history()
+        self.progress.doing = "Treating the history rows"
+        self.transaction.treat_history()
 
     def check(self, wanted: Sequence[CheckSpec]) -> None:
         """Evaluate checks in their order; the first that does not pass is the end."""

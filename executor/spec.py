@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal, Protocol
 
+from approvals.flyway.treatment import Treatment
+
 Stage = Literal["before script", "before commit", "after commit", "after restart"]
 Phase = Literal["connect", "lock", "script", "checks", "history", "commit", "after commit"]
 Level = Literal["info", "warning", "error"]
@@ -100,6 +102,7 @@ class RunSpec:
     owner_role: str | None = None
     history_schema: str = "public"
     history_table: str = "flyway_schema_history"
+    history_treatment: Treatment = Treatment.DELETE
     replica_role: bool = False
     limits: Limits = field(default_factory=Limits)
     marker: bool = True

@@ -1,8 +1,9 @@
-"""The one transaction on the target: begin, claim, lock, run, take back control, assert, delete, commit."""
+"""The one transaction on the target: begin, claim, lock, run, take back control, assert, treat, commit."""
 
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import psycopg
@@ -137,12 +138,10 @@ class Transaction:
         query = "SELECT has_parameter_privilege(session_user, 'session_replication_role', 'SET')"
         return bool(one(self.connection, query)[0])
 
-    def delete_history(self) -> None:
-        """Take away the pinned rows and nothing else, whatever triggers the table has. Raises HistoryChanged
-        or Stop."""
-        for item in self.spec.items:
-            history.delete_pinned(self.connection, self.spec, item.pin)
-        self._assert_history()
+    def treat_history(self) -> None:
+        """Do with the pinned rows what was approved, and nothing else. Raises HistoryChanged or Stop."""
+        added = history.treat(self.connection, self.spec)
+        self._assert_history(besides=added)
 
     def commit(self) -> None:
         """COMMIT, and believe only the server's own word. Raises Stop, or psycopg.Error where the connection
@@ -158,8 +157,8 @@ class Transaction:
         if tag != "COMMIT":
             raise Stop(Outcome.ROLLED_BACK, f"The server answered {tag} to COMMIT, so nothing was changed.")
 
-    def _assert_history(self) -> None:
-        if history.digest_without_pins(self.connection, self.spec) != self._history:
+    def _assert_history(self, besides: Sequence[int] = ()) -> None:
+        if history.digest_without_pins(self.connection, self.spec, besides=besides) != self._history:
             raise _tampered("rows of the history changed that are not part of this request")
 
     def _claim(self) -> int:

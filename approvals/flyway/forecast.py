@@ -49,7 +49,7 @@ def forecast(
     rows: Iterable[HistoryRow],
     versions: Collection[Version],
     *,
-    treatment: Treatment | Literal["delete", "delete_row_marker"],
+    treatment: Treatment | Literal["delete", "mark"],
     fate: FileFate | Literal["removed", "replaced", "superseded", "kept"],
     out_of_order: bool = False,
     patterns: Sequence[Pattern] = (FUTURE,),

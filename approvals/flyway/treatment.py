@@ -14,7 +14,8 @@ class Treatment(StrEnum):
     """What becomes of the rows of the migrations that were taken back."""
 
     DELETE = "delete"
-    MARKER = "delete_row_marker"
+    MARK = "mark"
+    """kept, and each marked as deleted by a DELETE row behind it"""
 
 
 class NotTreatable(ValueError):

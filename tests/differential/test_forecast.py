@@ -138,7 +138,7 @@ def test_a_failed_migration_is_never_marked_by_a_delete_row(ground: Ground) -> N
 def test_a_second_delete_row_is_what_flyway_calls_corrupt(ground: Ground) -> None:
     with ground.case(FILES) as case:
         case.ask("migrate")
-        take_back(case, ["3"], Treatment.MARKER)
+        take_back(case, ["3"], Treatment.MARK)
         *_, marker = case.history()
         case.append([replace(marker, installed_rank=marker.installed_rank + 1)])
         with pytest.raises(psycopg.errors.UniqueViolation):

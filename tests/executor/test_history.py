@@ -1,13 +1,15 @@
-"""Only the history row that was approved goes, and only if it is there, alone, and the newest."""
+"""Only the history row that was approved is treated, and only if it is there, alone, and the newest."""
 
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import psycopg
 import pytest
 
-from executor.spec import HistoryPin, Outcome
+from approvals.flyway.treatment import Treatment
+from executor.spec import HistoryPin, Outcome, RunSpec
 from tests.executor.target import DROP_STATUS, PIN_2, PIN_3, Recording, Target, items, spec
 
 
@@ -110,3 +112,104 @@ def test_nobody_writes_to_the_history_while_the_script_runs(target: Target) -> N
 
     assert target.run(spec(DROP_STATUS), Recording(on={"step_started": insert})).outcome is Outcome.SUCCEEDED
     assert refused == ["55P03"]
+
+
+# The row kept, and a DELETE row behind it
+
+MARKED = "SELECT * FROM flyway_schema_history WHERE type = 'DELETE' ORDER BY installed_rank"
+
+
+def mark(**fields: Any) -> RunSpec:
+    return replace(spec(DROP_STATUS), **{"history_treatment": Treatment.MARK} | fields)
+
+
+def test_the_row_is_kept_and_marked_as_deleted(target: Target) -> None:
+    (before,) = target.rows("SELECT * FROM flyway_schema_history WHERE version = '3'")
+    result = target.run(mark())
+    assert result.outcome is Outcome.SUCCEEDED, result.sentence
+    assert "1 history row marked as deleted" in result.sentence
+    assert target.rows("SELECT * FROM flyway_schema_history WHERE installed_rank = 3") == [before]
+    (added,) = target.rows(MARKED)
+    same = ("version", "description", "script", "checksum", "success")
+    assert [added[name] for name in same] == [before[name] for name in same]
+    assert (added["installed_rank"], added["installed_by"]) == (4, "waqiti_rollback_executor")
+    assert (added["execution_time"], added["installed_on"] > before["installed_on"]) == (0, True)
+
+
+def test_two_rows_are_marked_newest_first(target: Target) -> None:
+    both = items((PIN_3, (DROP_STATUS,), ()), (PIN_2, (("DROP INDEX wallets_by_user", "DROP INDEX"),), ()))
+    assert target.run(mark(items=both)).outcome is Outcome.SUCCEEDED
+    assert [(row["installed_rank"], row["version"]) for row in target.rows(MARKED)] == [(4, "3"), (5, "2")]
+
+
+def test_a_migration_that_was_taken_back_and_applied_again_is_marked_again(target: Target) -> None:
+    assert target.run(mark()).outcome is Outcome.SUCCEEDED
+    target.do(
+        "ALTER TABLE users ADD COLUMN status text",
+        "INSERT INTO flyway_schema_history VALUES "
+        "(5, '3', 'status', 'SQL', 'V3__status.sql', -333, 'flyway', DEFAULT, 5, true)",
+    )
+    again = items((replace(PIN_3, installed_rank=5), (DROP_STATUS,), ()))
+    assert target.run(mark(items=again)).outcome is Outcome.SUCCEEDED
+    assert [row["installed_rank"] for row in target.rows(MARKED)] == [4, 6]
+
+
+def test_a_row_that_is_marked_already_is_refused(target: Target) -> None:
+    target.run(mark())
+    before = target.fingerprint()
+    result = target.run(mark())
+    assert result.outcome is Outcome.ROLLED_BACK
+    assert "No DELETE row can mark version 3" in result.sentence
+    assert target.fingerprint() == before
+
+
+@pytest.mark.parametrize("treatment", Treatment)
+def test_an_undo_of_the_paid_editions_in_the_history(target: Target, treatment: Treatment) -> None:
+    """The row can still be deleted; but where paid Flyway writes the history, DELETE rows are not its way."""
+    target.do(
+        "INSERT INTO flyway_schema_history VALUES "
+        "(4, '2.5', '', 'SQL', 'V2.5__.sql', 1, 'flyway', DEFAULT, 5, true), "
+        "(5, '2.5', '', 'UNDO_SQL', 'U2.5__.sql', 1, 'flyway', DEFAULT, 5, true)"
+    )
+    recorder = Recording()
+    result = target.run(mark(history_treatment=treatment), recorder)
+    if treatment is Treatment.DELETE:
+        assert result.outcome is Outcome.SUCCEEDED, result.sentence
+    else:
+        assert "UNDO_SQL" in result.sentence
+        assert not recorder.told("step_started")
+
+
+TRIGGERS = {
+    "puts the row back": (
+        Treatment.DELETE,
+        "AFTER DELETE",
+        "INSERT INTO flyway_schema_history SELECT (OLD).*; RETURN NULL;",
+    ),
+    "changes the DELETE row": (Treatment.MARK, "BEFORE INSERT", "NEW.version = '4'; RETURN NEW;"),
+    "drops the DELETE row": (Treatment.MARK, "BEFORE INSERT", "RETURN NULL;"),
+}
+
+
+@pytest.mark.parametrize(("treatment", "event", "does"), TRIGGERS.values(), ids=TRIGGERS)
+def test_a_trigger_that_has_its_own_mind_is_refused(
+    target: Target, treatment: Treatment, event: str, does: str
+) -> None:
+    target.do(
+        f"CREATE FUNCTION own_mind() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS "
+        f"$$ BEGIN {does} END $$",
+        f"CREATE TRIGGER own_mind {event} ON flyway_schema_history FOR EACH ROW EXECUTE FUNCTION own_mind()",
+    )
+    before = target.fingerprint()
+    result = target.run(mark(history_treatment=treatment))
+    assert result.outcome is Outcome.ROLLED_BACK
+    assert "a trigger on the table" in result.sentence
+    assert target.fingerprint() == before
+
+
+def test_a_script_that_deletes_the_pinned_row_by_itself_is_refused(target: Target) -> None:
+    target.do("GRANT DELETE ON flyway_schema_history TO wallet_owner")
+    hidden = "DO $$ BEGIN DELETE FROM flyway_schema_history WHERE version = '3'; END $$"
+    result = target.run(replace(spec((hidden, "DO")), history_treatment=Treatment.MARK))
+    assert result.outcome is Outcome.ROLLED_BACK
+    assert "any more" in result.sentence

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 
+from approvals.flyway.treatment import Treatment
 from executor.resolve import Attempt, Verdict, resolve, session_name
 from executor.spec import Backend, Outcome, RunSpec
 from tests.executor.target import DROP_STATUS, STATUS_IS_GONE, Recording, Target, check, spec
@@ -242,9 +243,10 @@ def test_another_session_with_the_same_pid_is_left_alone(target: Target) -> None
         assert innocent.execute("SELECT 1").fetchone() == (1,)
 
 
-def test_without_a_marker_the_answer_is_weaker_and_says_so(target: Target) -> None:
+@pytest.mark.parametrize("treatment", Treatment)
+def test_without_a_marker_the_answer_is_weaker_and_says_so(target: Target, treatment: Treatment) -> None:
     target.do("DROP SCHEMA waqiti_rollback CASCADE")
-    run = spec(DROP_STATUS, marker=False)
+    run = spec(DROP_STATUS, marker=False, history_treatment=treatment)
     never = resolve(target.executor, Attempt.of(run, None))
     assert (never.verdict, never.weaker) == (Verdict.NOT_COMMITTED, True)
     result = target.run(run)

@@ -62,7 +62,7 @@ def test_the_forecast_says_what_comes(
 ) -> None:
     wanted = Version.parse(version)
     found = forecast(FILES, ROWS, [wanted], treatment=treatment, fate=fate, out_of_order=order)  # type: ignore[arg-type]
-    if treatment is Treatment.MARKER:
+    if treatment is Treatment.MARK:
         state = state or State.DELETED
         says = says.replace("info no longer shows V3", "info shows V3 as Deleted")
     assert found.states == {wanted: state}
@@ -88,12 +88,12 @@ def test_a_history_that_open_source_flyway_cannot_read_is_told() -> None:
     assert found.blocked
     assert "Unknown migration type 'UNDO_SQL'" in found.sentence
     with pytest.raises(NotTreatable, match="UNDO_SQL"):
-        forecast(FILES, rows, [Version.parse("2")], treatment="delete_row_marker", fate="kept")
+        forecast(FILES, rows, [Version.parse("2")], treatment="mark", fate="kept")
 
 
 def test_several_versions_get_their_delete_rows_newest_first() -> None:
     after = treated(
-        ROWS, [Version.parse("2"), Version.parse("3")], Treatment.MARKER, installed_by="dba", installed_on=NOW
+        ROWS, [Version.parse("2"), Version.parse("3")], Treatment.MARK, installed_by="dba", installed_on=NOW
     )
     assert [(one.installed_rank, one.version, one.type) for one in after[3:]] == [
         (4, "3", "DELETE"),
