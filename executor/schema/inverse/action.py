@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
+from executor.schema.lost import Lost
 from executor.schema.objects import Ref
 
 
@@ -31,9 +32,8 @@ class Action:
 
     `verb` is drop, create, alter, rename or rows; `ref` names the object as it stands when the action runs;
     `removes` and `provides` are what the action takes away and gives; `disturbs` are objects whose dependents
-    must be out of the way meanwhile; `reads` must not be removed before; `after` must be there. `loss`
-    says in
-    words which data goes.
+    must be out of the way meanwhile; `reads` must not be removed before; `after` must be there. `loses`
+    is the data that goes.
     """
 
     verb: str
@@ -45,7 +45,7 @@ class Action:
     disturbs: set[Ref] = field(default_factory=set)
     reads: set[Ref] = field(default_factory=set)
     after: set[Ref] = field(default_factory=set)
-    loss: str | None = None
+    loses: tuple[Lost, ...] = ()
     priority: int | None = None
 
     @property

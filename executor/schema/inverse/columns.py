@@ -7,6 +7,7 @@ from executor.schema.inverse.column_sql import column_definition, fine_clauses, 
 from executor.schema.inverse.family import Changes, Context, Family, relation
 from executor.schema.inverse.fills import fill_value, needs_fill
 from executor.schema.inverse.identities import identity_changes
+from executor.schema.lost import CHANGED, VALUES, Lost, may_change
 from executor.schema.names import dotted, quoted
 from executor.schema.objects import Object, Ref
 
@@ -52,8 +53,8 @@ class Column(Family):
         if thing["inherited"] and not thing["local"]:
             return []
         sql = f"ALTER {table_word(thing)} {relation(thing.ref)} DROP COLUMN {quoted(thing.ref.name)}"
-        loss = None if thing["generated"] else f"the values of column {dotted(thing.ref.path)}"
-        return [self.dropping(thing, sql, loss=loss)]
+        loses = () if thing["generated"] else (Lost(VALUES, thing.ref.relation, thing.ref.name),)
+        return [self.dropping(thing, sql, loses=loses)]
 
     def alter(self, now: Object, before: Object, changes: Changes, context: Context) -> list[Action] | None:
         """Everything in place, but for a change of what a generated column is computed from."""
@@ -95,10 +96,20 @@ def _retype(now: Object, before: Object, column: str, context: Context) -> Actio
     else:
         conversions = [f"{name}::{target}", f"{name}::integer::{target}", f"{name}::text::{target}"]
     alternatives = tuple(f"{plain} USING {conversion}" for conversion in conversions)
-    loss = None
-    action = Action("alter", now.ref, (Statement(plain, alternatives),), loss=loss, disturbs={now.ref})
+    loses: tuple[Lost, ...] = ()
+    if may_change(now["type"], target) and not _is_enum(target, context):
+        loses = (Lost(CHANGED, now.ref.relation, now.ref.name, target),)
+    action = Action("alter", now.ref, (Statement(plain, alternatives),), loses=loses, disturbs={now.ref})
     action.why = f"back from {now['type']}; fails where a value does not fit"
     return action
+
+
+def _is_enum(written: str, context: Context) -> bool:
+    """Whether a type (or an array's elements) is an enum: labels are kept or refused."""
+    name = written.removesuffix("[]")
+    return any(
+        kind["form"] == "e" and dotted(kind.ref.path) == name for kind in context.before.of_kind("type")
+    )
 
 
 def _generation(now: Object, before: Object, column: str, context: Context) -> list[str] | None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from dataclasses import replace as replace_in
 from typing import Any
 
 import psycopg
 
 from executor.schema.difference import Change, Difference, difference
-from executor.schema.inverse import keep, replace
 from executor.schema.inverse import options as choices
+from executor.schema.inverse import replace
 from executor.schema.inverse.action import Action
 from executor.schema.inverse.family import Context
 from executor.schema.inverse.live import Run
@@ -17,8 +18,10 @@ from executor.schema.inverse.options import Choice, Options
 from executor.schema.inverse.plan import plan
 from executor.schema.inverse.renames import LEVELS, renames
 from executor.schema.inverse.script import InverseStep, render, steps
+from executor.schema.lost import Lost
 from executor.schema.names import dotted
 from executor.schema.objects import Object, Ref, Snapshot
+from executor.schema.scope import without
 from executor.schema.snapshot import snapshot
 
 Connection = psycopg.Connection[tuple[Any, ...]]
@@ -46,9 +49,15 @@ class Inverse:
     restore: str = ""
 
     @property
-    def losses(self) -> tuple[str, ...]:
+    def goes(self) -> tuple[tuple[int, Lost], ...]:
+        """What goes, with the step (counted from 1) that takes it: what `loss.measure` counts."""
+        numbered = enumerate(self.steps, start=1)
+        return tuple((number, lost) for number, step in numbered for lost in step.loses)
+
+    @property
+    def losses(self) -> tuple[Lost, ...]:
         """The data that the script takes away."""
-        return tuple(step.loss for step in self.steps if step.loss)
+        return tuple(dict.fromkeys(lost for step in self.steps for lost in step.loses))
 
 
 def undo(
@@ -68,6 +77,10 @@ def undo(
         connection.execute("ROLLBACK")
 
 
+def _in_scope(found: Snapshot, options: Options) -> Snapshot:
+    return without(found, schemas=(options.archive_schema,), tables=options.ignore_tables)
+
+
 class _Derivation:
     def __init__(
         self, connection: Connection, before: Snapshot, after: Snapshot | None, options: Options
@@ -78,7 +91,7 @@ class _Derivation:
         user = connection.execute("SELECT current_user::text").fetchone()
         assert user is not None  # noqa: S101 (it always has one row)
         now = after if after is not None else snapshot(connection)
-        now, before = (keep.without_archive(one, options.archive_schema) for one in (now, before))
+        now, before = (_in_scope(one, options) for one in (now, before))
         self.after = now
         self.context = Context(now, before, options, user[0])
 
@@ -181,9 +194,24 @@ class _Derivation:
         return thing.ref.kind == "column" and bool(thing["generated"])
 
     def _execute(self, actions: list[Action]) -> None:
+        for action in actions:
+            action.loses = tuple(self._as_at_start(lost) for lost in action.loses)
         self.run.run(actions)
         found = snapshot(self.connection)
-        self.context.now = keep.without_archive(found, self.context.options.archive_schema)
+        self.context.now = _in_scope(found, self.context.options)
+
+    def _as_at_start(self, lost: Lost) -> Lost:
+        """The same under the names that stand before the script begins."""
+        now, start = self.context.now, self.after.by_address
+        table = now.get(Ref("table", lost.relation))
+        column = now.get(Ref("column", (*lost.relation, lost.column))) if lost.column else None
+        relation = start.get(table.address) if table else None
+        name = start.get(column.address) if column else None
+        if relation is None or (column is not None and name is None):
+            return lost
+        return replace_in(
+            lost, relation=(relation.path[0], relation.path[1]), column=name.name if name else ""
+        )
 
     def _told(self, found: Difference) -> Inverse:
         left = self._left(found)

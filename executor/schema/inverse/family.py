@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 
 from executor.schema.inverse.action import Action, Statement, statements
 from executor.schema.inverse.options import Options
+from executor.schema.lost import Lost
 from executor.schema.names import dotted, quoted
 from executor.schema.objects import Object, Ref, Snapshot
 
@@ -77,9 +78,9 @@ class Family:
         """An action that provides the object."""
         return Action("create", thing.ref, statements(*texts), why=why, provides={thing.ref})
 
-    def dropping(self, thing: Object, *texts: str, loss: str | None = None) -> Action:
+    def dropping(self, thing: Object, *texts: str, loses: tuple[Lost, ...] = ()) -> Action:
         """An action that removes the object."""
-        return Action("drop", thing.ref, statements(*texts), removes={thing.ref}, loss=loss)
+        return Action("drop", thing.ref, statements(*texts), removes={thing.ref}, loses=loses)
 
     def altering(self, thing: Object, *texts: str | Statement, why: str = "") -> Action:
         """An action that changes the object in place."""

@@ -25,13 +25,13 @@ def kept(action: Action, context: Context) -> bool:
     ref = action.ref
     if ref.kind == "table" and _stands_alone(ref, context.now):
         action.statements = statements(*_moves(ref, context))
-        action.verb, action.loss = "keep", None
+        action.verb, action.loses = "keep", ()
         action.why = f"its rows stay in {dotted(_place(ref, context))}"
         return True
     if ref.kind == "column" and not context.now[ref]["generated"] and (key := _key(ref, context)):
         copy = _copy(ref, key, context)
         action.statements = (*statements(copy), *action.statements)
-        action.loss = None
+        action.loses = ()
         action.why = f"its values stay, by key, in {dotted(_place(ref, context))}"
         return True
     return False
@@ -53,14 +53,6 @@ def restoring(actions: list[Action], context: Context) -> Iterator[str]:
             same = " AND ".join(f"t.{name} = k.{name}" for name in key)
             table = dotted(ref.path[:2])
             yield f"UPDATE {table} t\n   SET {column} = k.{column}\n  FROM {place} k\n WHERE {same}"
-
-
-def without_archive(snapshot: Snapshot, schema: str) -> Snapshot:
-    """The snapshot as if the archive were not there."""
-    if Ref("schema", (schema,)) not in snapshot:
-        return snapshot
-    objects = {ref: thing for ref, thing in snapshot.objects.items() if ref.path[0] != schema}
-    return Snapshot(snapshot.version, objects, snapshot.raw_dependencies, snapshot.positions)
 
 
 def _stands_alone(table: Ref, now: Snapshot) -> bool:

@@ -133,11 +133,11 @@ class _Plan:
             for action in family_of(ref).drop(self.now[ref], self.context):
                 action.removes |= (self._going_along(ref) & leaving) - circular
                 if ref in self.context.replaced.values():
-                    action.loss = replace.not_carried(ref, self.context)
+                    action.loses = replace.not_carried(ref, self.context)
                     action.why = "set aside above; what takes its place is there"
                 elif ref in self.again:
                     action.why = "comes back below"
-                    action.loss = None
+                    action.loses = ()
                 elif self.context.options.keep_data and keep.kept(action, self.context):
                     self.keeping.append(action)
                 yield action

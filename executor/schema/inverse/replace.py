@@ -14,6 +14,7 @@ from executor.schema.inverse.fills import fill_value, needs_fill
 from executor.schema.inverse.identities import carry_position
 from executor.schema.inverse.renames import AWAY
 from executor.schema.inverse.types import attributes_in_place
+from executor.schema.lost import VALUES, Lost
 from executor.schema.names import dotted, quoted, shortened
 from executor.schema.objects import Object, Ref, Snapshot
 
@@ -173,17 +174,16 @@ def _value(column: Object, away: Ref, context: Context) -> str | None:
     return fill_value(column, context) if needs_fill(column, default) else None
 
 
-def not_carried(away: Ref, context: Context) -> str | None:
-    """In words, which values of a table that was written anew are not in the new one."""
+def not_carried(away: Ref, context: Context) -> tuple[Lost, ...]:
+    """Which values of a table that was written anew are not in the new one."""
     table = next((ref for ref, other in context.replaced.items() if other == away), None)
-    if table is None:
-        return None
-    gone = [
-        column.ref.name
+    if table is None or table.kind != "table":
+        return ()
+    return tuple(
+        Lost(VALUES, column.ref.relation, column.ref.name)
         for column in context.now.columns(*away.path)
         if not column["generated"] and Ref("column", (*table.path, column.ref.name)) not in context.before
-    ]
-    return f"the values of {dotted(table.path)}: {comma(map(quoted, gone))}" if gone else None
+    )
 
 
 def _insert(table: Ref, away: Ref, columns: list[str], values: list[str]) -> str:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from executor.schema.inverse.action import Action, Statement
 from executor.schema.inverse.priorities import LATE
+from executor.schema.lost import Lost
 from executor.schema.objects import Ref
 
 HEADER = "SET LOCAL check_function_bodies = off"
@@ -20,7 +21,7 @@ class InverseStep:
     verb: str
     ref: Ref
     why: str
-    loss: str | None
+    loses: tuple[Lost, ...]
     outside: bool
     fills: bool
 
@@ -39,7 +40,7 @@ def _steps(actions: Iterable[Action]) -> Iterator[InverseStep]:
                 action.verb,
                 action.ref,
                 action.why if first else "",
-                action.loss if first else None,
+                action.loses if first else (),
                 statement.outside,
                 statement.fills,
             )
@@ -67,8 +68,7 @@ def render(made: Iterable[InverseStep]) -> str:
 
 def _statement(step: InverseStep) -> str:
     notes = []
-    if step.loss:
-        notes.append(f"-- Data that goes: {step.loss}\n")
+    notes += [f"-- Data that goes: {lost}\n" for lost in step.loses]
     if step.why:
         notes.append(f"-- {step.why[0].upper()}{step.why[1:]}\n")
     return "".join(notes) + f"{step.sql.rstrip().rstrip(';')};\n"

@@ -11,6 +11,7 @@ from executor.schema.inverse.column_sql import (
     option_clauses,
 )
 from executor.schema.inverse.family import Changes, Context, Family, comma
+from executor.schema.lost import ROWS, Lost
 from executor.schema.names import dotted, literal, quoted
 from executor.schema.objects import Object, Ref
 
@@ -50,8 +51,8 @@ class Table(Family):
     def drop(self, thing: Object, context: Context) -> list[Action]:
         """DROP TABLE, or a place for it in the archive."""
         name = dotted(thing.ref.path)
-        loss = None if thing["form"] == "f" else f"table {name} with all its rows"
-        return [self.dropping(thing, f"DROP {self.word_of(thing)} {name}", loss=loss)]
+        loses = () if thing["form"] == "f" else (Lost(ROWS, (thing.ref.path[0], thing.ref.path[1])),)
+        return [self.dropping(thing, f"DROP {self.word_of(thing)} {name}", loses=loses)]
 
     def alter(self, now: Object, before: Object, changes: Changes, context: Context) -> list[Action] | None:
         """Properties in place; what makes another kind of table of it can't be undone here."""

@@ -1,0 +1,48 @@
+"""Data that a step takes away, named as the schema stands before the script begins."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from executor.schema.names import dotted
+
+ROWS, VALUES, CHANGED = "rows", "values", "changed"
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Lost:
+    """What goes: all `rows` of a relation, the `values` of a column, or those values that are `changed` by
+    another type (`becomes`). `condition` is SQL that picks the rows; '' means all of them."""
+
+    kind: str
+    relation: tuple[str, str]
+    column: str = ""
+    becomes: str = ""
+    condition: str = ""
+
+    @property
+    def name(self) -> str:
+        """The relation, or the column with its relation, as SQL."""
+        return dotted((*self.relation, self.column) if self.column else self.relation)
+
+    def __str__(self) -> str:
+        where = f" where {self.condition}" if self.condition else ""
+        if self.kind == CHANGED:
+            return f"values of column {self.name}{where} that {self.becomes} can't hold as they are"
+        if self.kind == VALUES:
+            return f"the values of column {self.name}{where}"
+        if where:
+            return f"rows of table {self.name}{where}"
+        return f"table {self.name} with all its rows"
+
+
+_WHOLE = ("smallint", "integer", "bigint")
+_TEXT = ("text", "character varying")
+
+
+def may_change(now: str, becomes: str) -> bool:
+    """Whether a value that the conversion accepts may come out as another one: rounded, cut, normalised.
+    Both types as format_type writes them. Where it says no, each value stays or the statement fails."""
+    if now == becomes or becomes.removesuffix("[]") in _TEXT:
+        return False
+    return not (now in _WHOLE and becomes.startswith((*_WHOLE, "numeric")))
