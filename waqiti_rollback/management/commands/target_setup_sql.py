@@ -8,6 +8,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 
 from approvals.models import Target
+from approvals.setup_sql import for_target, setup_sql
 
 
 class Command(BaseCommand):
@@ -34,25 +35,15 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Raises CommandError where no such target exists."""
-        from executor.marker import Setup, setup_sql
-
         try:
             target = Target.objects.get(name=options["target"])
         except Target.DoesNotExist:
             names = ", ".join(Target.objects.values_list("name", flat=True)) or "none yet"
             raise CommandError(f"There is no target {options['target']}. Known: {names}.") from None
-        setup = Setup(
-            owner_role=target.owner_role,
-            database=target.dbname,
-            history_schema=target.history_schema,
-            history_table=target.history_table,
-            server_version=_number(target.server_version) or options["server_version"] * 10000,
+        setup = for_target(
+            target,
+            server_version=options["server_version"] * 10000,
             allow_replica_role=options["allow_replica_role"],
             alter_system=tuple(options["alter_system"]),
         )
         self.stdout.write(setup_sql(setup))
-
-
-def _number(version: str) -> int:
-    """PostgreSQL's version number as the worker stored it; 0 if the target was never read."""
-    return int(version) if version.isdigit() else 0
