@@ -115,6 +115,9 @@ TABLE: dict[str, Rule] = {
     # executions
     "execution_detail": Rule(READERS, about="execution"),
     "execution_live": Rule(READERS, about="execution"),
+    "execution_changes": Rule(READERS, about="execution"),
+    "rollback_changes": Rule(READERS, about="rollback"),
+    "dashboard_changes": Rule(READERS),
     "execution_cancel": Rule(ACTORS, ACTORS, about="execution"),
 }
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.urls import URLPattern, path
 
-from .views import decisions, drafts, executions, rollbacks
+from .views import changes, decisions, drafts, executions, rollbacks
 
 urlpatterns: list[URLPattern] = [
     path("rollbacks/", rollbacks.rollback_list, name="rollback_list"),
@@ -22,5 +22,8 @@ urlpatterns: list[URLPattern] = [
     path("rollbacks/<int:pk>/decide/<slug:decision>/", decisions.rollback_decide, name="rollback_decide"),
     path("executions/<uuid:pk>/", executions.execution_detail, name="execution_detail"),
     path("executions/<uuid:pk>/live/", executions.execution_live, name="execution_live"),
+    path("executions/<uuid:pk>/changes/", changes.execution_changes, name="execution_changes"),
+    path("rollbacks/<int:pk>/changes/", changes.rollback_changes, name="rollback_changes"),
+    path("changes/", changes.dashboard_changes, name="dashboard_changes"),
     path("executions/<uuid:pk>/cancel/", executions.execution_cancel, name="execution_cancel"),
 ]

@@ -1,0 +1,94 @@
+"""Streams of a real web server: what they cost the database, and that the server still stops when told to."""
+
+from __future__ import annotations
+
+import http.client
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, closing
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+import pytest
+
+from tests.servers import ROOT, Database
+from waqiti_rollback.embedded import HOST, free_port
+
+if TYPE_CHECKING:
+    from tests.approvals.factories import World
+
+PATIENCE_S = 30.0
+
+
+@pytest.fixture
+def server(committed: Database, tmp_path: Path) -> Iterator[tuple[int, subprocess.Popen[bytes]]]:
+    """uvicorn as it is deployed, with the committed world; its port and its process."""
+    port = free_port()
+    argv = [sys.executable, "-m", "uvicorn", "waqiti_rollback.asgi:application"]
+    argv += ["--host", HOST, "--port", str(port), "--log-level", "warning"]
+    environment = os.environ | {"DATABASE_URL": committed.url("waqiti_web"), "PYTHONWARNINGS": "ignore"}
+    with (tmp_path / "web.log").open("wb") as log:
+        process = subprocess.Popen(argv, env=environment, cwd=ROOT, stdout=log, stderr=log)
+    try:
+        until = time.monotonic() + PATIENCE_S
+        while _status(port) != 200:
+            assert time.monotonic() < until
+            time.sleep(0.1)
+        yield port, process
+    finally:
+        process.kill()
+        process.wait()
+
+
+def _status(port: int) -> int | None:
+    with closing(http.client.HTTPConnection(HOST, port, timeout=5)) as connection:
+        try:
+            connection.request("GET", "/accounts/login/")
+            return connection.getresponse().status
+        except OSError:
+            return None
+
+
+def listen(stack: ExitStack, port: int, cookie: str) -> http.client.HTTPResponse:
+    """The dashboard's stream, read up to its first message."""
+    connection = stack.enter_context(closing(http.client.HTTPConnection(HOST, port, timeout=PATIENCE_S)))
+    connection.request("GET", "/changes/", headers={"Cookie": f"sessionid={cookie}"})
+    answer = stack.enter_context(closing(connection.getresponse()))
+    assert answer.status == 200
+    assert answer.getheader("X-Accel-Buffering") == "no"
+    until_line(answer, b"event: beat")
+    return answer
+
+
+def until_line(answer: http.client.HTTPResponse, wanted: bytes) -> None:
+    """Read on until this line."""
+    while (line := answer.readline()) != wanted + b"\n":
+        assert line, "the stream ended"
+
+
+def test_many_open_pages_cost_one_connection_and_a_server_that_is_told_to_stop_stops(
+    committed_world: World, server: tuple[int, Any], superuser: psycopg.Connection[Any]
+) -> None:
+    from tests.approvals.views.visits import as_
+
+    port, process = server
+    cookie = as_(committed_world.olga).cookies["sessionid"].value
+    with ExitStack() as stack:
+        streams = [listen(stack, port, cookie) for _n in range(5)]
+        ours = "SELECT application_name FROM pg_stat_activity WHERE datname = current_database()"
+        names = [row[0] for row in superuser.execute(f"{ours} AND usename = 'waqiti_web'").fetchall()]
+        # This test's own connection, and the one that listens for all five.
+        assert sorted(names) == ["waqiti-rollback", "waqiti-rollback live"]
+
+        name = f"target:{committed_world.production.name}"
+        superuser.execute("SELECT pg_notify('waqiti_changes', %s)", [name])
+        for stream in streams:
+            until_line(stream, b"event: changed")
+
+        process.send_signal(signal.SIGTERM)
+        process.wait(15)
