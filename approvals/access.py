@@ -24,6 +24,11 @@ def owns(user: User, service_id: int) -> bool:
     return Role.ENGINEER in user.roles and user.teams.filter(services=service_id).exists()
 
 
+def writes(user: User) -> bool:
+    """True for somebody with another role than auditor: auditors read everything and change nothing."""
+    return bool(user.roles - {Role.AUDITOR})
+
+
 def targets(user: User) -> QuerySet[Target]:
     """The targets of visible services."""
     return Target.objects.filter(service__in=services(user)).select_related("service")

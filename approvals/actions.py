@@ -5,15 +5,16 @@ Pages show what this says and decide nothing themselves; the domain decides agai
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
-from . import decisions, executions, gates, jobs, policy, workflow
+from . import access, comments, decisions, executions, gates, workflow
 from .gates import Gate, Needed
+from .known import Known
 from .models import (
     OPEN,
     Approval,
@@ -45,10 +46,10 @@ class Action:
 class Standing:
     """How one person stands to one rollback; everything is read at most once."""
 
-    def __init__(self, rollback: RollbackRequest, user: User, judged: Sequence[Gate] | None = None) -> None:
+    def __init__(self, rollback: RollbackRequest, user: User, known: Known | None = None) -> None:
         self.rollback, self.user = rollback, user
         self.status = Status(rollback.status)
-        self._judged = judged
+        self.known = known or Known(rollback)
 
     @cached_property
     def parties(self) -> frozenset[Party]:
@@ -56,16 +57,16 @@ class Standing:
 
     @cached_property
     def gates(self) -> list[Gate]:
-        return list(self._judged) if self._judged is not None else gates.gates(self.rollback)
+        return gates.gates(self.rollback, self.known)
 
     def lacking(self, needed: Needed, *, besides: str = "") -> str:
         """The gates that must hold at this point and don't, as one sentence; empty if all hold."""
         titles = [g.title for g in self.gates if g.needed <= needed and not g.holds and g.key != besides]
         return _("Missing: %(what)s.") % {"what": "; ".join(titles)} if titles else ""
 
-    @cached_property
+    @property
     def rollback_target(self) -> RollbackTarget | None:
-        return self.rollback.rollback_targets.select_related("target__rehearsal_target").first()
+        return next(iter(self.known.rollback_targets), None)
 
     @cached_property
     def open_executions(self) -> list[Execution]:
@@ -82,14 +83,13 @@ class Standing:
             or execution.rollback_target_id == self.rollback_target.pk
         ]
 
-    @cached_property
+    @property
     def missing_roles(self) -> list[Role]:
-        return policy.missing_signatures(self.rollback)
+        return self.known.missing_roles
 
-    @cached_property
+    @property
     def asks_for_people(self) -> bool:
-        rule = policy.rule_for(self.rollback)
-        return bool(rule.senior_dbas + rule.platform_leads)
+        return bool(self.known.rule.senior_dbas + self.known.rule.platform_leads)
 
     @property
     def decides(self) -> bool:
@@ -97,14 +97,12 @@ class Standing:
         return bool(self.user.roles & set(decisions.DECIDES))
 
 
-def available_actions(
-    rollback: RollbackRequest, user: User, judged: Sequence[Gate] | None = None
-) -> dict[str, Action]:
+def available_actions(rollback: RollbackRequest, user: User, known: Known | None = None) -> dict[str, Action]:
     """The actions this person would expect on this rollback, by key, each with the reason where it can't be.
 
-    `judged` spares judging the gates again. A fixed number of queries, however large the rollback is.
+    `known` spares reading its records again. A fixed number of queries, however large the rollback is.
     """
-    standing = Standing(rollback, user, judged)
+    standing = Standing(rollback, user, known)
     found = (rule(standing) for rule in RULES)
     return {action.key: action for action in found if action is not None}
 
@@ -134,7 +132,8 @@ def _withdraw(s: Standing) -> Action | None:
     label = _("Withdraw…")
     if s.status == Status.EXECUTING:
         return Action("withdraw", label, _("Its execution has begun; ops can cancel that."))
-    return Action("withdraw", label) if workflow.may_move(s.rollback, Status.CANCELLED, s.user) else None
+    allowed = workflow.MOVES.get((s.status, Status.CANCELLED), frozenset())
+    return Action("withdraw", label) if allowed & s.parties else None
 
 
 def _confirm(s: Standing) -> Action | None:
@@ -144,9 +143,9 @@ def _confirm(s: Standing) -> Action | None:
 
 
 def _facts(s: Standing) -> Action | None:
-    if s.status not in workflow.EDITABLE:
+    if s.status not in workflow.EDITABLE or not access.writes(s.user):
         return None
-    waiting = jobs.latest(Job.Kind.FACTS, s.rollback.pk)
+    waiting = s.known.facts_job
     under_way = waiting is not None and waiting.state in (Job.State.WAITING, Job.State.CLAIMED)
     return Action(
         "facts",
@@ -155,12 +154,16 @@ def _facts(s: Standing) -> Action | None:
     )
 
 
+def _comment(s: Standing) -> Action | None:
+    return Action("comment", _("Comment")) if comments.may_speak(s.user) else None
+
+
 def _rehearse(s: Standing) -> Action | None:
     if not s.parties or s.status not in workflow.EDITABLE or s.rollback_target is None:
         return None
     target = s.rollback_target.target
     why_not = next((g.detail for g in s.gates if g.key == "script" and not g.holds), "")
-    if target.is_production and target.rehearsal_target is None:
+    if target.is_production and target.rehearsal_target_id is None:
         why_not = _("%(target)s names no staging server to rehearse on.") % {"target": target}
     if any(e.purpose == Execution.Purpose.REHEARSAL for e in s.open_executions):
         why_not = _("A rehearsal is under way.")
@@ -181,7 +184,7 @@ def _why_no_approval(s: Standing) -> str:
         return _("It has not been submitted for review.")
     if s.rollback.overdue_expiry:
         return _("The time to decide on it is over.")
-    if any(approval.approver_id == s.user.pk for approval in policy.valid_approvals(s.rollback)):
+    if any(approval.approver_id == s.user.pk for approval in s.known.approvals):
         return _("You have approved it already.")
     if not set(decisions.DECIDES) & s.user.roles & set(s.missing_roles):
         roles = ", ".join(str(role.label) for role in s.missing_roles)
@@ -251,6 +254,7 @@ RULES: tuple[Callable[[Standing], Action | None], ...] = (
     _facts,
     _confirm,
     _withdraw,
+    _comment,
 )
 
 

@@ -9,8 +9,9 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
-from . import audit, policy, workflow
+from . import audit, workflow
 from .errors import Refused
+from .known import Known
 from .models import ChecklistEntry, Evidence, RollbackRequest, User
 
 # What only a person can say: the application's code and the people to tell are outside any database.
@@ -32,23 +33,23 @@ class Point:
         return str(self.point.label)
 
 
-def points(rollback: RollbackRequest) -> list[Point]:
-    """The five points in their order, with what the latest facts and the backup say."""
-    from .gates import latest_evidence
+def points(rollback: RollbackRequest, known: Known | None = None) -> list[Point]:
+    """The five points in their order, with what the latest facts and the backup say.
 
-    facts = latest_evidence(rollback, Evidence.Kind.FACTS)
-    backup = latest_evidence(rollback, Evidence.Kind.BACKUP)
+    `known` spares reading its records again.
+    """
+    known = known or Known(rollback)
+    facts = known.evidence(Evidence.Kind.FACTS)
     data = facts.data if facts and facts.holds else {}
     found = {
-        ChecklistEntry.Point.BACKUP: _backup(rollback, backup),
+        ChecklistEntry.Point.BACKUP: _backup(known),
         ChecklistEntry.Point.SCHEMA_VERSION: _version(data),
         ChecklistEntry.Point.TABLES: _tables(data),
         ChecklistEntry.Point.DEPENDENCIES: _dependents(data),
         ChecklistEntry.Point.STAKEHOLDERS: "",
     }
     # A confirmation for another change says nothing about this one.
-    confirmed = rollback.checklist.filter(change_digest=rollback.change_digest)
-    entries = {entry.point: entry for entry in confirmed.select_related("confirmed_by")}
+    entries = known.confirmations
     return [
         Point(
             point,
@@ -61,10 +62,11 @@ def points(rollback: RollbackRequest) -> list[Point]:
     ]
 
 
-def _backup(rollback: RollbackRequest, backup: Evidence | None) -> str:
+def _backup(known: Known) -> str:
+    backup = known.evidence(Evidence.Kind.BACKUP)
     if backup and backup.holds:
         return backup.sentence
-    return "" if policy.rule_for(rollback).backup_required else _("The policy asks for none here.")
+    return "" if known.rule.backup_required else _("The policy asks for none here.")
 
 
 def _version(data: dict[str, Any]) -> str:

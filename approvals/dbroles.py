@@ -16,6 +16,7 @@ WEB, WORKER = "waqiti_web", "waqiti_worker"
 APPEND_ONLY = frozenset(
     {
         "approvals_auditevent",
+        "approvals_comment",
         "approvals_evidence",
         "approvals_migrationrevision",
         "approvals_policyrule",
@@ -39,6 +40,7 @@ KEPT = frozenset(
         "approvals_postmortem",
         "approvals_rollbackrequest",
         "approvals_rollbacktarget",
+        "approvals_thread",
     }
 )
 # A worker reads who people are and what the policy is; it never says so, and it signs nothing.
@@ -47,13 +49,16 @@ NOT_FOR_WORKER = frozenset(
         "account_emailaddress",
         "account_emailconfirmation",
         "approvals_approval",
+        "approvals_comment",
         "approvals_contact",
+        "approvals_look",
         "approvals_policyrule",
         "approvals_policyversion",
         "approvals_rollbackscript",
         "approvals_rollbackscript_authors",
         "approvals_team",
         "approvals_team_members",
+        "approvals_thread",
         "approvals_user",
         "approvals_user_groups",
         "approvals_user_user_permissions",

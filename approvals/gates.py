@@ -5,15 +5,15 @@ from __future__ import annotations
 import enum
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 
-from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
-from . import checklist, digests, history, policy
+from . import checklist, history
 from .errors import Refused
-from .models import Evidence, FileFate, RollbackRequest
+from .known import Known
+from .models import Evidence, FileFate, Role, RollbackRequest
 
 
 class Needed(enum.IntEnum):
@@ -27,7 +27,10 @@ class Needed(enum.IntEnum):
 @dataclass(frozen=True)
 class Gate:
     """One condition. `detail` says what holds or what is missing; `who` can supply it (empty when it
-    holds)."""
+    holds).
+
+    `at` is when its evidence was taken, `until` when it stops to hold by itself, where that is known.
+    """
 
     key: str
     title: str
@@ -35,14 +38,24 @@ class Gate:
     detail: str
     who: str
     needed: Needed
+    at: datetime | None = None
+    until: datetime | None = None
 
 
-Judge = Callable[[RollbackRequest], Gate]
+Judge = Callable[[Known], Gate]
+# So many names are told; of more, how many.
+NAMES = 4
 
 
-def gates(rollback: RollbackRequest) -> list[Gate]:
-    """Every gate of this rollback, judged from the records as they are now; what is missing comes first."""
-    return sorted((judge(rollback) for judge in JUDGES), key=lambda gate: gate.holds)
+def gates(rollback: RollbackRequest, known: Known | None = None) -> list[Gate]:
+    """Every gate of this rollback, judged from the records as they are now; what is missing comes first.
+
+    A fixed number of queries; `known` spares those for what was read already.
+    """
+    known = known or Known(rollback)
+    if known.judged is None:
+        known.judged = sorted((judge(known) for judge in JUDGES), key=lambda gate: gate.holds)
+    return known.judged
 
 
 def missing(rollback: RollbackRequest, needed: Needed) -> list[Gate]:
@@ -51,14 +64,27 @@ def missing(rollback: RollbackRequest, needed: Needed) -> list[Gate]:
 
 
 def _gate(
-    key: str, title: str, *, holds: bool, yes: str, no: str, who: str, needed: Needed = Needed.SUBMIT
+    key: str,
+    title: str,
+    *,
+    holds: bool,
+    yes: str,
+    no: str,
+    who: str,
+    needed: Needed = Needed.SUBMIT,
+    at: datetime | None = None,
+    until: datetime | None = None,
 ) -> Gate:
-    return Gate(key, title, holds, yes if holds else no, "" if holds else who, needed)
+    return Gate(key, title, holds, yes if holds else no, "" if holds else who, needed, at, until)
 
 
-def _script_readable(rollback: RollbackRequest) -> Gate:
+def _requester(known: Known) -> str:
+    return _("%(name)s, who asks for it") % {"name": known.rollback.requester}
+
+
+def _script_readable(known: Known) -> Gate:
     lacking, refused = [], []
-    for item in rollback.items.select_related("migration", "script"):
+    for item in known.items:
         if item.script is None:
             lacking.append(str(item.migration))
         elif problems := item.script.plan.get("problems"):
@@ -66,7 +92,7 @@ def _script_readable(rollback: RollbackRequest) -> Gate:
             refused.append(
                 f"{item.migration}, line {first['line']}, column {first['column']}: {first['message']}"
             )
-    if not rollback.items.exists():
+    if not known.items:
         no = _("The request names no migration.")
     elif refused:
         no = _("Refused: %(first)s") % {"first": refused[0]}
@@ -75,32 +101,32 @@ def _script_readable(rollback: RollbackRequest) -> Gate:
     return _gate(
         "script",
         _("Scripts are readable"),
-        holds=rollback.items.exists() and not lacking and not refused,
+        holds=bool(known.items) and not lacking and not refused,
         yes=_("Every statement was read and may run."),
         no=no,
-        who=_("the requester"),
+        who=_requester(known),
     )
 
 
-def _checks_present(rollback: RollbackRequest) -> Gate:
-    items = list(rollback.items.select_related("migration", "script"))
+def _checks_present(known: Known) -> Gate:
     without = [
         str(item.migration)
-        for item in items
+        for item in known.items
         if item.script is None or not any(check["stage"] == "before commit" for check in item.script.checks)
     ]
     return _gate(
         "checks",
         _("Checks decide the commit"),
-        holds=bool(items) and not without,
+        holds=bool(known.items) and not without,
         yes=_("Every script has at least one check that runs before commit."),
         no=_("No check before commit for %(migrations)s.")
         % {"migrations": ", ".join(without) or _("any migration")},
-        who=_("the requester"),
+        who=_requester(known),
     )
 
 
-def _reasons(rollback: RollbackRequest) -> Gate:
+def _reasons(known: Known) -> Gate:
+    rollback = known.rollback
     return _gate(
         "reason",
         _("Incident and reason"),
@@ -108,23 +134,23 @@ def _reasons(rollback: RollbackRequest) -> Gate:
         yes=_("%(incident)s, with a reason.")
         % {"incident": rollback.incident.label if rollback.incident else ""},
         no=_("Name the incident and say why the migration must go."),
-        who=_("the requester"),
+        who=_requester(known),
     )
 
 
-def _forward_fix(rollback: RollbackRequest) -> Gate:
+def _forward_fix(known: Known) -> Gate:
     return _gate(
         "forward_fix",
         _("A forward fix was considered"),
-        holds=bool(rollback.forward_fix.strip()),
+        holds=bool(known.rollback.forward_fix.strip()),
         yes=_("The requester wrote why a forward fix will not do."),
         no=_("Write why a corrective forward migration will not do."),
-        who=_("the requester"),
+        who=_requester(known),
     )
 
 
-def _facts_read(rollback: RollbackRequest) -> Gate:
-    facts = latest_evidence(rollback, Evidence.Kind.FACTS)
+def _facts_read(known: Known) -> Gate:
+    facts = known.evidence(Evidence.Kind.FACTS)
     return _gate(
         "facts",
         _("Facts were read from the target"),
@@ -132,47 +158,47 @@ def _facts_read(rollback: RollbackRequest) -> Gate:
         yes=facts.sentence if facts else "",
         no=facts.sentence if facts else _("The worker has not read the target for this change yet."),
         who=_("the worker; ask for it on this page"),
+        at=facts.at if facts else None,
     )
 
 
-def _history_pinned(rollback: RollbackRequest) -> Gate:
+def _history_pinned(known: Known) -> Gate:
     """Asked again before every step: a deployment between approval and execution must not go unnoticed."""
     no = ""
-    pinned = list(rollback.rollback_targets.select_related("target"))
     try:
-        for rollback_target in pinned:
+        for rollback_target in known.rollback_targets:
             history.require_pinned(rollback_target.target, rollback_target.pins)
     except Refused as refused:
         no = str(refused)
     return _gate(
         "history",
         _("The history is as it was pinned"),
-        holds=bool(pinned) and not no,
+        holds=bool(known.rollback_targets) and not no,
         yes=_("The rows to delete are there as pinned, and nothing newer is applied above them."),
         no=no or _("The request names no target."),
-        who=_("the requester; newer migrations have to go along"),
+        who=_("%(name)s; newer migrations have to go along") % {"name": known.rollback.requester},
         needed=Needed.APPROVE,
     )
 
 
-def _checklist_done(rollback: RollbackRequest) -> Gate:
-    open_points = [point.label for point in checklist.points(rollback) if not point.done]
+def _checklist_done(known: Known) -> Gate:
+    open_points = [point.label for point in checklist.points(known.rollback, known) if not point.done]
     return _gate(
         "checklist",
         _("Pre-rollback checklist"),
         holds=not open_points,
         yes=_("All five points are filled."),
         no=_("Open: %(points)s.") % {"points": "; ".join(str(point) for point in open_points)},
-        who=_("the requester and the worker"),
+        who=_("%(name)s and the worker") % {"name": known.rollback.requester},
         needed=Needed.APPROVE,
     )
 
 
-def _file_settled(rollback: RollbackRequest) -> Gate:
-    lacking = []
+def _file_settled(known: Known) -> Gate:
+    rollback, lacking = known.rollback, []
     if not (rollback.frozen_by and rollback.frozen_until):
         lacking.append(_("who froze deployments and until when"))
-    elif rollback.frozen_until <= timezone.now():
+    elif rollback.frozen_until <= known.now:
         lacking.append(_("a freeze that is not over yet"))
     if rollback.file_fate == FileFate.UNDECIDED:
         lacking.append(_("what becomes of the migration file"))
@@ -190,15 +216,16 @@ def _file_settled(rollback: RollbackRequest) -> Gate:
         },
         no=_("Missing: %(what)s. Without it the next deployment applies the migration again.")
         % {"what": ", ".join(lacking)},
-        who=_("the requester"),
+        who=_requester(known),
+        until=rollback.frozen_until,
     )
 
 
-def _rehearsed(rollback: RollbackRequest) -> Gate:
-    rule = policy.rule_for(rollback)
-    rehearsal = latest_evidence(rollback, Evidence.Kind.REHEARSAL)
+def _rehearsed(known: Known) -> Gate:
+    rule = known.rule
+    rehearsal = known.evidence(Evidence.Kind.REHEARSAL)
     limit = timedelta(hours=rule.rehearsal_max_age_hours) if rule.rehearsal_max_age_hours else None
-    too_old = rehearsal is not None and limit is not None and timezone.now() - rehearsal.at > limit
+    too_old = rehearsal is not None and limit is not None and known.now - rehearsal.at > limit
     if not rule.rehearsal_required:
         yes, no = _("The policy asks for none here."), ""
     elif rehearsal is None:
@@ -224,12 +251,14 @@ def _rehearsed(rollback: RollbackRequest) -> Gate:
         no=no,
         who=_("the worker; ask for a rehearsal on this page"),
         needed=Needed.APPROVE,
+        at=rehearsal.at if rehearsal else None,
+        until=rehearsal.at + limit if rehearsal and rehearsal.holds and limit else None,
     )
 
 
-def _backup_evidence(rollback: RollbackRequest) -> Gate:
-    rule = policy.rule_for(rollback)
-    backup = latest_evidence(rollback, Evidence.Kind.BACKUP)
+def _backup_evidence(known: Known) -> Gate:
+    rule = known.rule
+    backup = known.evidence(Evidence.Kind.BACKUP)
     return _gate(
         "backup",
         _("A backup of this target was verified by restore"),
@@ -238,26 +267,49 @@ def _backup_evidence(rollback: RollbackRequest) -> Gate:
         no=backup.sentence if backup else _("No verified backup yet; the rehearsal takes one."),
         who=_("the worker; ask for a rehearsal on this page"),
         needed=Needed.APPROVE,
+        at=backup.at if backup else None,
     )
 
 
-def _approved(rollback: RollbackRequest) -> Gate:
-    lacking = [str(role.label) for role in policy.missing_signatures(rollback)]
+def _approved(known: Known) -> Gate:
+    lacking = [str(role.label) for role in known.missing_roles]
     return _gate(
         "approvals",
         _("Approved by enough people"),
         holds=not lacking,
         yes=_("Every signature that the policy asks for was given."),
         no=_("Missing: %(roles)s.") % {"roles": ", ".join(lacking)},
-        who=_("people with these roles who neither asked nor wrote"),
+        who=_signers(known) if lacking else "",
         needed=Needed.EXECUTE,
     )
 
 
-def _transactional(rollback: RollbackRequest) -> Gate:
+def _signers(known: Known) -> str:
+    """Who can sign, by role: `Senior DBA: Dunya, Emeka; Platform lead: Fatou`."""
+    return "; ".join(
+        f"{role.label}: {_names(known, role)}"
+        for role in (Role.SENIOR_DBA, Role.PLATFORM_LEAD)
+        if role in known.missing_roles
+    )
+
+
+def _names(known: Known, role: Role) -> str:
+    people = known.signers[role]
+    if not people:
+        return _("nobody who neither asked nor wrote")
+    told = ", ".join(str(person) for person in people[:NAMES])
+    if (more := len(people) - NAMES) <= 0:
+        return told
+    return ngettext("%(names)s and %(more)d more", "%(names)s and %(more)d more", more) % {
+        "names": told,
+        "more": more,
+    }
+
+
+def _transactional(known: Known) -> Gate:
     outside = [
         str(item.migration)
-        for item in rollback.items.select_related("migration", "script")
+        for item in known.items
         if item.script and any(step["kind"] != "transactional" for step in item.script.plan.get("steps", []))
     ]
     return _gate(
@@ -277,8 +329,7 @@ def _transactional(rollback: RollbackRequest) -> Gate:
 
 def latest_evidence(rollback: RollbackRequest, kind: Evidence.Kind) -> Evidence | None:
     """The newest evidence of this kind for the change as it is now; older bytes prove nothing."""
-    digest = rollback.change_digest or digests.change_digest(rollback)
-    return rollback.evidence.filter(kind=kind, change_digest=digest).first()
+    return Known(rollback).evidence(kind)
 
 
 JUDGES: tuple[Judge, ...] = (

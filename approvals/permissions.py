@@ -32,7 +32,7 @@ PEOPLE: Who = frozenset({SIGNED_IN})  # with or without a role
 READERS: Who = frozenset(Role)
 OVERSEERS: Who = frozenset(SEES_ALL)
 ENGINEERS: Who = frozenset({Role.ENGINEER})
-# Asking a worker to read a history is open to everybody but auditors, who change nothing.
+# Asking a worker to read, and saying something, is open to everybody but auditors, who change nothing.
 CATALOG_WRITERS: Who = READERS - {Role.AUDITOR}
 INCIDENT_WRITERS: Who = frozenset(WRITES)
 DECIDERS: Who = frozenset({Role.SENIOR_DBA, Role.PLATFORM_LEAD})
@@ -108,7 +108,7 @@ TABLE: dict[str, Rule] = {
     "rollback_withdraw": Rule(NOBODY, ENGINEERS, about="rollback"),
     "rollback_reopen": Rule(NOBODY, ENGINEERS, about="rollback"),
     "rollback_confirm": Rule(NOBODY, ENGINEERS, about="rollback"),
-    "rollback_facts": Rule(NOBODY, READERS, about="rollback"),
+    "rollback_facts": Rule(NOBODY, CATALOG_WRITERS, about="rollback"),
     "rollback_rehearse": Rule(NOBODY, ACTORS, about="rollback"),
     "rollback_decide": Rule(DECIDERS, DECIDERS, about="rollback"),
     "rollback_start": Rule(OPS, OPS, about="rollback"),

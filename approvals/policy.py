@@ -17,13 +17,15 @@ def current() -> PolicyVersion:
     return PolicyVersion.objects.order_by("-number")[:1].get()
 
 
-def rule_for(rollback: RollbackRequest) -> PolicyRule:
+def rule_for(rollback: RollbackRequest, environments: set[str] | None = None) -> PolicyRule:
     """The rule for the rollback's risk on its strictest target, under its own or else the current policy
     version.
 
-    A rollback without a rating is held to the rule for CRITICAL.
+    A rollback without a rating is held to the rule for CRITICAL. `environments` spares reading those of its
+    targets.
     """
-    environments = set(rollback.rollback_targets.values_list("target__environment", flat=True))
+    if environments is None:
+        environments = set(rollback.rollback_targets.values_list("target__environment", flat=True))
     policy = rollback.policy_version or current()
     return policy.rules.get(environment=strictest(environments), risk=rollback.risk or 5)
 

@@ -152,11 +152,13 @@ def withdraw(rollback: RollbackRequest, *, actor: User, reason: str) -> Rollback
 
 
 def read_facts_again(rollback: RollbackRequest, *, actor: User) -> Job:
-    """Ask the worker to read the target anew. Anybody who sees the rollback may ask."""
+    """Ask the worker to read the target anew. Whoever sees the rollback may ask, but for auditors."""
     with audit.unit_of_work("rollback.facts_requested", actor=actor, rollback=rollback):
         rollback = workflow.locked(rollback)
         if not access.rollbacks(actor).filter(pk=rollback.pk).exists():
             raise Denied(_("You do not see this rollback."))
+        if not access.writes(actor):
+            raise Denied(_("Auditors read everything and change nothing."))
         workflow.require(rollback, workflow.EDITABLE)
         bring_up_to_date(rollback)
         return _ask_for_facts(rollback, actor)

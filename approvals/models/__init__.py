@@ -1,7 +1,17 @@
 """Every record of what people decide, one module per concept."""
 
 from .audit import AuditEvent
-from .catalog import Environment, HistoryRow, ImportRun, Migration, MigrationRevision, Service, Target
+from .catalog import (
+    Environment,
+    HistoryRow,
+    ImportRequest,
+    ImportRun,
+    Migration,
+    MigrationRevision,
+    Service,
+    Target,
+)
+from .comments import Comment, Look, Thread
 from .contacts import Contact
 from .executions import BUSY, OPEN, Backup, Execution, ExecutionLog, ExecutionStatus, ExecutionStep
 from .incidents import Incident, IncidentAction, IncidentNote, PostMortem
@@ -29,6 +39,7 @@ __all__ = [
     "Backup",
     "Check",
     "ChecklistEntry",
+    "Comment",
     "Contact",
     "Environment",
     "Evidence",
@@ -43,6 +54,7 @@ __all__ = [
     "IncidentAction",
     "IncidentNote",
     "Job",
+    "Look",
     "Migration",
     "MigrationRevision",
     "PolicyRule",
@@ -58,6 +70,7 @@ __all__ = [
     "Status",
     "Target",
     "Team",
+    "Thread",
     "Urgency",
     "User",
 ]

@@ -12,10 +12,11 @@ from typing import Any
 
 from django.utils.translation import gettext as _
 
-from approvals import checklist, gates, jobs, policy, rating
+from approvals import checklist, gates, policy, rating
 from approvals.actions import Action, available_actions, why_nothing
 from approvals.analysis import Risk
 from approvals.gates import Gate
+from approvals.known import Known
 from approvals.models import (
     Approval,
     Backup,
@@ -181,29 +182,28 @@ def sheet(rollback: RollbackRequest, user: User) -> Sheet:
 
     A fixed number of queries, however many items and statements it has.
     """
-    target = next(iter(rollback.rollback_targets.all()), None)
-    judged = gates.gates(rollback)
+    known = Known(rollback, items=rollback.items.all(), rollback_targets=rollback.rollback_targets.all())
+    target = next(iter(known.rollback_targets), None)
     attempts = rollback_queries.attempts(rollback)
-    proofs = _proofs(rollback, attempts)
-    rule = policy.rule_for(rollback)
-    actions = available_actions(rollback, user, judged)
-    pinned = _with_pins(list(rollback.items.all()), target.pins if target else [])
+    proofs = _proofs(known, attempts)
+    actions = available_actions(rollback, user, known)
+    pinned = _with_pins(known.items, target.pins if target else [])
     items = [_item_sheet(item, pin) for item, pin in pinned]
     return Sheet(
         rollback=rollback,
         target=target,
-        rule=rule,
+        rule=known.rule,
         items=items,
-        gates=judged,
-        points=checklist.points(rollback),
-        signatures=policy.signatures(rule, policy.valid_approvals(rollback)),
+        gates=gates.gates(rollback, known),
+        points=checklist.points(rollback, known),
+        signatures=known.signatures,
         decisions=list(rollback.approvals.all()),
-        losses=rating.losses(rollback, proofs.facts),
+        losses=rating.losses(rollback, proofs.facts, known.items),
         locks=strongest_locks(line for item in items for line in item.back),
         proofs=proofs,
         attempts=attempts,
         actions=actions,
-        why_nothing="" if actions else why_nothing(user),
+        why_nothing="" if set(actions) - {"comment"} else why_nothing(user),
     )
 
 
@@ -228,14 +228,14 @@ def _item_sheet(item: RollbackItem, pin: dict[str, Any] | None) -> ItemSheet:
     )
 
 
-def _proofs(rollback: RollbackRequest, attempts: Sequence[Execution]) -> Proofs:
-    rehearsal = gates.latest_evidence(rollback, Evidence.Kind.REHEARSAL)
-    backup = gates.latest_evidence(rollback, Evidence.Kind.BACKUP)
+def _proofs(known: Known, attempts: Sequence[Execution]) -> Proofs:
+    rehearsal = known.evidence(Evidence.Kind.REHEARSAL)
+    backup = known.evidence(Evidence.Kind.BACKUP)
     by_id = {str(execution.pk): execution for execution in attempts}
     rehearsals = [e for e in attempts if e.purpose == Execution.Purpose.REHEARSAL]
     return Proofs(
-        facts=gates.latest_evidence(rollback, Evidence.Kind.FACTS),
-        facts_job=jobs.latest(Job.Kind.FACTS, rollback.pk),
+        facts=known.evidence(Evidence.Kind.FACTS),
+        facts_job=known.facts_job,
         rehearsal=rehearsal,
         rehearsed_by=by_id.get(rehearsal.data.get("execution", "")) if rehearsal else None,
         running=next((e for e in rehearsals if e.is_open), None),

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 
-from django.utils.html import conditional_escape, format_html
+from django.utils.html import conditional_escape, escape, format_html
 from django.utils.safestring import SafeString, mark_safe
 from pygments.lexers.sql import PostgresLexer
 from pygments.token import Comment, Keyword, String, _TokenType
@@ -17,45 +18,57 @@ DECEIVING = frozenset("\u061c\u200b\u200c\u200d\u200e\u200f\u2028\u2029\u2060\uf
 }
 # Longer texts are shown without highlighting: a lexer is slower than a reader at that size.
 HIGHLIGHTED = 200_000
+# Texts up to this many characters are kept as HTML.
+REMEMBERED = 20_000
 _CLASSES: tuple[tuple[_TokenType, str], ...] = ((Keyword, "k"), (Comment, "c"), (String, "s"))
 
 
 def to_html(
-    sql: str, *, first: int = 1, prefix: str = "", marks: Mapping[int, str] | None = None
+    sql: str,
+    *,
+    first: int = 1,
+    prefix: str = "",
+    marks: Mapping[int, str] | None = None,
+    link: str = "",
 ) -> SafeString:
     """One element per line with its number in `data-n`, counting from `first`.
 
     `prefix` makes each line a link target (`<prefix>12`). Lines in `marks` stand out, with a text as title.
+    `link` is an address to which each line's number leads, with the number appended.
     """
-    sql = sql.replace("\r\n", "\n").replace("\r", "\n")
-    html: list[str] = []
-    for number, line in enumerate(_lines(sql), start=first):
-        mark = (marks or {}).get(number)
-        html.append(
-            format_html(
-                '<span class="{}" data-n="{}"{}{}>{}</span>',
-                "l at" if mark is not None else "l",
-                number,
-                format_html(' id="{}{}"', prefix, number) if prefix else "",
-                format_html(' title="{}"', mark) if mark else "",
-                line,
-            )
-        )
+    lines = _remembered(sql) if len(sql) <= REMEMBERED else tuple(_lines(sql))
+    target, href, marks = escape(prefix), escape(link), marks or {}
+    html = []
+    for number, line in enumerate(lines, start=first):
+        css = "l at" if number in marks else "l"
+        about = f' id="{target}{number}"' if prefix else ""
+        if marks.get(number):
+            about += f' title="{escape(marks[number])}"'
+        to = f'<a class="n" href="{href}{number}" tabindex="-1" aria-hidden="true"></a>' if link else ""
+        html.append(f'<span class="{css}" data-n="{number}"{about}>{to}{line}</span>')
     return mark_safe("".join(html))  # noqa: S308 (every part was escaped)
 
 
-def _lines(sql: str) -> Iterator[SafeString]:
+@lru_cache(maxsize=512)
+def _remembered(sql: str) -> tuple[str, ...]:
+    """The lines of a text as HTML. They follow from the text alone, and pages show the same texts again and
+    again: together at most some 30 MB per process."""
+    return tuple(_lines(sql))
+
+
+def _lines(sql: str) -> Iterator[str]:
+    sql = sql.replace("\r\n", "\n").replace("\r", "\n")
     line: list[str] = []
     for css, text in _tokens(sql):
         for place, piece in enumerate(text.split("\n")):
             if place:
-                yield mark_safe("".join(line))  # noqa: S308
+                yield "".join(line)
                 line = []
             if piece:
                 shown = visible(piece)
-                line.append(format_html('<span class="{}">{}</span>', css, shown) if css else shown)
+                line.append(f'<span class="{css}">{shown}</span>' if css else shown)
     if line or not sql:
-        yield mark_safe("".join(line))  # noqa: S308
+        yield "".join(line)
 
 
 def _tokens(sql: str) -> Iterator[tuple[str, str]]:

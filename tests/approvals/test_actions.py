@@ -9,7 +9,7 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from approvals import checklist, decisions, executions, rollbacks
+from approvals import checklist, comments, decisions, executions, rollbacks
 from approvals.actions import available_actions, execution_actions, why_nothing
 from approvals.errors import Denied, Refused
 from approvals.models import (
@@ -33,7 +33,8 @@ EDIT = {"edit", "facts", "rehearse", "confirm", "withdraw"}
 AGAINST = {"request_changes", "reject"}
 DEAD = {Status.EXECUTING, Status.EXECUTED, Status.REJECTED, Status.CANCELLED}
 
-# Written by hand: what each may do besides asking for facts (everybody) and a rehearsal (approvers and ops).
+# Written by hand: what each may do besides speaking and asking for facts (everybody but auditors) and for a
+# rehearsal (approvers and ops).
 ALLOWED: dict[Status, dict[str, set[str]]] = {
     Status.DRAFT: {"alice": {"submit"} | EDIT},
     Status.IN_REVIEW: {
@@ -49,10 +50,12 @@ ALLOWED: dict[Status, dict[str, set[str]]] = {
 
 
 def expected(status: Status, name: str) -> set[str]:
-    if status in DEAD:
+    if name == "axel":
         return set()
+    if status in DEAD:
+        return {"comment"}
     asks = {"facts", "rehearse"} if name in {"dora", "lea", "olga"} else {"facts"}
-    return ALLOWED[status].get(name, set()) | asks
+    return ALLOWED[status].get(name, set()) | asks | {"comment"}
 
 
 @pytest.fixture
@@ -83,6 +86,7 @@ def attempts(world: World, rollback: RollbackRequest, actor: User) -> dict[str, 
         "reopen": lambda: rollbacks.edit(rollback, actor=actor, revision=rollback.revision),
         "rehearse": lambda: executions.ask_for_rehearsal(rollback, actor=actor),
         "facts": lambda: rollbacks.read_facts_again(rollback, actor=actor),
+        "comment": lambda: comments.open_thread(rollback, actor=actor, text="Why so?"),
         "confirm": lambda: checklist.confirm(
             rollback, ChecklistEntry.Point.STAKEHOLDERS, note="Told them.", actor=actor
         ),
@@ -183,8 +187,9 @@ def test_what_changed_after_the_approval_is_not_offered_for_execution(world: Wor
     assert why(rollback, world.olga, "start") == sentence
 
 
-def test_who_can_do_nothing_reads_who_can(world: World) -> None:
+def test_who_can_do_nothing_but_speak_reads_who_can(world: World) -> None:
     assert available_actions(rollback_in(world, Status.REJECTED), world.axel) == {}
+    assert list(available_actions(rollback_in(world, Status.REJECTED), world.adam)) == ["comment"]
     assert why_nothing(world.axel) == "As an auditor you read everything here and decide nothing."
     assert why_nothing(world.adam).startswith("You may read this.")
 

@@ -154,7 +154,7 @@ def test_the_gates_stand_as_one_list_missing_first_with_who_can_supply_them(worl
         page.text.index("Scripts are readable Every"),
     )
     assert first < holding
-    assert "Can supply it: the requester." in page
+    assert "Can supply it: Alice, who asks for it." in page
     assert "Submit for review: Missing: Incident and reason;" in page
 
 
@@ -195,7 +195,8 @@ def test_a_refused_script_shows_its_line_and_column(world: World) -> None:
         ("alice", Status.IN_REVIEW, ["rollback_edit", "rollback_withdraw"], ["rollback_submit"]),
         ("alice", Status.FAILED, ["rollback_reopen"], ["rollback_edit"]),
         ("olga", Status.APPROVED, ["rollback_start", "rollback_rehearse"], ["rollback_edit"]),
-        ("axel", Status.APPROVED, ["rollback_facts"], ["rollback_start", "rollback_rehearse"]),
+        ("adam", Status.APPROVED, ["rollback_facts"], ["rollback_start", "rollback_rehearse"]),
+        ("axel", Status.APPROVED, ["rollback_story"], ["rollback_facts", "rollback_comment"]),
     ],
 )
 def test_only_what_this_person_may_do_is_offered(
@@ -263,7 +264,7 @@ def test_a_rehearsal_asked_for_here_opens_its_page(world: World) -> None:
 def test_facts_are_asked_for_again(world: World) -> None:
     rollback = rollback_in(world, Status.DRAFT)
     Job.objects.update(state=Job.State.DONE)
-    page = send(as_(world.axel), url("rollback_facts", rollback))
+    page = send(as_(world.lea), url("rollback_facts", rollback))
     assert "A worker was asked to read the target." in page
     assert Job.objects.filter(kind=Job.Kind.FACTS, subject=rollback.pk, state=Job.State.WAITING).count() == 1
 

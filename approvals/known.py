@@ -1,0 +1,129 @@
+"""What is on record about one rollback, each thing read at most once: gates, actions and pages ask this."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from django.db.models import Q
+from django.utils import timezone
+
+from . import digests, jobs, policy
+from .models import (
+    Approval,
+    ChecklistEntry,
+    Evidence,
+    Job,
+    PolicyRule,
+    Role,
+    RollbackItem,
+    RollbackRequest,
+    RollbackTarget,
+    User,
+)
+
+if TYPE_CHECKING:
+    from .gates import Gate
+
+
+class Known:
+    """The records of one rollback as they are when they are first asked for; never kept over a change.
+
+    `items` (in order, with migration and script) and `rollback_targets` (with target) spare reading what the
+    caller has read already.
+    """
+
+    def __init__(
+        self,
+        rollback: RollbackRequest,
+        *,
+        items: Sequence[RollbackItem] | None = None,
+        rollback_targets: Sequence[RollbackTarget] | None = None,
+    ) -> None:
+        self.rollback = rollback
+        self._items, self._rollback_targets = items, rollback_targets
+        self.judged: list[Gate] | None = None  # by `gates.gates`
+
+    @cached_property
+    def now(self) -> datetime:
+        """The moment for which ages and deadlines are judged."""
+        return timezone.now()
+
+    @cached_property
+    def items(self) -> list[RollbackItem]:
+        """The items in order, each with its migration and script."""
+        if self._items is not None:
+            return list(self._items)
+        return list(self.rollback.items.select_related("migration", "script").order_by("position"))
+
+    @cached_property
+    def rollback_targets(self) -> list[RollbackTarget]:
+        """The pinned targets; exactly one until fleets come."""
+        if self._rollback_targets is not None:
+            return list(self._rollback_targets)
+        return list(self.rollback.rollback_targets.select_related("target"))
+
+    @cached_property
+    def rule(self) -> PolicyRule:
+        """What the policy asks for; see `policy.rule_for`."""
+        return policy.rule_for(self.rollback, {rt.target.environment for rt in self.rollback_targets})
+
+    @cached_property
+    def _evidence(self) -> dict[str, Evidence]:
+        digest = self.rollback.change_digest or digests.change_digest(self.rollback)
+        newest = Evidence.objects.filter(rollback=self.rollback, change_digest=digest)
+        return {each.kind: each for each in newest.order_by("kind", "-at", "-id").distinct("kind")}
+
+    def evidence(self, kind: Evidence.Kind) -> Evidence | None:
+        """The newest evidence of this kind for the change as it is now; older bytes prove nothing."""
+        return self._evidence.get(kind)
+
+    @cached_property
+    def confirmations(self) -> dict[str, ChecklistEntry]:
+        """What people confirmed on the checklist for the change as it is now, by point."""
+        confirmed = self.rollback.checklist.filter(change_digest=self.rollback.change_digest)
+        return {entry.point: entry for entry in confirmed.select_related("confirmed_by")}
+
+    @cached_property
+    def approvals(self) -> list[Approval]:
+        """The approvals that count now."""
+        return policy.valid_approvals(self.rollback)
+
+    @cached_property
+    def signatures(self) -> list[policy.Signature]:
+        """Every signature the policy asks for, given or missing."""
+        return policy.signatures(self.rule, self.approvals)
+
+    @property
+    def missing_roles(self) -> list[Role]:
+        """The roles whose signatures are missing, one entry per missing signature."""
+        return [line.role for line in self.signatures if line.approval is None]
+
+    @cached_property
+    def facts_job(self) -> Job | None:
+        """The newest request to read the facts."""
+        return jobs.latest(Job.Kind.FACTS, self.rollback.pk)
+
+    @cached_property
+    def signers(self) -> dict[Role, list[User]]:
+        """Who could still sign in each deciding role, by name: neither requester nor author, nobody twice."""
+        roles = (Role.SENIOR_DBA, Role.PLATFORM_LEAD)
+        authors = Q(scripts__in=[item.script_id for item in self.items if item.script_id])
+        out = [self.rollback.requester_id, *(approval.approver_id for approval in self.approvals)]
+        people = (
+            User.objects.filter(is_active=True, groups__name__in=roles)
+            .exclude(pk__in=out)
+            .exclude(pk__in=User.objects.filter(authors).values("pk"))
+            .distinct()
+            .prefetch_related("groups")
+            .order_by("first_name", "last_name", "username")
+        )
+        found: dict[Role, list[User]] = {role: [] for role in roles}
+        for person in people:
+            held = {group.name for group in person.groups.all()}
+            for role in roles:
+                if role in held:
+                    found[role].append(person)
+        return found
