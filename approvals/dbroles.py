@@ -33,6 +33,7 @@ KEPT = frozenset(
         "approvals_execution",
         "approvals_executionlog",
         "approvals_executionstep",
+        "approvals_importrequest",
         "approvals_incident",
         "approvals_incidentaction",
         "approvals_incidentnote",

@@ -16,6 +16,7 @@ from .errors import Conflict, Denied, Refused
 from .models import (
     Approval,
     Evidence,
+    HistoryTreatment,
     Job,
     Migration,
     RollbackItem,
@@ -29,7 +30,8 @@ from .models import (
 
 # What the requester fills in; everything else is worked out.
 FIELDS = frozenset(
-    {"incident", "urgency", "reason", "forward_fix", "file_fate", "frozen_by", "frozen_until", "app_version"}
+    {"incident", "urgency", "reason", "forward_fix", "history_treatment", "file_fate"}
+    | {"frozen_by", "frozen_until", "app_version"}
 )
 
 
@@ -131,6 +133,7 @@ def submit(rollback: RollbackRequest, *, actor: User) -> RollbackRequest:
             "change": rollback.change_digest,
             "policy": rollback.policy_version.number,
             "urgency": rollback.urgency,
+            "history_treatment": rollback.history_treatment,
             "file_fate": rollback.file_fate,
             **audit.digests(rollback, "reason", "forward_fix", "frozen_by", "app_version"),
         }
@@ -228,6 +231,9 @@ def _assign(rollback: RollbackRequest, fields: dict[str, Any]) -> None:
     incident = fields.get("incident")
     if incident is not None and incident.service_id != rollback.service_id:
         raise Refused(_("%(incident)s belongs to another service.") % {"incident": incident.label})
+    treatment = fields.get("history_treatment", HistoryTreatment.DELETE)
+    if treatment not in HistoryTreatment.values:
+        raise Refused(_("Unknown treatment of the history: %(word)s.") % {"word": treatment})
     for name, value in fields.items():
         setattr(rollback, name, value)
 

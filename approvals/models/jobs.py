@@ -18,6 +18,7 @@ class Job(models.Model):
         FACTS = "facts", _("read the facts for a rollback")
         REHEARSE = "rehearse", _("rehearse a rollback")
         EXECUTE = "execute", _("execute a rollback")
+        IMPORT = "import", _("import migrations")
 
     class State(models.TextChoices):
         WAITING = "waiting", _("waiting")

@@ -41,7 +41,14 @@ class FileFate(models.TextChoices):
     UNDECIDED = "", _("not decided")
     REMOVED = "removed", _("removed from the release")
     REPLACED = "replaced", _("replaced by a corrected file of the same version")
-    SUPERSEDED = "superseded", _("kept; a higher version corrects it")
+    SUPERSEDED = "superseded", _("removed; a file of a higher version takes its place")
+
+
+class HistoryTreatment(models.TextChoices):
+    """What becomes of the rows of Flyway's history (`approvals.flyway.treatment.Treatment`)."""
+
+    DELETE = "delete", _("deleted, as if the migration had never run")
+    MARK = "mark", _("kept, and marked as deleted by a DELETE row, as Flyway's repair does")
 
 
 class RollbackRequest(models.Model):
@@ -56,7 +63,9 @@ class RollbackRequest(models.Model):
     urgency = models.CharField(max_length=10, choices=Urgency.choices, default=Urgency.URGENT)
     reason = models.TextField(blank=True)
     forward_fix = models.TextField(blank=True, help_text=_("Why a corrective forward migration will not do."))
-    history_treatment = models.CharField(max_length=10, default="delete")
+    history_treatment = models.CharField(
+        max_length=10, choices=HistoryTreatment.choices, default=HistoryTreatment.DELETE
+    )
     file_fate = models.CharField(
         max_length=12, choices=FileFate.choices, default=FileFate.UNDECIDED, blank=True
     )
@@ -88,6 +97,12 @@ class RollbackRequest(models.Model):
             models.Index(fields=["status", "-id"], name="rollback_by_status"),
             models.Index(fields=["service", "-id"], name="rollback_by_service"),
             models.Index(fields=["requester", "-id"], name="rollback_by_requester"),
+        ]
+        constraints = [
+            models.CheckConstraint(
+                condition=models.Q(history_treatment__in=HistoryTreatment.values),
+                name="history_treatment_is_known",
+            ),
         ]
 
     def __str__(self) -> str:

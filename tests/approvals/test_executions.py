@@ -316,7 +316,7 @@ BEHIND = [
     ("rollbackitem", "revision_id", "(SELECT min(id) FROM approvals_migrationrevision)"),
     ("rollbackrequest", "automatic_checks", "'[{}]'"),
     ("rollbackrequest", "session_options", """'{"lock_timeout_ms": 1}'"""),
-    ("rollbackrequest", "history_treatment", "'keep'"),
+    ("rollbackrequest", "history_treatment", "'mark'"),
     ("rollbackrequest", "risk", "1"),
     ("rollbackrequest", "revision", "2"),
     ("rollbacktarget", "pins", "'[]'"),
