@@ -51,6 +51,7 @@ __all__ = [
     "FileFate",
     "HistoryRow",
     "HistoryTreatment",
+    "ImportRequest",
     "ImportRun",
     "Incident",
     "IncidentAction",
