@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import psycopg
 
+from executor.schema.archive import ARCHIVE
 from executor.schema.dump import EXACT, Verdict, dump, verdict
 from executor.schema.inverse import Inverse, Options, undo
 from executor.schema.objects import Snapshot
@@ -42,7 +43,7 @@ def prove(forward: str, back: str, shadow: Shadow) -> Proof:
     """Up-down-up on a shadow that stands right before the migration. Where the verdict is exact and the
     migration applied again, the shadow stands behind it; otherwise it is of no further use.
     Raises psycopg.Error where the migration does not apply, DumpFailed where pg_dump does not."""
-    before = dump(shadow.dsn)
+    before = dump(shadow.dsn, leave_out=(ARCHIVE,))
     shadow.apply(forward)
     return judge(before, back, forward, shadow)
 
@@ -53,7 +54,7 @@ def judge(before: str, back: str, forward: str, shadow: Shadow) -> Proof:
         shadow.apply(back)
     except psycopg.Error as error:
         return Proof(ERROR, sqlstate=error.sqlstate, message=error.diag.message_primary or str(error))
-    found: Verdict = verdict(before, dump(shadow.dsn))
+    found: Verdict = verdict(before, dump(shadow.dsn, leave_out=(ARCHIVE,)))
     return Proof(found.word, found.difference, forward_again=_again(forward, shadow))
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from dataclasses import replace as replace_in
 from typing import Any
 
 import psycopg
@@ -47,6 +46,7 @@ class Inverse:
     verdict: str
     retried: int = 0
     restore: str = ""
+    notes: tuple[str, ...] = ()
 
     @property
     def goes(self) -> tuple[tuple[int, Lost], ...]:
@@ -93,7 +93,7 @@ class _Derivation:
         now = after if after is not None else snapshot(connection)
         now, before = (_in_scope(one, options) for one in (now, before))
         self.after = now
-        self.context = Context(now, before, options, user[0])
+        self.context = Context(now, before, options, user[0], start=now)
 
     def inverse(self) -> Inverse:
         """Undo, step by step, and say how it ended."""
@@ -195,23 +195,10 @@ class _Derivation:
 
     def _execute(self, actions: list[Action]) -> None:
         for action in actions:
-            action.loses = tuple(self._as_at_start(lost) for lost in action.loses)
+            action.loses = tuple(self.context.at_start(lost) for lost in action.loses)
         self.run.run(actions)
         found = snapshot(self.connection)
         self.context.now = _in_scope(found, self.context.options)
-
-    def _as_at_start(self, lost: Lost) -> Lost:
-        """The same under the names that stand before the script begins."""
-        now, start = self.context.now, self.after.by_address
-        table = now.get(Ref("table", lost.relation))
-        column = now.get(Ref("column", (*lost.relation, lost.column))) if lost.column else None
-        relation = start.get(table.address) if table else None
-        name = start.get(column.address) if column else None
-        if relation is None or (column is not None and name is None):
-            return lost
-        return replace_in(
-            lost, relation=(relation.path[0], relation.path[1]), column=name.name if name else ""
-        )
 
     def _told(self, found: Difference) -> Inverse:
         left = self._left(found)
@@ -220,8 +207,9 @@ class _Derivation:
         made = steps(self.run.done)
         verdict = DIFFERS if gaps else MODULO_ORDER if found.reordered else EXACT
         restore = "".join(f"{sql};\n" for sql in self.context.restoring)
+        notes = tuple(dict.fromkeys(self.context.notes))
         return Inverse(
-            render(made), made, tuple(self.choices), tuple(gaps), verdict, self.run.retried, restore
+            render(made), made, tuple(self.choices), tuple(gaps), verdict, self.run.retried, restore, notes
         )
 
     def _left(self, found: Difference) -> list[str]:

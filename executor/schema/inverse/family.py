@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
 from executor.schema.inverse.action import Action, Statement, statements
@@ -18,10 +18,10 @@ Changes = dict[str, tuple[Any, Any]]
 
 @dataclass(slots=True)
 class Context:
-    """What families may ask: the schema now, the one to come back to, and the engineer's choices.
-    `attempt` counts passes from 1; `gaps` are findings that no statement can undo;
-    `replaced` says under which name a type or table was set aside; `restoring` is SQL that brings kept
-    data back."""
+    """What families may ask: the schema now, the one to come back to, the one at the `start`, and the
+    engineer's choices. `attempt` counts passes from 1; `gaps` are findings that no statement can undo;
+    `replaced` says under which name a type or table was set aside; `restoring` is SQL that brings kept data
+    back; `notes` are what the engineer should know."""
 
     now: Snapshot
     before: Snapshot
@@ -30,12 +30,26 @@ class Context:
     attempt: int = 1
     gaps: list[str] = field(default_factory=list)
     replaced: dict[Ref, Ref] = field(default_factory=dict)
-    restoring: list[str] = field(default_factory=list)
+    restoring: dict[str, None] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+    start: Snapshot | None = None
 
     @property
     def major(self) -> int:
         """PostgreSQL's major version."""
         return self.now.version // 10000
+
+    def path_at_start(self, ref: Ref) -> tuple[str, ...]:
+        """An object's name before the script began."""
+        thing = self.now.get(ref)
+        found = self.start.by_address.get(thing.address) if thing and self.start else None
+        return found.path if found is not None else ref.path
+
+    def at_start(self, lost: Lost) -> Lost:
+        """The same under the names that stand before the script begins."""
+        path = self.path_at_start(Ref("table", lost.relation))
+        column = self.path_at_start(Ref("column", (*lost.relation, lost.column)))[-1] if lost.column else ""
+        return replace(lost, relation=(path[0], path[1]), column=column)
 
 
 class Family:

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import date
+
+from executor.schema.archive import ARCHIVE
+from executor.schema.lost import Lost
 
 APPEND, REBUILD = "append", "rebuild"
 SWAP, LEAVE = "swap", "leave"
@@ -21,10 +25,10 @@ class Options:
     columns that
     come back NOT NULL without a default; `fill_default` `neutral` lets the others have their type's zero
     value.
-    `keep_data`: tables and columns are archived in `archive_schema` instead of dropped. `ignore_tables`
-    are left
-    alone, such as Flyway's history. `archive_label` ends the names in the archive, so that they differ by
-    rollback.
+    `keep_data`: tables and columns are archived in `archive_schema` instead of dropped, under names that
+    `archive_label` ends, so that they differ by rollback, and with `purge_after`, the day after which ops may
+    drop them; `not_kept` says what must not be kept, and why. `ignore_tables` are left alone in any schema,
+    such as Flyway's history.
     """
 
     column_order: str = APPEND
@@ -33,8 +37,10 @@ class Options:
     fill: Mapping[tuple[str, str, str], str] = field(default_factory=dict)
     fill_default: str = ASK
     keep_data: bool = False
-    archive_schema: str = "rollback_archive"
+    archive_schema: str = ARCHIVE
     archive_label: str = ""
+    purge_after: date | None = None
+    not_kept: Mapping[Lost, str] = field(default_factory=dict)
     ignore_tables: frozenset[str] = frozenset({"flyway_schema_history"})
 
     @classmethod

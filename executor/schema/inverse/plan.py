@@ -7,11 +7,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from executor.schema.difference import COMMON, Difference
-from executor.schema.inverse import common, keep, replace
+from executor.schema.inverse import common, replace
 from executor.schema.inverse.action import Action
 from executor.schema.inverse.deparse import prefer_readable
 from executor.schema.inverse.families import family_of
 from executor.schema.inverse.family import Context
+from executor.schema.inverse.keep import Keeper
 from executor.schema.inverse.order import ordered
 from executor.schema.inverse.tables import ReplicaIndex
 from executor.schema.objects import Ref
@@ -36,7 +37,6 @@ class _Plan:
         self.again: set[Ref] = set()  # they go and come back
         self.in_place: dict[Ref, list[Action]] = {}
         self.late: list[Action] = []
-        self.keeping: list[Action] = []
         self._reach: dict[Ref, set[Ref]] = {}
 
     def actions(self) -> list[Action]:
@@ -46,13 +46,22 @@ class _Plan:
         drops, creations = list(self._drops()), list(self._creations())
         altered = [action for ref, made in self.in_place.items() if ref not in self.again for action in made]
         all_of_them = [*drops, *creations, *altered, *self.late]
-        if self.keeping:
-            all_of_them.append(keep.archive(self.context))
-            self.context.restoring += keep.restoring(self.keeping, self.context)
+        if self.context.options.keep_data:
+            all_of_them += self._keep(all_of_them)
         if self.context.attempt == 1:
             for action in (*creations, *altered):
                 prefer_readable(action)
         return ordered([action for action in all_of_them if action.statements], self.now, self.before)
+
+    def _keep(self, actions: list[Action]) -> list[Action]:
+        """Let the actions keep the data that they would take away; returns what must come before."""
+        keeper = Keeper(self.context, self.gone | self.again)
+        going = [action.ref for action in actions if action.verb == "drop" and action.loses]
+        keeper.choose([ref for ref in going if ref not in self.context.replaced.values()])
+        for action in actions:
+            keeper.change(action)
+        self.context.restoring.update(dict.fromkeys(keeper.restoring()))
+        return [keeper.archive()] if keeper.used else []
 
     def _changes(self) -> None:
         for change in self.found.changed:
@@ -138,8 +147,6 @@ class _Plan:
                 elif ref in self.again:
                     action.why = "comes back below"
                     action.loses = ()
-                elif self.context.options.keep_data and keep.kept(action, self.context):
-                    self.keeping.append(action)
                 yield action
 
     def _going_along(self, ref: Ref) -> set[Ref]:

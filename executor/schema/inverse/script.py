@@ -95,6 +95,8 @@ def _title(step: InverseStep) -> str:
         "keep": "Keep the data in place",
         "set aside": "Set aside what can't be altered",
     }
+    if step.verb == "keep":
+        return words["keep"]
     if step.sql.startswith("COMMENT "):
         return "Comments"
     if step.sql.startswith(("GRANT ", "REVOKE ")) or " OWNER TO " in step.sql:
