@@ -15,11 +15,10 @@ from approvals.flyway.history import State
 from approvals.flyway.treatment import Treatment, delete_row, treated
 from approvals.flyway.versions import Version
 from tests.differential.cases import Case, Ground, must_agree
+from tests.differential.releases import FILES, lines_are_as_forecast, release, there
 
 pytestmark = pytest.mark.integration
 
-FILES = {f"V{number}__x.sql": f"create table t{number} (id int);\n".encode() for number in (1, 2, 3)}
-FILES["R__view.sql"] = b"create or replace view v as select 1 as one;\n"
 NOW = datetime(2025, 11, 22, 12, 0)  # noqa: DTZ001 - stored without a zone
 
 CASES = list(itertools.product([["3"], ["2"], ["2", "3"]], Treatment, FileFate, ["false", "true"]))
@@ -35,25 +34,6 @@ def take_back(case: Case, versions: list[str], treatment: Treatment) -> None:
     )
     connection.execute(sql.SQL("DELETE FROM {}").format(case.table))
     case.append(wanted)
-
-
-def release(case: Case, versions: list[str], fate: FileFate) -> None:
-    """What the next release does with the files."""
-    for version in versions:
-        file = case.directory / f"V{version}__x.sql"
-        if fate is not FileFate.KEPT:
-            file.unlink()
-        if fate is FileFate.REPLACED:
-            file.write_text(f"create table t{version} (id bigint);\n")
-    if fate is FileFate.SUPERSEDED:
-        (case.directory / "V4.sql").write_text("create table t4 (id bigint);\n")
-
-
-def there(case: Case, table: str) -> bool:
-    query = "SELECT to_regclass(%s) IS NOT NULL"
-    found = case.ground.connection.execute(query, [f"{case.schema}.{table}"]).fetchone()
-    assert found is not None
-    return bool(found[0])
 
 
 @pytest.mark.parametrize(("versions", "treatment", "fate", "order"), CASES)
@@ -72,7 +52,7 @@ def test_what_is_forecast_happens(
         )
         take_back(case, versions, treatment)
         release(case, versions, fate)
-        _lines_are_as_forecast(case, foreseen)
+        lines_are_as_forecast(case, foreseen)
         assert case.ask("validate")["passes"] == foreseen.outlook.passes
         outcome = must_agree(case)
         assert (outcome == "migrate refused") == foreseen.blocked
@@ -87,16 +67,6 @@ def _kept(foreseen: Forecast) -> list[int]:
     lines = foreseen.outlook.lines
     markers = sum(line.state is State.DELETED for line in lines)
     return [line.rank for line in lines if line.rank is not None] + [0] * markers
-
-
-def _lines_are_as_forecast(case: Case, foreseen: Forecast) -> None:
-    told = {line["version"]: line["state"] for line in case.ask("info")}
-    for version, state in foreseen.states.items():
-        assert told.get(version.text) == (state.value if state else None), foreseen.sentence
-    shown = [(line["version"], line["state"]) for line in case.ask("info")]
-    assert shown == [
-        (line.version and line.version.text, line.state.value) for line in foreseen.outlook.lines
-    ]
 
 
 @pytest.mark.parametrize("treatment", Treatment)
