@@ -13,6 +13,7 @@ from django.utils.translation import gettext as _
 from . import access, audit
 from .errors import Denied, Refused
 from .models import Comment, RollbackRequest, RollbackScript, Thread, User
+from .models.comments import line_of
 
 LONGEST = 10_000
 
@@ -82,28 +83,23 @@ def reopen(thread: Thread, *, actor: User) -> Thread:
 def threads(rollback: RollbackRequest) -> list[Thread]:
     """Every thread of a rollback with what was said in it, oldest first; two queries."""
     said = Comment.objects.select_related("author").order_by("id")
-    found = rollback.threads.select_related("script", "resolved_by").order_by("id")
+    found = rollback.threads.select_related("script__migration", "resolved_by").order_by("id")
+    found = found.defer("script__plan", "script__checks")
     return list(found.prefetch_related(Prefetch("comments", said)))
 
 
-def line_text(script: RollbackScript, line: int) -> str | None:
-    """The words of a line (counted from 1, as pages number them); None if the script has no such line."""
-    lines = script.sql.replace("\r\n", "\n").replace("\r", "\n").split("\n")
-    return lines[line - 1] if 1 <= line <= len(lines) else None
-
-
 def _require_speaker(rollback: RollbackRequest, actor: User) -> None:
-    if not may_speak(actor):
-        raise Denied(_("Auditors read what is said here and don't take part."))
     if not access.rollbacks(actor).filter(pk=rollback.pk).exists():
         raise Denied(_("You do not see this rollback."))
+    if not may_speak(actor):
+        raise Denied(_("Auditors read what is said here and don't take part."))
 
 
 def _require_line(rollback: RollbackRequest, script: RollbackScript | None, line: int | None) -> None:
     """Revisions that a rollback no longer runs may be spoken about: somebody may have them before them."""
     if script is None and line is None:
         return
-    if script is None or line is None or line_text(script, line) is None:
+    if script is None or line is None or line_of(script.sql, line) is None:
         raise Refused(_("The script has no such line."))
     if not rollback.items.filter(migration_id=script.migration_id).exists():
         raise Refused(

@@ -109,6 +109,10 @@ TABLE: dict[str, Rule] = {
     "rollback_reopen": Rule(NOBODY, ENGINEERS, about="rollback"),
     "rollback_confirm": Rule(NOBODY, ENGINEERS, about="rollback"),
     "rollback_facts": Rule(NOBODY, CATALOG_WRITERS, about="rollback"),
+    # Auditors read what is said; whoever else sees a rollback takes part.
+    "rollback_comment": Rule(CATALOG_WRITERS, CATALOG_WRITERS, about="rollback"),
+    "thread_reply": Rule(CATALOG_WRITERS, CATALOG_WRITERS, about="rollback"),
+    "thread_resolve": Rule(NOBODY, CATALOG_WRITERS, about="rollback"),
     "rollback_rehearse": Rule(NOBODY, ACTORS, about="rollback"),
     "rollback_decide": Rule(DECIDERS, DECIDERS, about="rollback"),
     "rollback_start": Rule(OPS, OPS, about="rollback"),

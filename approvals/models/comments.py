@@ -11,8 +11,14 @@ from .rollbacks import RollbackRequest
 from .scripts import RollbackScript
 
 
+def line_of(sql: str, line: int) -> str | None:
+    """The words of a line, counted from 1 as pages number them; None if the text has no such line."""
+    lines = sql.replace("\r\n", "\n").replace("\r", "\n").split("\n")
+    return lines[line - 1] if 1 <= line <= len(lines) else None
+
+
 class Thread(models.Model):
-    """A conversation on the whole rollback or on one line of one revision of a script; open until resolved."""
+    """A conversation on the whole rollback, or on one line of a script's revision; open until resolved."""
 
     rollback = models.ForeignKey(RollbackRequest, on_delete=models.PROTECT, related_name="threads")
     script = models.ForeignKey(RollbackScript, null=True, on_delete=models.PROTECT, related_name="+")
@@ -42,6 +48,11 @@ class Thread(models.Model):
     @property
     def is_open(self) -> bool:
         return self.resolved_at is None
+
+    @property
+    def quoted(self) -> str:
+        """The line that it is about, as it stands in its revision; empty where it is about the whole."""
+        return (line_of(self.script.sql, self.line) or "").strip() if self.script and self.line else ""
 
 
 class Comment(models.Model):

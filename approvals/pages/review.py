@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from django.urls import reverse
 from django.utils.translation import gettext as _
 
 from approvals import checklist, gates, policy, rating
@@ -29,10 +30,12 @@ from approvals.models import (
     RollbackRequest,
     RollbackTarget,
     Status,
+    Thread,
     User,
 )
 
 from . import rollback_queries
+from .conversation import Talk, talk_about
 from .lockchart import LockChart, lock_chart
 from .statements import Line, Lock, back_lines, forward_lines, strongest_locks
 
@@ -53,6 +56,9 @@ class ItemSheet:
     notes: list[str]
     checks: list[Check]
     authors: list[str]
+    talk: Talk
+    # Where a comment on a line is written, the line's number to be appended; empty where nobody may.
+    say_at: str
 
     @property
     def line_prefix(self) -> str:
@@ -92,6 +98,7 @@ class Sheet:
     attempts: list[Execution]
     actions: dict[str, Action]
     why_nothing: str
+    known: Known
 
     @property
     def missing(self) -> list[Gate]:
@@ -177,10 +184,11 @@ def deadline(rollback: RollbackRequest) -> datetime | None:
     return rollback.expires_at if rollback.status in (Status.IN_REVIEW, Status.APPROVED) else None
 
 
-def sheet(rollback: RollbackRequest, user: User) -> Sheet:
+def sheet(rollback: RollbackRequest, user: User, threads: Sequence[Thread] = ()) -> Sheet:
     """Read the whole page of a rollback that came from `rollback_queries.with_everything`.
 
-    A fixed number of queries, however many items and statements it has.
+    A fixed number of queries, however many items and statements it has. `threads` come to stand at the
+    statements that they are about.
     """
     known = Known(rollback, items=rollback.items.all(), rollback_targets=rollback.rollback_targets.all())
     target = next(iter(known.rollback_targets), None)
@@ -188,7 +196,7 @@ def sheet(rollback: RollbackRequest, user: User) -> Sheet:
     proofs = _proofs(known, attempts)
     actions = available_actions(rollback, user, known)
     pinned = _with_pins(known.items, target.pins if target else [])
-    items = [_item_sheet(item, pin) for item, pin in pinned]
+    items = [_item_sheet(item, pin, threads, speaks="comment" in actions) for item, pin in pinned]
     return Sheet(
         rollback=rollback,
         target=target,
@@ -204,6 +212,7 @@ def sheet(rollback: RollbackRequest, user: User) -> Sheet:
         attempts=attempts,
         actions=actions,
         why_nothing="" if set(actions) - {"comment"} else why_nothing(user),
+        known=known,
     )
 
 
@@ -213,18 +222,24 @@ def _with_pins(
     return [(item, pins[number] if number < len(pins) else None) for number, item in enumerate(items)]
 
 
-def _item_sheet(item: RollbackItem, pin: dict[str, Any] | None) -> ItemSheet:
+def _item_sheet(
+    item: RollbackItem, pin: dict[str, Any] | None, threads: Sequence[Thread], *, speaks: bool
+) -> ItemSheet:
     plan = item.script.plan if item.script else {}
+    say = reverse("rollback_comment", args=[item.rollback_id])
+    back = back_lines(plan)
     return ItemSheet(
         item=item,
         pin=pin,
         forward=forward_lines(item.revision.analysis),
-        back=back_lines(plan),
+        back=back,
         taken_over=plan.get("taken_over", []),
         problems=plan.get("problems", []),
         notes=plan.get("notes", []),
         checks=item.script.check_list() if item.script else [],
         authors=[str(author) for author in item.script.authors.all()] if item.script else [],
+        talk=talk_about(item, back, threads),
+        say_at=f"{say}?script={item.script_id}&line=" if speaks and item.script_id else "",
     )
 
 

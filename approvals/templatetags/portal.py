@@ -128,9 +128,15 @@ def risk_level(value: int | str | None) -> int:
 
 
 @register.simple_tag
-def sql(text: str, first: int = 1, prefix: str = "", marks: Mapping[int, str] | None = None) -> SafeString:
+def sql(
+    text: str,
+    first: int = 1,
+    prefix: str = "",
+    marks: Mapping[int, str] | None = None,
+    link: str | None = None,
+) -> SafeString:
     """SQL with line numbers, see `approvals.pages.sqltext`."""
-    return sqltext.to_html(text, first=first, prefix=prefix, marks=marks)
+    return sqltext.to_html(text, first=first, prefix=prefix, marks=marks, link=link or "")
 
 
 @register.filter

@@ -10,12 +10,12 @@ from django.http import Http404, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils.translation import gettext as _
 
-from approvals import access, checklist, executions, rollbacks
+from approvals import access, checklist, comments, executions, looks, rollbacks
 from approvals.errors import Refused
 from approvals.forms import REFUSED, PortalForm
 from approvals.forms.rollbacks import FilterForm, NoteForm, ReasonForm
 from approvals.models import ChecklistEntry, RollbackRequest
-from approvals.pages import paging, review, rollback_queries, verdicts
+from approvals.pages import conversation, news, paging, review, rollback_queries, verdicts
 from approvals.requests import Request
 
 
@@ -38,10 +38,14 @@ def rollback_detail(request: Request, pk: int) -> HttpResponse:
 def review_page(request: Request, pk: int, *, refused: Refused | None = None, **forms: Any) -> HttpResponse:
     """The review page, with why something was refused and the forms as they were filled in."""
     rollback = get_object_or_404(rollback_queries.with_everything(request.user), pk=pk)
-    page = review.sheet(rollback, request.user)
+    talk = conversation.Conversation(comments.threads(rollback))
+    page = review.sheet(rollback, request.user, talk.threads)
     context = {
         "rollback": rollback,
         "page": page,
+        "conversation": talk,
+        "news": _news(request, page, talk),
+        "may_speak": comments.may_speak(request.user),
         "verdict": verdicts.verdict(page),
         "covers": review.covers(page),
         "refused": refused,
@@ -49,6 +53,14 @@ def review_page(request: Request, pk: int, *, refused: Refused | None = None, **
         "note_forms": note_forms() | forms.get("note_forms", {}),
     }
     return render(request, "rollbacks/detail.html", context, status=REFUSED if refused else 200)
+
+
+def _news(request: Request, page: review.Sheet, talk: conversation.Conversation) -> news.News | None:
+    """What is new since this reader's last look; reading the page is the next look."""
+    since, look = looks.since_last(page.known, page.gates, reader=request.user)
+    if look is not None and request.method == "GET":
+        looks.keep(look)
+    return news.news(since, page.known.items, page.gates, talk.said)
 
 
 def note_forms() -> dict[str, NoteForm]:

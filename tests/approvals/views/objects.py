@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from approvals import catalog, executions, incidents, rollbacks, scripts
+from approvals import catalog, comments, executions, incidents, rollbacks, scripts
 from approvals.models import AuditEvent, Incident, Role, RollbackRequest, Service, Target, User
 from tests.approvals import factories
 from tests.approvals.factories import World
@@ -44,12 +44,13 @@ def _arguments(
     assert incident is not None
     incidents.post_mortem_due(rollback)
     execution = executions.ask_for_rehearsal(rollback, actor=requester)
+    thread = comments.open_thread(rollback, actor=requester, text="Who told support?")
     return {
         "": {},
         "service": {"name": service.name},
         "target": {"name": target.name},
         "migration": {"pk": rollback.items.get().migration_id},
-        "rollback": {"pk": rollback.pk},
+        "rollback": {"pk": rollback.pk, "thread": thread.pk},
         "execution": {"pk": execution.pk},
         "incident": {"pk": incident.pk},
         "event": {"seq": AuditEvent.objects.latest("seq").seq},

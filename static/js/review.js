@@ -1,0 +1,49 @@
+// The review page: comments are written where they belong. Without this file each link leads to a page of its own.
+const plain = (event) => event.button === 0 && !event.metaKey && !event.ctrlKey && !event.shiftKey && !event.altKey;
+
+// The link to say something, beside a statement or on the number of one of its lines.
+document.addEventListener("click", (event) => {
+  const link = event.target.closest("a[data-say], .code a.n");
+  if (!link || !plain(event) || !window.htmx) return;
+  const threads = link.closest(".statement, .panel").querySelector(":scope > .threads");
+  if (!threads) return;
+  event.preventDefault();
+  threads.querySelector(".slot:has(> form)")?.remove();
+  const slot = document.createElement("div");
+  slot.className = "slot";
+  slot.dataset.opener = link.matches("[data-say]") ? "" : link.getAttribute("href");
+  const before = threads.querySelector("[data-say]");
+  (before?.closest(".threads > *") ?? before)?.before(slot);
+  window.htmx.ajax("GET", link.getAttribute("href"), { target: slot, swap: "innerHTML" }).then(() => {
+    slot.querySelector("textarea")?.focus();
+  });
+});
+
+// "Not now" takes a form away again and leads back to where it was opened.
+document.addEventListener("click", (event) => {
+  const slot = event.target.closest("[data-dismiss]")?.closest(".slot");
+  if (!slot || !plain(event)) return;
+  event.preventDefault();
+  const back = slot.closest(".threads").querySelector("[data-say]");
+  slot.remove();
+  back?.focus();
+});
+
+document.body.addEventListener("htmx:beforeSwap", (event) => {
+  const { xhr } = event.detail;
+  const asked = new URL(event.detail.pathInfo.finalRequestPath, location.href).pathname;
+  if (xhr.responseURL && new URL(xhr.responseURL).pathname !== asked) {
+    // The session ended: what was typed is kept, and shown again after signing in.
+    event.detail.shouldSwap = false;
+    location.href = xhr.responseURL;
+  } else if (xhr.status === 400 || xhr.status === 409) {
+    event.detail.shouldSwap = true; // the form again, with what is wrong
+    event.detail.isError = false;
+  }
+});
+
+// What was said takes the focus, so that a keyboard goes on from there.
+document.body.addEventListener("htmx:afterSettle", (event) => {
+  const thread = event.detail.elt.closest?.(".thread") ?? null;
+  thread?.focus({ preventScroll: true });
+});
