@@ -13,6 +13,7 @@ from approvals.analysis.kinds.procedural import do_body
 from approvals.analysis.parser import Piece, Source, SqlError, pb
 from executor.schema.lost import CHANGED, ROWS, VALUES, Lost, may_change
 from executor.schema.objects import Ref, Snapshot
+from executor.schema.sql_text import condition, of_object, range_parts
 
 _DROPPED = {
     pb.OBJECT_TABLE: "table",
@@ -69,7 +70,7 @@ class _Reader:
         if kind is None:
             return
         for each in node.objects:
-            ref = self._find(kind, _parts(each))
+            ref = self._find(kind, of_object(each))
             if ref is not None:
                 yield from self._gone(ref, cascade=node.behavior == pb.DROP_CASCADE)
 
@@ -97,9 +98,9 @@ class _Reader:
         if node.from_clause or node.with_clause.ctes:
             self.unknown.append((number, f"which rows of {table} are overwritten follows from other tables"))
             return
-        condition = self._condition(number, node, table)
+        where = self._condition(number, node, table)
         for each in node.target_list:
-            yield Lost(VALUES, (table.path[0], table.path[1]), each.res_target.name, condition=condition)
+            yield Lost(VALUES, (table.path[0], table.path[1]), each.res_target.name, condition=where)
 
     def _alter_table_stmt(self, number: int, node: Any) -> Iterator[Lost]:
         table = self._relation(node.relation)
@@ -150,7 +151,7 @@ class _Reader:
     # Names
 
     def _relation(self, node: Any) -> Ref | None:
-        parts = [part for part in (node.schemaname, node.relname) if part]
+        parts = range_parts(node)
         found = self._find("table", parts)
         return found if found is not None else self._find("materialized view", parts)
 
@@ -173,7 +174,7 @@ class _Reader:
         if any(isinstance(part, (pb.FuncCall, pb.SubLink)) for part in parts):
             self.unknown.append((number, f"which rows of {table} are meant is computed; all are counted"))
             return ""
-        return where_text(node.where_clause)
+        return condition(node.where_clause)
 
     # What goes along
 
@@ -206,25 +207,3 @@ class _Reader:
                     seen.add(other)
                     queue.append(other)
                     yield other
-
-
-def where_text(clause: Any) -> str:
-    """An expression of a parse tree as SQL."""
-    tree = pb.ParseResult()
-    select = tree.stmts.add().stmt.select_stmt
-    select.limit_option, select.op = pb.LIMIT_OPTION_DEFAULT, pb.SETOP_NONE
-    select.target_list.add().res_target.val.a_const.ival.ival = 1
-    select.where_clause.CopyFrom(clause)
-    text: str = parser.postgast.deparse(tree)
-    return text.partition(" WHERE ")[2]
-
-
-def _parts(node: Any) -> list[str]:
-    which = node.WhichOneof("node")
-    if which == "list":
-        return written.parts(item for item in node.list.items if item.HasField("string"))
-    if which == "string":
-        return [node.string.sval]
-    if which == "type_name":
-        return written.parts(node.type_name.names)
-    return []

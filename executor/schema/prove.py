@@ -36,7 +36,7 @@ def derive(forward: str, shadow: Shadow, options: Options | None = None) -> Inve
     behind the migration then. Raises psycopg.Error where the migration does not apply."""
     before = snapshot(shadow.connection)
     shadow.apply(forward)
-    return undo(shadow.connection, before, None, options)
+    return undo(shadow.connection, before, None, options, forward=forward)
 
 
 def prove(forward: str, back: str, shadow: Shadow) -> Proof:

@@ -5,5 +5,6 @@ from __future__ import annotations
 
 from executor.schema.inverse.derive import Inverse, undo
 from executor.schema.inverse.options import Choice, Options
+from executor.schema.inverse.rows import FromBackup
 
-__all__ = ["Choice", "Inverse", "Options", "undo"]
+__all__ = ["Choice", "FromBackup", "Inverse", "Options", "undo"]

@@ -16,6 +16,7 @@ from executor.schema.inverse.live import Run
 from executor.schema.inverse.options import Choice, Options
 from executor.schema.inverse.plan import plan
 from executor.schema.inverse.renames import LEVELS, renames
+from executor.schema.inverse.rows import FromBackup, RowChanges, data_gone, row_changes
 from executor.schema.inverse.script import InverseStep, render, steps
 from executor.schema.lost import Lost
 from executor.schema.names import dotted
@@ -37,7 +38,8 @@ class NotDerivable(Exception):
 class Inverse:
     """The way back. `gaps` is what it does not undo, one sentence each; with any, the verdict is not exact.
     `verdict` compares snapshots; `pg_dump` has the last word (see `prove`). `retried` counts actions whose
-    order had to be found by trying."""
+    order had to be found by trying. `from_backup` is data that the migration took away and no statement gives
+    back; `restore` is SQL that brings kept data back behind the migration; `notes` are for people."""
 
     script: str
     steps: tuple[InverseStep, ...]
@@ -47,6 +49,7 @@ class Inverse:
     retried: int = 0
     restore: str = ""
     notes: tuple[str, ...] = ()
+    from_backup: tuple[FromBackup, ...] = ()
 
     @property
     def goes(self) -> tuple[tuple[int, Lost], ...]:
@@ -61,16 +64,22 @@ class Inverse:
 
 
 def undo(
-    connection: Connection, before: Snapshot, after: Snapshot | None = None, options: Options | None = None
+    connection: Connection,
+    before: Snapshot,
+    after: Snapshot | None = None,
+    options: Options | None = None,
+    *,
+    forward: str = "",
 ) -> Inverse:
     """The way from the connection's schema as it stands (`after`, read if not given) back to `before`.
 
     It really runs, in a transaction that is rolled back at the end; the connection must be in autocommit and
-    idle. Raises psycopg.Error where the connection itself fails.
+    idle. `forward` is the migration's text: with it, rows that it added are taken away, and rows that it
+    changed are named in `from_backup`. Raises psycopg.Error where the connection itself fails.
     """
     connection.execute("BEGIN")
     try:
-        return _Derivation(connection, before, after, options or Options()).inverse()
+        return _Derivation(connection, before, after, options or Options()).inverse(forward)
     except NotDerivable as why:
         return Inverse("", (), (), (str(why),), REFUSED)
     finally:
@@ -88,6 +97,7 @@ class _Derivation:
         self.connection = connection
         self.run = Run(connection)
         self.choices: list[Choice] = []
+        self.from_backup: list[FromBackup] = []
         user = connection.execute("SELECT current_user::text").fetchone()
         assert user is not None  # noqa: S101 (it always has one row)
         now = after if after is not None else snapshot(connection)
@@ -95,14 +105,27 @@ class _Derivation:
         self.after = now
         self.context = Context(now, before, options, user[0], start=now)
 
-    def inverse(self) -> Inverse:
+    def inverse(self, forward: str) -> Inverse:
         """Undo, step by step, and say how it ended."""
         self.connection.execute("SET LOCAL check_function_bodies = off")
+        self.from_backup = list(data_gone(self.context.before, self.context.now))
+        if forward:
+            self._take_rows_away(row_changes(forward, self.context.before, self.context.now))
         self._rename_back()
         self._rename_away()
         found = self._converge()
         self._guard_rows()
         return self._told(found)
+
+    def _take_rows_away(self, changes: RowChanges) -> None:
+        self.from_backup += changes.gaps
+        self.context.notes += changes.notes
+        for deletion in changes.deletions:
+            refusal = self.run.delete(deletion.action, deletion.rows)
+            if refusal:
+                table = dotted(deletion.action.ref.path)
+                gap = FromBackup(table, "INSERT DATA", refusal, deletion.line, deletion.column)
+                self.from_backup.append(gap)
 
     def _rename_back(self) -> None:
         for level in range(len(LEVELS)):
@@ -209,7 +232,15 @@ class _Derivation:
         restore = "".join(f"{sql};\n" for sql in self.context.restoring)
         notes = tuple(dict.fromkeys(self.context.notes))
         return Inverse(
-            render(made), made, tuple(self.choices), tuple(gaps), verdict, self.run.retried, restore, notes
+            script=render(made),
+            steps=made,
+            choices=tuple(self.choices),
+            gaps=tuple(gaps),
+            verdict=verdict,
+            retried=self.run.retried,
+            restore=restore,
+            notes=notes,
+            from_backup=tuple(self.from_backup),
         )
 
     def _left(self, found: Difference) -> list[str]:

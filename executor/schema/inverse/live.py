@@ -56,6 +56,21 @@ class Run:
             self.retried += len(again)
             waiting = again
 
+    def delete(self, action: Action, rows: int) -> str:
+        """Run a DELETE that must find so many rows; otherwise nothing happens and the answer says why."""
+        self.connection.execute("SAVEPOINT rows")
+        try:
+            found = self.connection.execute(action.statements[0].sql).rowcount
+            refusal = "" if found == rows else f"{found} of {rows} rows are found again by their keys"
+        except psycopg.Error as error:
+            refusal = f"they can't be taken away: {error.diag.message_primary or error}"
+        if refusal:
+            self.connection.execute("ROLLBACK TO SAVEPOINT rows")
+        else:
+            self.done.append(action)
+        self.connection.execute("RELEASE SAVEPOINT rows")
+        return refusal
+
     def _try(self, action: Action) -> Failure | None:
         made: list[Statement] = []
         self.connection.execute("SAVEPOINT action")

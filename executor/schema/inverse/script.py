@@ -93,6 +93,7 @@ def _title(step: InverseStep) -> str:
         "alter": f"Change {many}",
         "rename": "Former names",
         "keep": "Keep the data in place",
+        "rows": "Take away the rows that the migration added",
         "set aside": "Set aside what can't be altered",
     }
     if step.verb == "keep":

@@ -1,0 +1,329 @@
+"""Rows that the migration file itself changed: its INSERTs become DELETEs by key where the file gives the
+keys; what it overwrote or deleted is in a backup only, and that is said, never guessed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from approvals.analysis import matrix, parser
+from approvals.analysis.kinds.procedural import do_body
+from approvals.analysis.parser import Piece, Source, SqlError, pb
+from executor.schema.inverse.action import Action, Statement
+from executor.schema.inverse.family import comma
+from executor.schema.lost import ROWS, VALUES, Lost, may_change
+from executor.schema.names import dotted, quoted
+from executor.schema.objects import Object, Ref, Snapshot
+from executor.schema.sql_text import constant, found, range_parts
+
+FROM_BACKUP = "Restore from backup"
+_TEXT = ("text", "character varying", "character", "name")
+
+
+@dataclass(frozen=True, slots=True)
+class FromBackup:
+    """Data that the migration took away or changed and that no statement gives back. `line` and `column` are
+    the statement's place in the file (None: found by comparing the schemas); `change` is its row in the
+    decision matrix; `why` is one sentence."""
+
+    relation: str
+    change: str
+    why: str
+    line: int | None = None
+    column: int | None = None
+    advice: str = FROM_BACKUP
+
+    def __str__(self) -> str:
+        place = f"line {self.line}: " if self.line else ""
+        return f"{place}{self.change} on {self.relation}: {self.why}. {self.advice}."
+
+
+@dataclass(frozen=True, slots=True)
+class Deletion:
+    """The DELETE of one INSERT: its action, and how many rows it must find."""
+
+    action: Action
+    rows: int
+    line: int
+    column: int
+
+
+@dataclass(frozen=True, slots=True)
+class RowChanges:
+    """What becomes of the rows: deletions (the last INSERT first), gaps, and what could not be read."""
+
+    deletions: tuple[Deletion, ...]
+    gaps: tuple[FromBackup, ...]
+    notes: tuple[str, ...]
+
+
+def row_changes(
+    forward: str, before: Snapshot, after: Snapshot, search_path: tuple[str, ...] = ("public",)
+) -> RowChanges:
+    """Read the migration file for statements that change rows of tables that were there before. A file that
+    does not parse yields a note."""
+    source = Source(forward)
+    reader = _Reader(source, before, after, search_path)
+    try:
+        pieces = parser.parse(source)
+    except SqlError as error:
+        return RowChanges(
+            (), (), (f"The file can't be read, so its changes of rows are not known: {error}.",)
+        )
+    for piece in pieces:
+        reader.read(piece)
+    return RowChanges(tuple(reversed(reader.deletions)), tuple(reader.gaps), tuple(reader.notes))
+
+
+def data_gone(before: Snapshot, after: Snapshot) -> Iterator[FromBackup]:
+    """Tables and columns whose data the migration dropped, and columns whose values it may have changed.
+    Both snapshots are of one database, so that renames are seen."""
+    for table in before.of_kind("table"):
+        if table["form"] != "f" and table.address not in after.by_address:
+            yield FromBackup(dotted(table.ref.path), "DROP TABLE", "it comes back without its rows")
+    for column in before.of_kind("column"):
+        owner = before.get(Ref("table", column.ref.relation))
+        inherited = column["inherited"] and not column["local"]
+        if owner is None or owner["form"] == "f" or owner.address not in after.by_address:
+            continue
+        if column["generated"] or inherited:
+            continue
+        name, relation = quoted(column.ref.name), dotted(column.ref.relation)
+        now = after.by_address.get(column.address)
+        if now is None:
+            yield FromBackup(relation, "DROP COLUMN", f"{name} comes back without its values")
+        elif may_change(column["type"], after[now]["type"]):
+            into = f"the conversion to {after[now]['type']}"
+            yield FromBackup(relation, "ALTER TYPE", f"values of {name} may have been changed by {into}")
+
+
+class _Reader:
+    """Reads one file, statement by statement."""
+
+    def __init__(
+        self, source: Source, before: Snapshot, after: Snapshot, search_path: tuple[str, ...]
+    ) -> None:
+        self.source = source
+        self.before, self.after = before, after
+        self.search_path = search_path
+        self.deletions: list[Deletion] = []
+        self.gaps: list[FromBackup] = []
+        self.notes: list[str] = []
+        self.place = (1, 1)
+        self.within_code = False
+
+    def read(self, piece: Piece) -> None:
+        """Take one statement."""
+        if not self.within_code:
+            self.place = self.source.place(piece.start)
+        method = getattr(self, f"_{piece.which}", None)
+        if method is not None:
+            method(piece.node)
+
+    def _insert_stmt(self, node: Any) -> None:
+        self._inside_with(node)
+        table = self._table(node.relation, "INSERT DATA")
+        if table is None:
+            return
+        why = self._not_invertible(node, table)
+        if why is None:
+            rows, columns = self._values(node, table)
+            key = self._key(table, columns, rows)
+            if key:
+                self.deletions.append(self._deletion(table, key, columns, rows))
+                return
+            why = "the file does not give the values of a primary key or unique constraint"
+        self._gap(table, "INSERT DATA", why)
+
+    def _update_stmt(self, node: Any) -> None:
+        self._inside_with(node)
+        table = self._table(node.relation, "UPDATE DATA")
+        if table is None:
+            return
+        names = [each.res_target.name for each in node.target_list]
+        old = [name for name in names if self._was_there(table, name)]
+        if old:
+            self._gap(table, "UPDATE DATA", f"the former values of {comma(map(quoted, old))} are overwritten")
+
+    def _delete_stmt(self, node: Any) -> None:
+        self._inside_with(node)
+        if (table := self._table(node.relation, "DELETE DATA")) is not None:
+            self._gap(table, "DELETE DATA", "the rows are gone")
+
+    def _merge_stmt(self, node: Any) -> None:
+        if (table := self._table(node.relation, "MERGE DATA")) is not None:
+            self._gap(table, "MERGE DATA", "which rows it added or changed is not in the file")
+
+    def _truncate_stmt(self, node: Any) -> None:
+        for each in node.relations:
+            if (table := self._table(each.range_var, "TRUNCATE")) is not None:
+                self._gap(table, "TRUNCATE", "the rows are gone")
+
+    def _copy_stmt(self, node: Any) -> None:
+        if node.is_from and (table := self._table(node.relation, "COPY IN")) is not None:
+            self._gap(table, "COPY IN", "the rows are data, not statements")
+
+    def _select_stmt(self, node: Any) -> None:
+        self._inside_with(node)
+
+    def _do_stmt(self, node: Any) -> None:
+        try:
+            body = do_body(node)
+        except SqlError as error:
+            self.notes.append(f"line {self.place[0]}: {error.message} It may have changed rows.")
+            return
+        self.within_code = True
+        for piece in body.statements:
+            self.read(piece)
+        self.within_code = False
+        if body.dynamic:
+            self.notes.append(
+                f"line {self.place[0]}: SQL that is put together while it runs may have changed rows."
+            )
+
+    def _inside_with(self, node: Any) -> None:
+        for each in node.with_clause.ctes:
+            query = each.common_table_expr.ctequery
+            which = query.WhichOneof("node")
+            if which in ("insert_stmt", "update_stmt", "delete_stmt", "merge_stmt"):
+                outer, self.within_code = self.within_code, True
+                self.read(Piece(which, getattr(query, which), 0, 0))
+                self.within_code = outer
+
+    # Tables and their keys
+
+    def _table(self, node: Any, change: str) -> Object | None:
+        """The table, if it was there before the migration and still is: rows of others come and go with
+        them."""
+        parts = range_parts(node)
+        ref = found(self.after, "table", parts, self.search_path)
+        earlier = found(self.before, "table", parts, self.search_path)
+        if ref is not None and self.after[ref].address in self.before.by_address:
+            return self.after[ref]
+        if ref is None and earlier is not None and self.before[earlier].address in self.after.by_address:
+            return self.after[self.after.by_address[self.before[earlier].address]]
+        return None
+
+    def _was_there(self, table: Object, column: str) -> bool:
+        now = self.after.get(Ref("column", (*table.ref.path, column)))
+        return now is None or now.address in self.before.by_address
+
+    def _not_invertible(self, node: Any, table: Object) -> str | None:
+        """Why the INSERT has no DELETE, if that is seen without its values."""
+        if found(self.after, "table", range_parts(node.relation), self.search_path) != table.ref:
+            return "the table is renamed by the same file"
+        if self.within_code:
+            return "whether code ran it can't be told from the file"
+        if node.on_conflict_clause.action == pb.ONCONFLICT_NOTHING:
+            return "ON CONFLICT DO NOTHING: which rows were there before is not known"
+        if node.on_conflict_clause.action == pb.ONCONFLICT_UPDATE:
+            return "ON CONFLICT DO UPDATE: rows that were there before are overwritten"
+        if not node.select_stmt.select_stmt.values_lists:
+            return "its rows come from a query or from defaults"
+        return None
+
+    def _values(self, node: Any, table: Object) -> tuple[list[list[str | None]], list[str]]:
+        columns = [each.res_target.name for each in node.cols]
+        if not columns:
+            columns = [
+                column.ref.name
+                for column in self.after.columns(*table.ref.path)
+                if column.address in self.before.by_address
+            ]
+        rows = [
+            [constant(value) for value in each.list.items]
+            for each in node.select_stmt.select_stmt.values_lists
+        ]
+        return rows, columns
+
+    def _key(self, table: Object, columns: list[str], rows: list[list[str | None]]) -> list[str]:
+        """Columns of a key that all rows give as constants; [] where there is none."""
+        places = {name: number for number, name in enumerate(columns)}
+        for key in self._keys(table):
+            if all(
+                name in places and all(len(row) > places[name] and row[places[name]] for row in rows)
+                for name in key
+            ):
+                return key
+        return []
+
+    def _keys(self, table: Object) -> list[list[str]]:
+        """Column names of the primary key, then of unique constraints and indexes."""
+        found_keys = []
+        for thing in self.after.of_kind("constraint", "index"):
+            if thing.ref.kind == "constraint":
+                if thing.ref.relation != table.ref.path or thing["type"] not in "pu":
+                    continue
+                rank = 0 if thing["type"] == "p" else 1
+            else:
+                if tuple(thing["relation"]) != table.ref.path or not thing["is_unique"] or thing["computed"]:
+                    continue
+                rank = 2
+            names = sorted(
+                need.name
+                for need in self.after.needs.get(thing.ref, ())
+                if need.kind == "column" and need.relation == table.ref.path
+            )
+            found_keys.append((rank, thing.ref.name, names))
+        return [names for _, _, names in sorted(found_keys) if names]
+
+    def _deletion(
+        self, table: Object, key: list[str], columns: list[str], rows: list[list[str | None]]
+    ) -> Deletion:
+        places = [columns.index(name) for name in key]
+        types = [self.after[Ref("column", (*table.ref.path, name))]["type"] for name in key]
+        listed = [
+            comma(_typed(row[place] or "", kind) for place, kind in zip(places, types, strict=True))
+            for row in rows
+        ]
+        names = comma(map(quoted, key))
+        if len(key) > 1:
+            where = f"({names}) IN ({comma(f'({each})' for each in listed)})"
+        else:
+            where = f"{names} = {listed[0]}" if len(listed) == 1 else f"{names} IN ({comma(listed)})"
+        sql = f"DELETE FROM {dotted(table.ref.path)} WHERE {where}"
+        line, column = self.place
+        own = Lost(ROWS, (table.ref.path[0], table.ref.path[1]), condition=where)
+        action = Action(
+            "rows",
+            table.ref,
+            (Statement(sql, fills=True),),
+            why=f"the migration added {'it' if len(rows) == 1 else 'them'} in line {line}",
+            loses=(own, *self._along(table, where)),
+        )
+        return Deletion(action, len(rows), line, column)
+
+    def _along(self, table: Object, where: str) -> Iterator[Lost]:
+        """Rows and values of other tables that the DELETE takes along by ON DELETE actions."""
+        for thing in self.after.of_kind("constraint"):
+            if tuple(thing["references"] or ()) != table.ref.path:
+                continue
+            key = _foreign_key(thing["definition"])
+            if key.fk_del_action not in ("c", "n", "d"):
+                continue
+            mine = comma(quoted(each.string.sval) for each in key.fk_attrs)
+            theirs = comma(quoted(each.string.sval) for each in key.pk_attrs)
+            condition = f"({mine}) IN (SELECT {theirs} FROM {dotted(table.ref.path)} WHERE {where})"
+            if key.fk_del_action == "c":
+                yield Lost(ROWS, thing.ref.relation, condition=condition)
+            else:
+                for each in key.fk_attrs:
+                    yield Lost(VALUES, thing.ref.relation, each.string.sval, condition=condition)
+
+    def _gap(self, table: Object, change: str, why: str) -> None:
+        line, column = self.place
+        assert matrix.row(change)  # noqa: S101 (a row that the decision matrix has)
+        self.gaps.append(FromBackup(dotted(table.ref.path), change, why, line, column))
+
+
+def _typed(value: str, kind: str) -> str:
+    """A constant in the type of its column."""
+    if kind.startswith(_TEXT) and "::" not in value:
+        return value
+    return f"{value}::{kind}" if value.startswith("'") or "::" in value else value
+
+
+def _foreign_key(definition: str) -> Any:
+    pieces = parser.parse(Source(f"ALTER TABLE t ADD CONSTRAINT k {definition}"))
+    return getattr(pieces[0].node.cmds[0].alter_table_cmd, "def").constraint

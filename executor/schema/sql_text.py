@@ -1,0 +1,86 @@
+"""Parts of parse trees as SQL again, and the names that stand in them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from approvals.analysis import names as written
+from approvals.analysis import parser
+from approvals.analysis.parser import pb
+from executor.schema.objects import Ref, Snapshot
+
+_NOT_CONSTANT = frozenset({"now", "today", "tomorrow", "yesterday"})
+"""Words that date and time types read as a moment."""
+
+
+def expression(node: Any) -> str:
+    """An expression of a parse tree as SQL."""
+    tree = _select()
+    tree.stmts[0].stmt.select_stmt.target_list[0].res_target.val.CopyFrom(node)
+    text: str = parser.postgast.deparse(tree)
+    return text.removeprefix("SELECT ")
+
+
+def condition(node: Any) -> str:
+    """A WHERE clause of a parse tree as SQL."""
+    tree = _select()
+    select = tree.stmts[0].stmt.select_stmt
+    select.target_list[0].res_target.val.a_const.ival.ival = 1
+    select.where_clause.CopyFrom(node)
+    text: str = parser.postgast.deparse(tree)
+    return text.partition(" WHERE ")[2]
+
+
+def _select() -> Any:
+    tree = pb.ParseResult()
+    select = tree.stmts.add().stmt.select_stmt
+    select.limit_option, select.op = pb.LIMIT_OPTION_DEFAULT, pb.SETOP_NONE
+    select.target_list.add().res_target.SetInParent()
+    return tree
+
+
+def constant(node: Any) -> str | None:
+    """A literal, perhaps signed or cast, as SQL; None where the value is not in the text, and for NULL."""
+    inner = node
+    while inner.HasField("type_cast"):
+        inner = inner.type_cast.arg
+    if inner.HasField("a_expr") and not inner.a_expr.HasField("lexpr"):
+        if written.parts(inner.a_expr.name) not in (["-"], ["+"]):
+            return None
+        inner = inner.a_expr.rexpr
+    if not inner.HasField("a_const") or inner.a_const.isnull:
+        return None
+    if inner.a_const.HasField("sval") and inner.a_const.sval.sval.strip().lower() in _NOT_CONSTANT:
+        return None
+    return expression(node)
+
+
+def of_object(node: Any) -> list[str]:
+    """The parts of an object's name in a DROP or COMMENT, whatever shape the tree gives it."""
+    which = node.WhichOneof("node")
+    if which == "list":
+        return written.parts(item for item in node.list.items if item.HasField("string"))
+    if which == "string":
+        return [node.string.sval]
+    if which == "type_name":
+        return written.parts(node.type_name.names)
+    if which == "object_with_args":
+        return written.parts(node.object_with_args.objname)
+    return []
+
+
+def found(
+    snapshot: Snapshot, kind: str, parts: Sequence[str], search_path: Sequence[str] = ("public",)
+) -> Ref | None:
+    """The object that a written name means; None where there is none."""
+    if len(parts) > 1 or kind in ("schema", "extension"):
+        ref = Ref(kind, tuple(parts))
+        return ref if ref in snapshot else None
+    ways = (Ref(kind, (schema, *parts)) for schema in search_path)
+    return next((ref for ref in ways if ref in snapshot), None)
+
+
+def range_parts(node: Any) -> list[str]:
+    """The parts of a RangeVar's name."""
+    return [part for part in (node.schemaname, node.relname) if part]

@@ -1,0 +1,157 @@
+"""INSERTs of the migration become DELETEs by key; what else it did to rows is said, not guessed."""
+
+from __future__ import annotations
+
+import pytest
+
+from executor.schema.inverse import Inverse
+from executor.schema.loss import measure
+from executor.schema.prove import derive
+from executor.schema.shadow import Shadow
+
+PRIOR = """
+    CREATE TYPE colour AS ENUM ('red', 'blue');
+    CREATE TABLE kinds (code text PRIMARY KEY, label text, rank int UNIQUE);
+    CREATE TABLE rates (day date, bank uuid, rate numeric, PRIMARY KEY (day, bank));
+    CREATE TABLE tints (tint colour PRIMARY KEY, note text);
+    CREATE TABLE seen (n int);
+    CREATE TABLE uses (id int PRIMARY KEY, kind text REFERENCES kinds ON DELETE CASCADE);
+    CREATE TABLE likes (id int PRIMARY KEY, kind text REFERENCES kinds ON DELETE SET NULL);
+    INSERT INTO kinds VALUES ('old', 'x', 1);
+"""
+DAY = "'2025-11-22'::date"
+BANK = "'00000000-0000-0000-0000-000000000001'"
+
+
+def derived(shadow: Shadow, forward: str) -> Inverse:
+    shadow.apply(PRIOR)
+    return derive(forward, shadow)
+
+
+def rows(shadow: Shadow, table: str) -> list[tuple[object, ...]]:
+    return shadow.connection.execute(f"SELECT * FROM {table} ORDER BY 1").fetchall()
+
+
+@pytest.mark.parametrize(
+    ("forward", "delete"),
+    [
+        ("INSERT INTO kinds (code) VALUES ('new')", "DELETE FROM public.kinds WHERE code = 'new';"),
+        (
+            "INSERT INTO kinds VALUES ('a', NULL, 5), ('b''c', 'y', 6)",
+            "DELETE FROM public.kinds WHERE code IN ('a', 'b''c');",
+        ),
+        (
+            "INSERT INTO public.kinds (label, rank, code) VALUES ('q', -7, lower('N'))",
+            "DELETE FROM public.kinds WHERE rank = -7;",
+        ),
+        (
+            f"INSERT INTO rates VALUES ({DAY}, {BANK}, 1.5)",
+            f"DELETE FROM public.rates WHERE (bank, day) IN (({BANK}::uuid, {DAY}::date));",
+        ),
+        (
+            "INSERT INTO tints VALUES ('red', now())",
+            "DELETE FROM public.tints WHERE tint = 'red'::public.colour;",
+        ),
+        (
+            "INSERT INTO kinds (code) VALUES ('new') ON CONFLICT (code) DO NOTHING",
+            None,
+        ),
+    ],
+)
+def test_what_was_inserted_is_deleted_by_its_key(shadow: Shadow, forward: str, delete: str | None) -> None:
+    shadow.apply(PRIOR)
+    tables = ("kinds", "rates", "tints")
+    before = [rows(shadow, table) for table in tables]
+    inverse = derive(forward, shadow)
+    if delete is None:
+        assert (inverse.script, len(inverse.from_backup)) == ("", 1)
+        return
+    assert delete in inverse.script
+    assert inverse.from_backup == ()
+    shadow.apply(inverse.script)
+    assert [rows(shadow, table) for table in tables] == before
+    shadow.apply(forward)
+
+
+def test_children_are_deleted_before_their_parents(shadow: Shadow) -> None:
+    inverse = derived(shadow, "INSERT INTO kinds VALUES ('p'); INSERT INTO uses VALUES (1, 'p')")
+    assert [step.ref.name for step in inverse.steps] == ["uses", "kinds"]
+
+
+def test_rows_that_a_delete_takes_along_are_announced_and_counted(shadow: Shadow) -> None:
+    inverse = derived(shadow, "INSERT INTO kinds VALUES ('p')")
+    shadow.apply("INSERT INTO uses VALUES (1, 'p'), (2, 'old'); INSERT INTO likes VALUES (1, 'p'), (2, 'p')")
+    counts = [(loss.lost.relation[1], loss.count) for loss in measure(shadow.connection, inverse.goes)]
+    assert sorted(counts) == [("kinds", 1), ("likes", 2), ("uses", 1)]
+
+
+@pytest.mark.parametrize(
+    ("forward", "change", "why"),
+    [
+        ("UPDATE kinds SET label = 'y'", "UPDATE DATA", "the former values of label are overwritten"),
+        ("DELETE FROM kinds", "DELETE DATA", "the rows are gone"),
+        ("TRUNCATE seen", "TRUNCATE", "the rows are gone"),
+        ("INSERT INTO seen SELECT 1", "INSERT DATA", "its rows come from a query or from defaults"),
+        ("INSERT INTO seen VALUES (1)", "INSERT DATA", "the file does not give the values of a primary key"),
+        ("INSERT INTO kinds VALUES (md5('x'))", "INSERT DATA", "the file does not give the values"),
+        ("INSERT INTO kinds VALUES ('z') ON CONFLICT DO NOTHING", "INSERT DATA", "ON CONFLICT DO NOTHING"),
+        (
+            "INSERT INTO kinds VALUES ('old') ON CONFLICT (code) DO UPDATE SET label = 'z'",
+            "INSERT DATA",
+            "ON CONFLICT DO UPDATE",
+        ),
+        (
+            "MERGE INTO kinds USING seen ON rank = n WHEN MATCHED THEN DELETE",
+            "MERGE DATA",
+            "which rows it added or changed",
+        ),
+        (
+            "WITH gone AS (DELETE FROM kinds RETURNING *) SELECT * FROM gone",
+            "DELETE DATA",
+            "the rows are gone",
+        ),
+        ("DO $$ BEGIN INSERT INTO kinds VALUES ('z'); END $$", "INSERT DATA", "whether code ran it"),
+        (
+            "INSERT INTO kinds VALUES ('z'); UPDATE kinds SET code = 'y' WHERE code = 'z'",
+            "INSERT DATA",
+            "0 of 1 rows",
+        ),
+        ("INSERT INTO kinds VALUES ('z'); ALTER TABLE kinds RENAME TO sorts", "INSERT DATA", "is renamed"),
+        ("DROP TABLE uses", "DROP TABLE", "comes back without its rows"),
+        ("ALTER TABLE kinds DROP COLUMN label", "DROP COLUMN", "label comes back without its values"),
+        ("ALTER TABLE rates ALTER rate TYPE numeric(9, 1)", "ALTER TYPE", "may have been changed"),
+    ],
+)
+def test_what_only_a_backup_gives_back_is_named(shadow: Shadow, forward: str, change: str, why: str) -> None:
+    inverse = derived(shadow, forward)
+    told = [(each.change, each.why) for each in inverse.from_backup if each.change == change]
+    assert len(told) == 1
+    assert why in told[0][1]
+    assert inverse.gaps == ()
+
+
+@pytest.mark.parametrize(
+    "forward",
+    [
+        "CREATE TABLE t (a int PRIMARY KEY); INSERT INTO t SELECT 1; UPDATE t SET a = 2; DELETE FROM t",
+        "ALTER TABLE kinds ADD COLUMN tag text; UPDATE kinds SET tag = label",
+        "ALTER TABLE kinds ADD COLUMN tag text; ALTER TABLE kinds ALTER rank TYPE bigint",
+        "CREATE TABLE t AS SELECT * FROM kinds",
+        "ALTER TABLE kinds RENAME TO sorts",
+    ],
+)
+def test_what_goes_with_the_schema_needs_no_backup(shadow: Shadow, forward: str) -> None:
+    inverse = derived(shadow, forward)
+    assert (inverse.from_backup, inverse.verdict) == ((), "exact")
+
+
+def test_a_place_in_the_file_is_told(shadow: Shadow) -> None:
+    inverse = derived(shadow, "SELECT 1;\n  DELETE FROM kinds;")
+    assert str(inverse.from_backup[0]) == (
+        "line 2: DELETE DATA on public.kinds: the rows are gone. Restore from backup."
+    )
+
+
+def test_sql_that_is_put_together_is_noted(shadow: Shadow) -> None:
+    inverse = derived(shadow, "DO $$ BEGIN EXECUTE 'UPDATE ' || 'kinds SET label = 1'; END $$")
+    assert "put together while it runs" in inverse.notes[0]
