@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.urls import URLPattern, path
 
-from .views import changes, decisions, drafts, executions, rollbacks
+from .views import changes, comments, decisions, drafts, executions, rollbacks
 
 urlpatterns: list[URLPattern] = [
     path("rollbacks/", rollbacks.rollback_list, name="rollback_list"),
