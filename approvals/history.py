@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Any
 
+from django.db.models import QuerySet
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
@@ -45,8 +47,10 @@ def record_sync(
     system_identifier: str,
     database_oid: int,
     server_version: str,
+    lacking: Sequence[str] = (),
 ) -> None:
-    """The worker's answer: the history as it is now, and which database it is."""
+    """The worker's answer: the history as it is now, which database it is, and what the target still lacks
+    before anything can run on it, as sentences."""
     with audit.unit_of_work("target.synced", actor=None, target=target) as facts:
         target = Target.objects.select_for_update(no_key=True).get(pk=target.pk)
         if target.system_identifier and target.system_identifier != system_identifier:
@@ -55,9 +59,11 @@ def record_sync(
         HistoryRow.objects.bulk_create([_stored(target, row) for row in rows])
         target.system_identifier, target.database_oid = system_identifier, database_oid
         target.server_version, target.synced_at = server_version, timezone.now()
-        target.health, target.health_text = Target.Health.GOOD, ""
+        target.health, target.health_text = Target.Health.GOOD, "\n".join(lacking)
         target.save()
         facts |= {"rows": len(rows), "system_identifier": system_identifier}
+        if lacking:
+            facts["lacking_sha256"] = audit.digest_of(target.health_text)
 
 
 def record_sync_failure(target: Target, sentence: str) -> None:
@@ -83,24 +89,32 @@ def _stored(target: Target, row: flyway_history.HistoryRow) -> HistoryRow:
     )
 
 
+# In the order of the fields of a row in Flyway's words.
+COLUMNS = tuple(each.name for each in fields(flyway_history.HistoryRow))
+
+
 def rows_of(target: Target) -> list[flyway_history.HistoryRow]:
     """The stored rows in Flyway's words, oldest first."""
-    return [read_back(row) for row in target.history.order_by("installed_rank")]
+    return read_back(target.history.order_by("installed_rank"))
 
 
-def read_back(row: HistoryRow) -> flyway_history.HistoryRow:
-    """One stored row in Flyway's words."""
+def read_back(found: QuerySet[HistoryRow]) -> list[flyway_history.HistoryRow]:
+    """Stored rows in Flyway's words."""
+    return [_read_back(row) for row in found.values_list(*COLUMNS)]
+
+
+def read_back_by_target(found: QuerySet[HistoryRow]) -> dict[int, list[flyway_history.HistoryRow]]:
+    """Stored rows of several targets in Flyway's words, by the target's key."""
+    rows: dict[int, list[flyway_history.HistoryRow]] = defaultdict(list)
+    for target, *row in found.order_by("installed_rank").values_list("target_id", *COLUMNS):
+        rows[target].append(_read_back(tuple(row)))
+    return rows
+
+
+def _read_back(row: tuple[Any, ...]) -> flyway_history.HistoryRow:
+    known = dict(zip(COLUMNS, row, strict=True))
     return flyway_history.HistoryRow(
-        installed_rank=row.installed_rank,
-        version=row.version,
-        description=row.description,
-        type=row.type,
-        script=row.script,
-        checksum=row.checksum,
-        installed_by=row.installed_by,
-        installed_on=datetime.fromisoformat(row.installed_on),
-        execution_time=row.execution_time,
-        success=row.success,
+        **(known | {"installed_on": datetime.fromisoformat(known["installed_on"])})
     )
 
 

@@ -12,7 +12,7 @@ import psycopg
 from approvals import analysis, executions, history, rollbacks
 from approvals.errors import Refused
 from approvals.models import Job, RollbackRequest, Target
-from executor import credentials, facts
+from executor import credentials, facts, readiness
 from executor.connect import Connection, connect, identity
 from executor.errors import ExecutorError, masked, plain
 from executor.history import read_history
@@ -44,23 +44,45 @@ def sync_job(job: Job) -> str:
 
 
 def sync(target: Target) -> str:
-    """Read the history and store it; raise the alarm where a rolled back migration is there again."""
+    """Read the history and what the target lacks, and store both; raise the alarm where a rolled back
+    migration is there again. Returns who read what, as a sentence."""
     try:
         with reading(target) as connection:
             rows = read_history(connection, target.history_schema, target.history_table)
             who = identity(connection)
+            lacks = _lacking(connection, target)
+            role = connection.info.user
     except (ExecutorError, psycopg.Error) as error:
         history.record_sync_failure(target, in_plain_words(error))
         raise
+    if who.in_recovery:
+        lacks.insert(0, "It is a standby in recovery. Give the address of the primary.")
     history.record_sync(
         target,
         rows,
         system_identifier=who.system_identifier,
         database_oid=who.database_oid,
         server_version=str(who.version),
+        lacking=lacks,
     )
     executions.check_reappeared(target)
-    return f"{len(rows)} rows read."
+    kind = "standby" if who.in_recovery else "primary"
+    return f"{len(rows)} rows read from the {kind} as {role}."
+
+
+def _lacking(connection: Connection, target: Target) -> list[str]:
+    """What is missing before a rollback can run there; without a login for that, so much is said."""
+    try:
+        login = credentials.endpoint(target, "executor").user
+    except credentials.CredentialsMissing as missing:
+        return [str(missing)]
+    return readiness.lacking(
+        connection,
+        executor=login,
+        owner=target.owner_role,
+        history=(target.history_schema, target.history_table),
+        marker=target.has_marker,
+    )
 
 
 def watch(target: Target) -> None:

@@ -1,22 +1,24 @@
-"""A target as Flyway would show it, and per migration the way back: script, risk, last rehearsal."""
+"""A target as Flyway would show it: every row and file with its state, and per migration the way back."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from datetime import datetime
 from pathlib import PurePosixPath
 
-from approvals.analysis import Risk
+from django.utils.functional import Promise
+from django.utils.translation import gettext_lazy as _
+
 from approvals.flyway import history as flyway
 from approvals.flyway.names import FileName, Kind
 from approvals.flyway.versions import Version
 from approvals.history import rows_of
-from approvals.models import Evidence, Migration, MigrationRevision, RollbackItem, RollbackScript, Target
-from approvals.queries import hazards_of
+from approvals.models import Migration, MigrationRevision, Target
+
+from .ways_back import NO_WAY_BACK, Coverage, WayBack, coverage, hazards, risk_of, ways_back
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class StoredFile:
     """The current revision of a migration, in the form that Flyway's rules know a file."""
 
@@ -25,13 +27,14 @@ class StoredFile:
     checksum: int
 
 
-@dataclass(frozen=True)
-class Rehearsal:
-    """The last rehearsal of a migration's rollback for a target; `current` if it was of the newest script."""
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What is known of the migration that a line is about."""
 
-    at: datetime
-    holds: bool
-    current: bool
+    migration: int
+    risk: int | None
+    file: StoredFile
+    removed: bool
 
 
 @dataclass
@@ -39,11 +42,9 @@ class Line:
     """One line of Flyway's overview and what the portal knows about the way back."""
 
     flyway: flyway.MigrationState
-    migration_id: int | None
-    has_script: bool
-    risk: int | None
-    script: RollbackScript | None = None
-    rehearsal: Rehearsal | None = None
+    migration_id: int | None = None
+    risk: int | None = None
+    back: WayBack = NO_WAY_BACK
 
     @property
     def is_pending(self) -> bool:
@@ -54,10 +55,44 @@ class Line:
         """Applied now, by a migration that has a version: what a rollback could take back."""
         return self.flyway.state in STANDING and self.flyway.version is not None
 
+    @property
+    def is_late(self) -> bool:
+        """Ignored or out of order: applied, or not, in another order than by version."""
+        return self.flyway.state in (flyway.State.IGNORED, flyway.State.OUT_OF_ORDER)
+
+    @property
+    def is_trap(self) -> bool:
+        """A rollback that is named as a repeatable migration, which Flyway runs."""
+        file = self.flyway.file
+        return file is not None and file.name.looks_like_rollback
+
+    @property
+    def words(self) -> str:
+        """What a search looks in."""
+        version = self.flyway.version.text if self.flyway.version else "R"
+        return f"{version} {self.flyway.description} {self.flyway.script}".casefold()
+
 
 STANDING = frozenset(
     {flyway.State.APPLIED, flyway.State.OUT_OF_ORDER, flyway.State.MISSING, flyway.State.FUTURE}
 )
+Fits = Callable[[Line], bool]
+
+# key in the URL -> (its word, which lines it shows)
+VIEWS: dict[str, tuple[str | Promise, Fits]] = {
+    "": (_("all"), lambda line: True),
+    "applied": (_("applied"), lambda line: line.stands),
+    "pending": (_("pending"), lambda line: line.flyway.state == flyway.State.PENDING),
+    "late": (_("ignored or out of order"), lambda line: line.is_late),
+    "drift": (_("changed since applied"), lambda line: line.flyway.drift),
+    "missing": (
+        _("without a file"),
+        lambda line: line.flyway.state in (flyway.State.MISSING, flyway.State.FUTURE),
+    ),
+    "no-script": (_("no way back"), lambda line: line.stands and line.back.stage.key == "none"),
+    "script": (_("script only"), lambda line: line.stands and line.back.stage.key == "script"),
+    "rehearsed": (_("rehearsed here"), lambda line: line.stands and line.back.stage.key == "rehearsed"),
+}
 
 
 @dataclass(frozen=True)
@@ -71,79 +106,84 @@ class Overview:
     corrupt: str = ""
 
     @property
-    def applied(self) -> list[Line]:
-        return [line for line in self.lines if line.stands]
+    def counts(self) -> dict[str, int]:
+        """How many lines each view shows."""
+        return {key: sum(map(fits, self.lines)) for key, (_word, fits) in VIEWS.items()}
 
     @property
-    def pending(self) -> list[Line]:
-        return [line for line in self.lines if line.flyway.state == flyway.State.PENDING]
+    def newest(self) -> Line | None:
+        """The migration that was applied last."""
+        standing = (line for line in self.lines if line.stands)
+        return max(standing, key=lambda line: line.flyway.rank or 0, default=None)
 
     @property
+    def coverage(self) -> Coverage:
+        """How far the ways back of everything that is applied have come."""
+        return coverage(line.back.stage for line in self.lines if line.stands)
+
     def drifted(self) -> list[Line]:
+        """The lines whose file is another one than was applied."""
         return [line for line in self.lines if line.flyway.drift]
 
-    @property
-    def without_script(self) -> list[Line]:
-        return [line for line in self.applied if not line.has_script]
-
-    def shown(self, which: str) -> list[Line]:
-        """The lines that one of the page's views shows; all of them for an unknown one."""
-        views = {"applied": self.applied, "pending": self.pending, "drift": self.drifted}
-        return (views | {"no-script": self.without_script}).get(which, self.lines)
+    def shown(self, view: str = "", *, text: str = "", oldest_first: bool = False) -> list[Line]:
+        """The lines of a view (all of them for an unknown one) with this text in them."""
+        _word, fits = VIEWS.get(view, VIEWS[""])
+        found = [line for line in self.lines if fits(line) and text.casefold() in line.words]
+        return found[::-1] if oldest_first else found
 
 
 def overview(target: Target) -> Overview:
-    """Read the stored history and the catalog; three queries."""
+    """Read the stored history and the catalog; four queries."""
     rows = rows_of(target)
-    revisions = list(
-        MigrationRevision.objects.filter(migration__service=target.service_id)
-        .order_by("migration_id", "-number")
-        .distinct("migration_id")
-        .select_related("migration")
-        .defer("sql", "analysis")
-    )
-    with_script = set(
-        RollbackScript.objects.filter(migration__service=target.service_id).values_list(
-            "migration_id", flat=True
-        )
-    )
+    known = _known(target)
+    files = [each.file for each in known.values() if not each.removed]
     try:
-        states = flyway.overview([_stored(r) for r in revisions if r.migration.removed_at is None], rows)
+        states = flyway.overview(files, rows)
         duplicates = flyway.duplicates(rows)
     except flyway.CorruptHistory as error:
         return Overview(corrupt=str(error))
-    known = {_identity(revision.migration): revision for revision in revisions}
+    back = ways_back(target)
     return Overview(
-        [_line(state, known, with_script) for state in reversed(states)],
+        [_line(state, known, back) for state in reversed(states)],
         duplicates,
         flyway.failed(rows),
         flyway.unreadable(rows),
     )
 
 
-def _stored(revision: MigrationRevision) -> StoredFile:
-    migration = revision.migration
-    name = FileName(
-        Kind(migration.kind),
-        Version.parse(migration.version) if migration.version else None,
-        migration.description,
-        PurePosixPath(revision.path).name,
-    )
-    return StoredFile(revision.path, name, revision.checksum)
-
-
 Identity = tuple[str, tuple[int, ...] | str]
 
 
-def _identity(migration: Migration) -> Identity:
-    if migration.kind == Migration.Kind.REPEATABLE:
-        return Migration.Kind.REPEATABLE.value, migration.description
-    return migration.kind, Version.parse(migration.version).parts
+def _known(target: Target) -> dict[Identity, Known]:
+    """The newest revision of every migration, by what Flyway tells migrations apart by."""
+    found = (
+        MigrationRevision.objects.filter(migration__service=target.service_id)
+        .order_by("migration_id", "-number")
+        .distinct("migration_id")
+        .values_list(
+            "migration_id",
+            "risk",
+            "path",
+            "checksum",
+            "migration__kind",
+            "migration__version",
+            "migration__version_key",
+            "migration__description",
+            "migration__removed_at",
+        )
+    )
+    known = {}
+    for migration, risk, path, checksum, kind, version, key, description, removed in found:
+        parts = tuple(map(int, key))
+        name = FileName(
+            Kind(kind), Version(parts, version) if parts else None, description, PurePosixPath(path).name
+        )
+        identity = (kind, description if kind == Migration.Kind.REPEATABLE else parts)
+        known[identity] = Known(migration, risk, StoredFile(path, name, checksum), removed is not None)
+    return known
 
 
-def _line(
-    state: flyway.MigrationState, known: dict[Identity, MigrationRevision], with_script: set[int]
-) -> Line:
+def _line(state: flyway.MigrationState, known: dict[Identity, Known], back: dict[int, WayBack]) -> Line:
     if state.version is None:
         key: Identity = (Migration.Kind.REPEATABLE.value, state.description)
     else:
@@ -151,59 +191,16 @@ def _line(
         baseline |= state.file is not None and state.file.name.kind is Kind.BASELINE
         kind = Migration.Kind.BASELINE if baseline else Migration.Kind.VERSIONED
         key = (kind.value, state.version.parts)
-    revision = known.get(key)
-    if revision is None:
-        return Line(state, None, False, None)
-    return Line(state, revision.migration_id, revision.migration_id in with_script, revision.risk)
+    found = known.get(key)
+    if found is None:
+        return Line(state)
+    return Line(state, found.migration, found.risk, back.get(found.migration, NO_WAY_BACK))
 
 
-def add_ways_back(target: Target, lines: Iterable[Line]) -> None:
-    """Fill in script, rehearsal and the risk of the way back for the lines of one page; two queries."""
-    lines = list(lines)
-    ids = [line.migration_id for line in lines if line.migration_id]
-    newest = {
-        script.migration_id: script
-        for script in RollbackScript.objects.filter(migration__in=ids)
-        .order_by("migration_id", "-number")
-        .distinct("migration_id")
-        .annotate(hazards=hazards_of())
-        .only("id", "migration_id", "number", "origin", "created_at")
-    }
-    rehearsals = _rehearsals(target, ids, newest)
+def add_risks(lines: Iterable[Line]) -> None:
+    """Raise the risks of the lines of one page by what their scripts endanger; one query."""
+    lines = [line for line in lines if line.back.script]
+    words = hazards(line.back.script for line in lines if line.back.script)
     for line in lines:
-        if line.migration_id is None:
-            continue
-        line.script = newest.get(line.migration_id)
-        line.rehearsal = rehearsals.get(line.migration_id)
-        line.risk = risk_of(line.risk, line.script.hazards if line.script else [])  # type: ignore[attr-defined]
-
-
-def risk_of(forward: int | None, hazards: Sequence[str]) -> int | None:
-    """The risk of taking a migration back before any live fact: the matrix's or the worst hazard's."""
-    return max([*([forward] if forward else []), *(int(Risk[word]) for word in hazards)], default=None)
-
-
-def _rehearsals(target: Target, ids: list[int], newest: Mapping[int, RollbackScript]) -> dict[int, Rehearsal]:
-    found = (
-        RollbackItem.objects.filter(
-            migration__in=ids,
-            rollback__rollback_targets__target=target,
-            rollback__evidence__kind=Evidence.Kind.REHEARSAL,
-        )
-        .order_by("migration_id", "-rollback__evidence__at")
-        .distinct("migration_id")
-        .values_list(
-            "migration_id",
-            "script_id",
-            "rollback__change_digest",
-            "rollback__evidence__at",
-            "rollback__evidence__holds",
-            "rollback__evidence__change_digest",
-        )
-    )
-    return {
-        migration: Rehearsal(
-            at, holds, now == then and migration in newest and newest[migration].pk == script
-        )
-        for migration, script, now, at, holds, then in found
-    }
+        if line.back.script:
+            line.risk = risk_of(line.risk, words.get(line.back.script.pk, []))
