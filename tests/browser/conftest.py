@@ -13,6 +13,7 @@ from playwright.sync_api import Browser, ConsoleMessage, Page, expect, sync_play
 from tests.servers import chromium
 
 if TYPE_CHECKING:
+    from tests.browser.still import Still
     from waqiti_rollback.embedded import Estate
 
 PATIENCE_MS = 60_000
@@ -78,6 +79,43 @@ def site(
         finally:
             servers._point_django_at(before)
             servers._drop(database)
+
+
+@pytest.fixture(scope="module")
+def still(
+    estate: Estate,
+    portal_template: str,
+    django_db_setup: None,
+    django_db_blocker: Any,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Still]:
+    """A portal at rest, with something of everything to read."""
+    from django.test import override_settings
+
+    from tests import servers
+    from tests.browser import still
+    from waqiti_rollback.demo import running
+    from waqiti_rollback.demo.estate import PortalEstate
+    from waqiti_rollback.embedded import HOST, free_port
+    from waqiti_rollback.embedded.processes import Children
+
+    database = servers._create(estate.portal, portal_template, servers.OWNER_ROLE)
+    portal = PortalEstate(estate, database=database.name, env="test")
+    port = free_port()
+    try:
+        with Children(portal.logs) as children:
+            web = running.start_web(children, portal, port)
+            with django_db_blocker.unblock():
+                before = servers._point_django_at(database.name)
+                try:
+                    with override_settings(SECRET_KEY=portal.environment("web")["SECRET_KEY"]):
+                        sessions, visits = still.fill(tmp_path_factory.mktemp("still"))
+                finally:
+                    servers._point_django_at(before)
+            running.await_web(web, port)
+            yield still.Still(f"http://{HOST}:{port}", sessions, visits)
+    finally:
+        servers._drop(database)
 
 
 @pytest.fixture

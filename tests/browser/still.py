@@ -1,0 +1,130 @@
+"""A portal at rest: something of everything to read, a web server, no worker. Nobody changes anything in it.
+
+Each URL of the table of permissions is opened by somebody who may, about an object that has much to show;
+beside them stand the pages whose content depends on how something ended.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from django.contrib.auth.hashers import make_password
+from django.urls import reverse
+
+from approvals import permissions, stepup
+from approvals.models import ExecutionStatus, RollbackRequest, Status, User
+from tests.approvals import factories, many
+from tests.approvals.factories import World
+from tests.approvals.views.visits import as_
+
+PASSWORD = "correct horse battery staple"
+READERS = ("alice", "dora", "olga", "axel", "adam")
+# What nobody reads as a page: parts of pages, streams, files.
+NO_PAGES = frozenset({"execution_live", "target_sync"})
+# How an execution may have ended; each has a page state of its own.
+OUTCOMES = (
+    ExecutionStatus.SUCCEEDED,
+    ExecutionStatus.NO_EFFECT,
+    ExecutionStatus.ROLLED_BACK,
+    ExecutionStatus.AWAITING_RESTART,
+    ExecutionStatus.COMMITTED_CHECK_FAILED,
+    ExecutionStatus.UNRESOLVED,
+)
+
+
+@dataclass(frozen=True)
+class Visit:
+    """One page, and who opens it ("" is nobody)."""
+
+    name: str
+    address: str
+    reader: str
+    status: int = 200
+
+
+@dataclass(frozen=True)
+class Still:
+    """Where the portal answers, the session of each person, and what there is to visit."""
+
+    address: str
+    sessions: dict[str, str]
+    visits: list[Visit]
+
+    def cookie(self, reader: str) -> list[dict[str, str]]:
+        """What a browser needs to be this person, as Playwright takes cookies."""
+        return [{"name": "sessionid", "value": self.sessions[reader], "url": self.address}] if reader else []
+
+
+def fill(directory: Path) -> tuple[dict[str, str], list[Visit]]:
+    """Fill an empty, migrated portal; returns a session for each person and the visits.
+
+    A session is signed with SECRET_KEY, which must be that of the web server.
+    """
+    factories.make_world(directory)
+    extra = _endings(factories.load_world())
+    world = factories.load_world()
+    factories.prepare(world)
+    User.objects.update(password=make_password(PASSWORD))
+    world = factories.load_world(world.prepared)
+    grown = many.begin(world)
+    many.grow(grown, 3)
+    sessions = {name: _session(world, name) for name in READERS}
+    return sessions, [*_table(many.addresses(grown)), *extra, *_lists()]
+
+
+def _session(world: World, name: str) -> str:
+    client = as_(world.people[name], confirmed=True)
+    assert client.session[stepup.SESSION_KEY]
+    return client.cookies["sessionid"].value
+
+
+def _table(addresses: dict[str, str]) -> list[Visit]:
+    found = [Visit("account_login", reverse("account_login"), "")]
+    for name, rule in permissions.TABLE.items():
+        if rule.read and name not in NO_PAGES | {"account_login"} and not name.endswith("_changes"):
+            asked = rule.read & frozenset({permissions.SIGNED_IN})
+            reader = next(r for r in READERS if asked or rule.read & set(factories.ROLES[r]))
+            found.append(Visit(name, addresses[name], reader))
+    return found
+
+
+def _lists() -> list[Visit]:
+    """Dashboards of everybody, results of a search, and a page that is not there."""
+    dashboards = [Visit(f"dashboard of {name}", "/", name) for name in READERS[1:]]
+    return [
+        *dashboards,
+        Visit("search results", "/search/?q=wallet", "dora"),
+        Visit("404", "/no/such/page/", "dora", 404),
+        Visit("403", "/rollbacks/1/edit/", "axel", 403),
+    ]
+
+
+def _endings(world: World) -> list[Visit]:
+    """One rollback in every status and one execution of every outcome, on targets of their own."""
+    found = []
+    # First what expired: time passes for whatever else waits, too.
+    for status in sorted(Status, key=lambda status: status != Status.EXPIRED):
+        name = f"{status}-end".replace("_", "-")
+        _target(world, name)
+        rollback = factories.rollback_in(factories.load_world(), status, name)
+        found.append(Visit(f"rollback {status}", _page(rollback), "dora"))
+    for status in OUTCOMES:
+        name = f"{status}-outcome".replace("_", "-")
+        _target(world, name)
+        fresh = factories.load_world()
+        execution = factories.executed(fresh, factories.rollback_in(fresh, Status.APPROVED, name), status)
+        address = reverse("execution_detail", kwargs={"pk": execution.pk})
+        found.append(Visit(f"execution {status}", address, "olga"))
+    return found
+
+
+def _target(world: World, name: str) -> None:
+    made = factories.target(
+        world.service, name, environment="production", rehearsal_target=world.targets["staging"]
+    )
+    factories.apply(world, made, "123")
+
+
+def _page(rollback: RollbackRequest) -> str:
+    return reverse("rollback_detail", kwargs={"pk": rollback.pk})
