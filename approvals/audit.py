@@ -19,16 +19,18 @@ import uuid
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from typing import Any
 
 import rfc8785
 from django.db import connection, transaction
-from django.db.models import Model
+from django.db.models import Model, QuerySet
 from django.utils import timezone
 
 from .errors import Denied
 from .models import AuditEvent, Execution, Incident, RollbackRequest, Target, User
+from .models.audit import DENIED
 
 DOMAIN = b"waqiti-audit/v1\0"
 CHAIN = "portal"
@@ -95,14 +97,14 @@ def unit_of_work(
             append(facts.action, actor=actor, subjects=facts.subjects, facts=facts)
     except Denied as denied:
         with transaction.atomic(durable=True):
-            append(f"{action}.denied", actor=actor, subjects=subjects, facts={"why": str(denied)})
+            append(f"{action}{DENIED}", actor=actor, subjects=subjects, facts={"why": str(denied)})
         raise
 
 
 def record_denial(action: str, *, actor: User, why: str, **subjects: Any) -> None:
     """Record an attempt that was refused before any domain function was reached, as by a page."""
     with transaction.atomic(durable=True):
-        append(f"{action}.denied", actor=actor, subjects=subjects, facts={"why": why})
+        append(f"{action}{DENIED}", actor=actor, subjects=subjects, facts={"why": why})
 
 
 def append(action: str, *, actor: User | None, subjects: dict[str, Any], facts: dict[str, Any]) -> AuditEvent:
@@ -120,7 +122,7 @@ def append(action: str, *, actor: User | None, subjects: dict[str, Any], facts: 
     body: dict[str, Any] = {
         "seq": seq,
         "chain": CHAIN,
-        "at": timezone.now().isoformat(timespec="microseconds"),
+        "at": stamp(timezone.now()),
         "action": action,
         "actor": actor.username if actor else "portal",
         "actor_name": str(actor) if actor else "Waqiti Rollback",
@@ -161,12 +163,14 @@ def _labels(subjects: dict[str, Any]) -> dict[str, str]:
 @dataclass(frozen=True)
 class Verdict:
     """What a walk over the chain found: how many events hold (without the fixed first one), the hash of
-    the last of them in hex, and the first that does not hold, if any."""
+    the last of them in hex, and the first that does not hold, if any. `complete` is False where the walk
+    stopped before the end and can go on from here."""
 
     events: int
     head: str
     bad_seq: int | None = None
     problem: str = ""
+    complete: bool = True
 
     @property
     def holds(self) -> bool:
@@ -178,16 +182,42 @@ def verify(events: Iterable[tuple[int, str, bytes, bytes]] | None = None) -> Ver
 
     Without an argument it reads the portal's chain. Stored bytes are hashed as they are.
     """
-    stored = AuditEvent.objects.order_by("seq").values_list("seq", "body", "prev", "hash")
-    walk: Iterable[tuple[int, str, Any, Any]] = stored.iterator(chunk_size=5000) if events is None else events
-    prev, expected = NOTHING, 0
-    for seq, body, stored_prev, stored_hash in walk:
+    return _walk(_stored(0).iterator(chunk_size=5000) if events is None else events, NOTHING, 0)
+
+
+def verify_slice(after: Verdict | None = None, *, limit: int) -> Verdict:
+    """Verify at most `limit` stored events, from the first or from where an earlier slice stopped: a chain of
+    any length in pieces of bounded time. `after` must be what this function returned, untouched."""
+    prev, expected = (bytes.fromhex(after.head), after.events + 1) if after else (NOTHING, 0)
+    if after and not AuditEvent.objects.filter(seq=after.events, hash=prev).exists():
+        problem = f"event {after.events} was changed or taken away while the chain was being verified"
+        return Verdict(after.events - 1, after.head, after.events, problem)
+    verdict = _walk(_stored(expected)[:limit].iterator(chunk_size=5000), prev, expected)
+    more = verdict.holds and AuditEvent.objects.filter(seq__gt=verdict.events).exists()
+    return replace(verdict, complete=not more)
+
+
+def _stored(first: int) -> QuerySet[AuditEvent, tuple[int, str, bytes, bytes]]:
+    rows = AuditEvent.objects.filter(seq__gte=first).order_by("seq")
+    return rows.values_list("seq", "body", "prev", "hash")
+
+
+def _walk(events: Iterable[tuple[int, str, Any, Any]], prev: bytes, expected: int) -> Verdict:
+    for seq, body, stored_prev, stored_hash in events:
         if problem := _problem(expected, prev, seq, body, bytes(stored_prev), bytes(stored_hash)):
             return Verdict(max(expected - 1, 0), prev.hex(), seq, problem)
         prev, expected = bytes(stored_hash), expected + 1
     if expected == 0:
         return Verdict(0, prev.hex(), 0, "the chain is empty: not even its fixed first event is there")
     return Verdict(expected - 1, prev.hex())
+
+
+def record_verdict(verdict: Verdict, *, actor: User) -> None:
+    """Put on record that somebody verified the chain, up to which event, and what was found."""
+    with unit_of_work("chain.verified" if verdict.holds else "chain.found_broken", actor=actor) as facts:
+        facts |= {"events": verdict.events, "head": verdict.head}
+        if verdict.bad_seq is not None:
+            facts["bad_seq"] = verdict.bad_seq
 
 
 def _problem(expected: int, prev: bytes, seq: int, body: str, stored_prev: bytes, stored_hash: bytes) -> str:
@@ -204,6 +234,11 @@ def _problem(expected: int, prev: bytes, seq: int, body: str, stored_prev: bytes
     except (ValueError, KeyError, TypeError):
         inner = None
     return "" if inner == seq else f"event {seq} carries another event's number inside"
+
+
+def stamp(at: datetime) -> str:
+    """A moment as events keep it: text in UTC that sorts as time does."""
+    return at.astimezone(UTC).isoformat(timespec="microseconds")
 
 
 def new_request_id() -> str:

@@ -28,7 +28,9 @@ PLACES: tuple[Place, ...] = (
 # What one looks up: behind one word.
 RULES: tuple[Place, ...] = (
     (_("Decision matrix"), "matrix", ("matrix",)),
-    (_("People"), "people", ("people",)),
+    (_("Policies"), "policy", ("policy",)),
+    (_("People"), "people", ("people", "person")),
+    (_("Contacts"), "contact_list", ("contact",)),
 )
 THEMES = frozenset({"light", "dark"})
 

@@ -36,6 +36,9 @@ ENGINEERS: Who = frozenset({Role.ENGINEER})
 CATALOG_WRITERS: Who = READERS - {Role.AUDITOR}
 INCIDENT_WRITERS: Who = frozenset(WRITES)
 DECIDERS: Who = frozenset({Role.SENIOR_DBA, Role.PLATFORM_LEAD})
+ADMINS: Who = frozenset({Role.ADMIN})
+# Who may take the record out of the portal.
+EXPORTERS: Who = frozenset({Role.AUDITOR, Role.ADMIN})
 OPS: Who = frozenset({Role.OPS})
 # Everybody who acts on rollbacks at all; the domain knows who may do what to which.
 ACTORS: Who = frozenset(Role) - {Role.AUDITOR, Role.ADMIN}
@@ -77,27 +80,43 @@ TABLE: dict[str, Rule] = {
     "kept": Rule(PEOPLE),
     # the catalog
     "dashboard": Rule(PEOPLE),
-    "service_list": Rule(READERS),
     "search": Rule(READERS),
+    "service_list": Rule(READERS),
     "service_detail": Rule(READERS, about="service"),
     "service_problems": Rule(READERS, about="service"),
     "target_list": Rule(READERS),
     "target_detail": Rule(READERS, about="target"),
     "target_sync": Rule(READERS, CATALOG_WRITERS, about="target"),
+    "target_setup": Rule(READERS, about="target"),
     "migration_detail": Rule(READERS, about="migration"),
     "script_new": Rule(ENGINEERS, ENGINEERS, about="migration"),
     "matrix": Rule(READERS),
+    "policy": Rule(READERS),
     "people": Rule(READERS),
+    "person": Rule(READERS, about="person"),
+    "contact_list": Rule(READERS),
+    "contact_new": Rule(ADMINS, ADMINS),
+    "contact_edit": Rule(ADMINS, ADMINS, about="contact"),
+    "contact_remove": Rule(ADMINS, ADMINS, about="contact"),
     # the record
     "audit_list": Rule(OVERSEERS),
     "audit_event": Rule(OVERSEERS, about="event"),
-    "audit_verify": Rule(OVERSEERS),
+    "audit_verify": Rule(OVERSEERS, OVERSEERS),  # what a verification finds is put on record
+    "audit_verifier": Rule(OVERSEERS),
+    "audit_export": Rule(EXPORTERS),
+    "audit_report": Rule(EXPORTERS),
     "rollback_story": Rule(READERS, about="rollback"),
     "incident_list": Rule(READERS),
     "incident_new": Rule(INCIDENT_WRITERS, INCIDENT_WRITERS),
     "incident_detail": Rule(READERS, about="incident"),
     "incident_note": Rule(NOBODY, INCIDENT_WRITERS, about="incident"),
+    "incident_references": Rule(NOBODY, INCIDENT_WRITERS, about="incident"),
+    "incident_action_list": Rule(READERS),
+    "incident_action_new": Rule(NOBODY, INCIDENT_WRITERS, about="incident"),
+    "incident_action": Rule(INCIDENT_WRITERS, INCIDENT_WRITERS, about="action"),
+    "incident_action_done": Rule(NOBODY, INCIDENT_WRITERS, about="action"),
     "post_mortem": Rule(READERS, INCIDENT_WRITERS, about="incident"),
+    "incident_reopen": Rule(NOBODY, DECIDERS, about="incident"),
     # rollbacks
     "rollback_list": Rule(READERS),
     "rollback_new": Rule(ENGINEERS, ENGINEERS),

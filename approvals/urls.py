@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.urls import include, path
 
-from .views import account, audit, catalog, dashboard, incidents, kept, matrix, search
+from .views import account, catalog, dashboard, kept, search
 
 urlpatterns = [
     path("", dashboard.dashboard, name="dashboard"),
@@ -13,7 +13,6 @@ urlpatterns = [
     path("account/zone/", account.account_zone, name="account_zone"),
     path("confirm/", account.confirm, name="confirm"),
     path("kept/", kept.kept_input, name="kept"),
-    path("people/", account.people, name="people"),
     path("search/", search.find, name="search"),
     path("services/", catalog.service_list, name="service_list"),
     path("services/<slug:name>/", catalog.service_detail, name="service_detail"),
@@ -21,17 +20,9 @@ urlpatterns = [
     path("targets/", catalog.target_list, name="target_list"),
     path("targets/<slug:name>/", catalog.target_detail, name="target_detail"),
     path("targets/<slug:name>/sync/", catalog.target_sync, name="target_sync"),
+    path("targets/<slug:name>/setup.sql", catalog.target_setup, name="target_setup"),
     path("migrations/<int:pk>/", catalog.migration_detail, name="migration_detail"),
     path("migrations/<int:pk>/script/", catalog.script_new, name="script_new"),
-    path("matrix/", matrix.matrix, name="matrix"),
-    path("audit/", audit.audit_list, name="audit_list"),
-    path("audit/<int:seq>/", audit.audit_event, name="audit_event"),
-    path("audit/verify/", audit.audit_verify, name="audit_verify"),
-    path("audit/rollback/<int:pk>/", audit.rollback_story, name="rollback_story"),
-    path("incidents/", incidents.incident_list, name="incident_list"),
-    path("incidents/new/", incidents.incident_new, name="incident_new"),
-    path("incidents/<int:pk>/", incidents.incident_detail, name="incident_detail"),
-    path("incidents/<int:pk>/notes/", incidents.incident_note, name="incident_note"),
-    path("incidents/<int:pk>/post-mortem/", incidents.post_mortem, name="post_mortem"),
+    path("", include("approvals.urls_record")),
     path("", include("approvals.urls_rollbacks")),
 ]

@@ -2,68 +2,112 @@
 
 from __future__ import annotations
 
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import datetime, time, timedelta
+from typing import Any
 
 from django import forms
 from django.utils import timezone
+from django.utils.dateparse import parse_date, parse_datetime
+from django.utils.translation import gettext as now_
 from django.utils.translation import gettext_lazy as _
 
-from approvals.pages import audit_words
+from approvals import audit
+from approvals.pages import audit_filter, audit_words
 
 from . import PortalForm
 
 
-def _actions() -> list[tuple[str, object]]:
-    return [("", _("any")), (audit_words.DENIALS, _("refused attempts")), *audit_words.choices()]
+def _actions() -> list[Any]:
+    return [("", _("any")), *audit_words.choices()]
 
 
-def _example(text: object) -> forms.TextInput:
-    return forms.TextInput(attrs={"placeholder": text})
+def _example(text: object, **attrs: str) -> forms.TextInput:
+    return forms.TextInput(attrs={"placeholder": text, **attrs})
+
+
+class MomentField(forms.CharField):
+    """A minute in the reader's zone; a day alone is its first minute, or its last where a range `ends`."""
+
+    widget = forms.DateTimeInput(attrs={"type": "datetime-local"}, format="%Y-%m-%dT%H:%M")
+
+    def __init__(self, *, ends: bool = False, **kwargs: Any) -> None:
+        super().__init__(required=False, max_length=30, **kwargs)
+        self.ends = ends
+
+    def clean(self, value: Any) -> datetime | None:
+        """The moment as an aware datetime in the reader's zone."""
+        text = super().clean(value)
+        if not text:
+            return None
+        found = self._read(text)
+        if found is None:
+            raise forms.ValidationError(
+                now_("Enter a day or a minute, such as 2026-03-01 or 2026-03-01T14:05.")
+            )
+        return timezone.make_aware(found) if timezone.is_naive(found) else found
+
+    def prepare_value(self, value: Any) -> Any:
+        """What the control shows: a day becomes a minute, or a browser would show nothing."""
+        found = self._read(value) if isinstance(value, str) else value
+        return found.replace(tzinfo=None) if isinstance(found, datetime) else value
+
+    def _read(self, text: str) -> datetime | None:
+        try:
+            day = parse_date(text)
+            if day is None:
+                return parse_datetime(text)
+            return datetime.combine(day, time(23, 59) if self.ends else time.min)
+        except ValueError:
+            return None
 
 
 class AuditFilter(PortalForm):
-    """Who, where, what, when, and about which rollback."""
+    """Who, about what, where, what kind, when, and whether it was refused."""
 
     person = forms.CharField(
-        label=_("Person"), required=False, max_length=150, widget=_example(_("user name, or portal"))
-    )
-    target = forms.SlugField(
-        label=_("Target"), required=False, max_length=80, widget=_example(_("name of a target"))
-    )
-    rollback = forms.RegexField(
-        r"(?i)^(RB-)?[0-9]{1,18}$",
-        label=_("Rollback"),
+        label=_("Person"),
         required=False,
-        widget=_example(_("such as RB-142")),
-        error_messages={"invalid": _("A rollback is named like RB-142.")},
+        max_length=150,
+        widget=_example(_("name, or portal"), list="people"),
     )
     action = forms.ChoiceField(label=_("Action"), required=False, choices=_actions)
-    since = forms.DateField(
-        label=_("From"), required=False, widget=forms.DateInput(attrs={"type": "date"}, format="%Y-%m-%d")
+    about = forms.RegexField(
+        audit_filter.OBJECT,
+        label=_("About"),
+        required=False,
+        max_length=25,
+        widget=_example(_("such as RB-142")),
+        error_messages={"invalid": _("An object is named like RB-142, INC-31 or EX-1a2b3c4d.")},
     )
-    until = forms.DateField(
-        label=_("To"), required=False, widget=forms.DateInput(attrs={"type": "date"}, format="%Y-%m-%d")
+    target = forms.CharField(
+        label=_("Target or service"),
+        required=False,
+        max_length=80,
+        widget=_example(_("name, or part of it"), list="places"),
     )
+    since = MomentField(label=_("From"))
+    until = MomentField(label=_("To"), ends=True)
+    refused = forms.BooleanField(label=_("Refused attempts only"), required=False)
 
-    def clean_rollback(self) -> str:
-        """The label as events carry it."""
-        number = str(self.cleaned_data["rollback"]).upper().removeprefix("RB-")
-        return f"RB-{int(number)}" if number else ""
+    def clean_about(self) -> str:
+        """Without what a pasted label may have around it."""
+        return str(self.cleaned_data["about"]).strip()
 
     @property
-    def wanted(self) -> dict[str, str]:
-        """What to filter by, as `audit_trail.events` takes it; only what was understood and given."""
+    def wanted(self) -> dict[str, Any]:
+        """What to filter by, as `audit_filter.events` takes it; only what was understood and given."""
         self.is_valid()
         values = self.cleaned_data
-        found = {name: values.get(name) or "" for name in ("person", "target", "rollback", "action")}
+        found = {name: values.get(name) for name in ("person", "about", "target", "action", "refused")}
         if values.get("since"):
-            found["since"] = _day_begins(values["since"])
+            found["since"] = audit.stamp(values["since"])
         if values.get("until"):
-            found["before"] = _day_begins(values["until"] + timedelta(days=1))
+            found["before"] = audit.stamp(values["until"] + timedelta(minutes=1))
         return {name: value for name, value in found.items() if value}
 
-
-def _day_begins(day: date) -> str:
-    """Midnight in the reader's zone, as the text in which events keep their time."""
-    begins = datetime.combine(day, time.min, tzinfo=timezone.get_current_timezone())
-    return begins.astimezone(UTC).isoformat(timespec="microseconds")
+    @property
+    def range(self) -> tuple[datetime | None, datetime | None]:
+        """From when, and until before when; what the report of rollbacks is filtered by."""
+        self.is_valid()
+        since, until = self.cleaned_data.get("since"), self.cleaned_data.get("until")
+        return since, until + timedelta(minutes=1) if until else None

@@ -1,16 +1,20 @@
-"""Forms of incidents: open one, add to its timeline, write its post-mortem."""
+"""Forms of incidents: open one, add to its timeline, its post-mortem, what follows from it."""
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 from django import forms
+from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
-from approvals import access
-from approvals.models import PostMortem, Service, User
+from approvals import access, followups
+from approvals.incidents import SECTIONS
+from approvals.models import Incident, IncidentAction, Migration, PostMortem, Service, User
 
 from . import PortalForm
+from .catalog import Filter
 
 LONGEST = 20_000
 
@@ -49,26 +53,105 @@ class NoteForm(PortalForm):
 
 
 class PostMortemForm(PortalForm):
-    """What people learnt; handing it in takes all three answers, saving takes none."""
+    """What people learnt, in the sections of `incidents.SECTIONS`. Saving takes none of them."""
 
-    what_happened = _text(_("What happened?"), required=False)
-    root_cause = _text(_("Why did it happen?"), required=False)
+    what_happened = _text(
+        _("What happened?"),
+        required=False,
+        help_text=_("In the order in which it happened. The portal's own facts can be taken over."),
+    )
+    noticed = _text(
+        _("How was it noticed, and what cost time?"),
+        required=False,
+        rows=3,
+        help_text=_("By a person or by an alarm? Was a forward fix tried first, and who was called when?"),
+    )
+    root_cause = _text(
+        _("Why did it happen?"),
+        required=False,
+        help_text=_("Ask why until the answer is something that can be changed. Causes, not culprits."),
+    )
+    went_well = _text(_("What went well?"), required=False, rows=3, help_text=_("What should stay as it is?"))
     prevention = _text(
         _("What changes so that it does not happen again?"),
         required=False,
-        help_text=_("Name the corrected migration, who brings it and until when."),
+        help_text=_("Name the corrected migration. What somebody has to do, add as an action with a day."),
     )
+    revision = forms.IntegerField(required=False, widget=forms.HiddenInput)
 
     @classmethod
     def of(cls, data: Any, found: PostMortem) -> PostMortemForm:
         """The form with what was saved so far."""
-        return cls(data, initial={name: getattr(found, name) for name in cls.base_fields})
+        return cls(data, initial={name: getattr(found, name) for name in (*SECTIONS, "revision")})
+
+    @property
+    def sections(self) -> list[forms.BoundField]:
+        return [self[name] for name in SECTIONS]
+
+    def with_text(self, name: str, text: str, revision: int) -> PostMortemForm:
+        """The same input, not checked, with a text added to one section and another revision to save over."""
+        values = {each: self.data.get(each, "") for each in SECTIONS} | {"revision": revision}
+        values[name] = "\n\n".join(part for part in (values[name].rstrip(), text) if part)
+        return type(self)(initial=values)
 
 
-class IncidentFilter(PortalForm):
-    """Incidents by service and by where their post-mortem stands."""
+class ReopenForm(PortalForm):
+    """Why a handed-in post-mortem is taken back into work."""
 
-    q = forms.CharField(label=_("Search"), required=False, max_length=100)
+    because = _text(_("Why is it reopened?"), rows=2)
+
+
+class ActionForm(PortalForm):
+    """Something that somebody will do until a day."""
+
+    text = forms.CharField(label=_("What will be done?"), max_length=300)
+    owner = forms.ModelChoiceField(
+        label=_("Owner"), queryset=User.objects.none(), to_field_name="username", empty_label=_("choose")
+    )
+    due_on = forms.DateField(
+        label=_("Due on"), widget=forms.DateInput(attrs={"type": "date"}, format="%Y-%m-%d")
+    )
+
+    def __init__(self, data: Any, *, service: Service, action: IncidentAction | None = None) -> None:
+        initial: dict[str, Any] = {"due_on": timezone.localdate() + timedelta(days=14)}
+        if action:
+            initial = {"text": action.text, "owner": action.owner.username, "due_on": action.due_on}
+        super().__init__(data, initial=initial, prefix="action")
+        self.fields["owner"].queryset = followups.owners(service)  # type: ignore[attr-defined]
+
+
+class ReferencesForm(PortalForm):
+    """Where else the incident is written down, and what prevents that it happens again."""
+
+    change_record = forms.CharField(
+        label=_("Entry in the change management system"),
+        required=False,
+        max_length=120,
+        help_text=_("Its number or address there."),
+    )
+    corrected_by = forms.ModelChoiceField(
+        label=_("Corrected migration"),
+        required=False,
+        queryset=Migration.objects.none(),
+        empty_label=_("not imported yet"),
+        help_text=_("The migration that was corrected, or the one that corrects it."),
+    )
+
+    def __init__(self, data: Any, incident: Incident) -> None:
+        initial = {"change_record": incident.change_record, "corrected_by": incident.corrected_by_id}
+        super().__init__(data, initial=initial, prefix="references")
+        known = incident.service.migrations.filter(removed_at=None).order_by("-version_key", "description")
+        self.fields["corrected_by"].queryset = known  # type: ignore[attr-defined]
+        self.fields["corrected_by"].label_from_instance = _migration  # type: ignore[attr-defined]
+
+
+def _migration(found: Migration) -> str:
+    return f"{found} {found.description}" if found.version else str(found)
+
+
+class IncidentFilter(Filter):
+    """Incidents by words and by where their post-mortem stands."""
+
     state = forms.ChoiceField(
         label=_("Post-mortem"),
         required=False,
@@ -80,8 +163,31 @@ class IncidentFilter(PortalForm):
             ("none", _("not asked for yet")),
         ],
     )
+    sort = forms.ChoiceField(
+        label=_("Sort by"),
+        required=False,
+        choices=[
+            ("", _("newest first")),
+            ("oldest", _("oldest first")),
+            ("due", _("post-mortem, most urgent first")),
+            ("service", _("service")),
+        ],
+    )
 
-    def chosen(self, name: str) -> str:
-        """The value of a filter that was understood, or nothing."""
-        self.is_valid()
-        return str(self.cleaned_data.get(name) or "")
+
+class ActionFilter(Filter):
+    """Actions by words, by whose they are and by how they stand."""
+
+    whose = forms.ChoiceField(
+        label=_("Owner"), required=False, choices=[("", _("anyone, mine first")), ("mine", _("only mine"))]
+    )
+    state = forms.ChoiceField(
+        label=_("State"),
+        required=False,
+        choices=[("", _("open")), ("overdue", _("overdue")), ("done", _("done")), ("all", _("all"))],
+    )
+    sort = forms.ChoiceField(
+        label=_("Sort by"),
+        required=False,
+        choices=[("", _("day it is due")), ("newest", _("newest first")), ("owner", _("owner"))],
+    )

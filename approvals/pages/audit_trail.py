@@ -1,4 +1,4 @@
-"""Reads of the audit trail for pages: events as lines, one event with its link checked, the whole chain.
+"""Reads of the audit trail for pages: events as lines, one event with its link checked, the chain's state.
 
 Events hold free text by its digest only. Where the portal still has a text of that digest, a line shows it:
 what is shown is then as certain as the chain, and what was redacted or changed is not shown.
@@ -9,10 +9,12 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import date, datetime
+from itertools import groupby
 from typing import Any
 
-from django.db.models import Q, QuerySet
+from django.db.models import QuerySet
+from django.utils import timezone
 from django.utils.functional import cached_property
 
 from approvals import audit
@@ -24,12 +26,13 @@ from approvals.models import (
     Evidence,
     Execution,
     RollbackRequest,
+    Status,
 )
 
-from .audit_words import DENIALS, DENIED, Words, role_words, words_for
+from .audit_words import Words, role_words, words_for
 
-# A page verifies chains up to this length: some seconds. Longer ones are for the command.
-VERIFIED_BY_PAGE = 200_000
+# Counting stops here: more than a reader wants to know, and a count of everything takes its time.
+COUNTED = 10_000
 
 
 @dataclass(frozen=True)
@@ -103,29 +106,33 @@ def texts_of(rollbacks: Sequence[int]) -> dict[str, str]:
     return {audit.digest_of(text): text for text in first.union(*rest, all=True) if text}
 
 
-def events(
-    *,
-    person: str = "",
-    target: str = "",
-    rollback: str = "",
-    action: str = "",
-    since: str = "",
-    before: str = "",
-) -> QuerySet[AuditEvent]:
-    """Events that match everything given. Times are ISO texts in UTC, as events keep theirs."""
-    wanted = {"actor": person, "target": target, "rollback": rollback, "at__gte": since, "at__lt": before}
-    found = AuditEvent.objects.filter(**{name: value for name, value in wanted.items() if value})
-    if action == DENIALS:
-        return found.filter(action__endswith=DENIED)
-    if action:
-        return found.filter(Q(action=action) | Q(action=action + DENIED))
-    return found
-
-
 def story(label: str, *, limit: int = 2000) -> list[Line]:
     """Everything recorded about one rollback, oldest first."""
     events = AuditEvent.objects.filter(rollback=label).order_by("seq")[:limit]
     return lines(events, texts_of([int(label.removeprefix("RB-"))]))
+
+
+@dataclass(frozen=True)
+class Chapter:
+    """What was recorded while a rollback stood in one status, and the day on which that began."""
+
+    status: str
+    lines: list[Line]
+
+    @property
+    def title(self) -> str:
+        """The status in words; what came before the rollback had one has none."""
+        return str(Status(self.status).label) if self.status in Status.values else ""
+
+    @property
+    def day(self) -> date:
+        return timezone.localdate(self.lines[0].at)
+
+
+def chapters(found: Iterable[Line]) -> list[Chapter]:
+    """A story's lines by the status that the rollback had when each was recorded, in their order."""
+    parts = groupby(found, key=lambda line: line.body.get("status", ""))
+    return [Chapter(status, list(lines)) for status, lines in parts]
 
 
 def one(event: AuditEvent) -> Line:
@@ -145,3 +152,41 @@ def link_holds(event: AuditEvent) -> bool:
 def head() -> Line:
     """The newest event; there is always one, the chain's fixed beginning."""
     return Line(AuditEvent.objects.latest("seq"))
+
+
+@dataclass(frozen=True)
+class Chain:
+    """The state of the chain: its newest event, the last time somebody verified it, and what was refused."""
+
+    head: Line
+    verified: Line | None
+    refused: int
+
+    @property
+    def holds(self) -> bool:
+        """True if the last verification found every link good."""
+        return self.verified is not None and self.verified.body["action"] == "chain.verified"
+
+    @property
+    def upto(self) -> int:
+        """The number of the last event that was found good."""
+        return int(self.verified.body["facts"]["events"]) if self.verified else 0
+
+    @property
+    def since(self) -> int:
+        """How many events were added since, the record of the verification among them."""
+        return self.head.seq - self.upto
+
+
+def chain() -> Chain:
+    """The state of the chain as last verified; three queries, each by an index."""
+    verified = AuditEvent.objects.filter(action__in=("chain.verified", "chain.found_broken"))
+    newest = verified.order_by("-seq").first()
+    month = timezone.now().replace(day=1, hour=0, minute=0, second=0, microsecond=0)
+    refused = AuditEvent.objects.filter(action__endswith=audit.DENIED, at__gte=audit.stamp(month))
+    return Chain(head(), Line(newest) if newest else None, counted(refused))
+
+
+def counted(found: QuerySet[AuditEvent]) -> int:
+    """How many there are, up to one more than COUNTED."""
+    return found.order_by()[: COUNTED + 1].count()

@@ -10,16 +10,17 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy as lazy
 
 from approvals.models import Execution, Role
-
-DENIED = ".denied"
-# What the filter calls all refused attempts together.
-DENIALS = "denied"
+from approvals.models.audit import DENIED
 
 OK, RUN, WARN, FAIL, LOST, PLAIN = "ok", "run", "warn", "fail", "lost", ""
 
 # action -> (what somebody did, shape, tone)
 WORDS: dict[str, tuple[str | Promise, str, str]] = {
     "chain.began": (lazy("began the chain"), "chain", PLAIN),
+    "chain.verified": (lazy("verified the chain"), "chain", OK),
+    "chain.found_broken": (lazy("found the chain broken"), "fail", FAIL),
+    "trail.exported": (lazy("exported events"), "dot", PLAIN),
+    "trail.report_exported": (lazy("exported the report of rollbacks"), "dot", PLAIN),
     "catalog.imported": (lazy("imported migrations"), "dot", PLAIN),
     "script.added": (lazy("wrote a revision of a rollback script"), "edit", PLAIN),
     "target.sync_requested": (lazy("asked for the history to be read"), "dot", PLAIN),
@@ -69,6 +70,15 @@ WORDS: dict[str, tuple[str | Promise, str, str]] = {
     "alarm.migration_came_back": (lazy("found the migration applied again"), "fail", FAIL),
     "incident.opened": (lazy("opened the incident"), "dot", PLAIN),
     "incident.note_added": (lazy("added to the timeline"), "edit", PLAIN),
+    "incident.action_added": (lazy("added an action"), "edit", PLAIN),
+    "incident.action_changed": (lazy("changed an action"), "edit", PLAIN),
+    "incident.action_done": (lazy("marked an action as done"), "ok", OK),
+    "incident.action_reopened": (lazy("opened an action again"), "restart", WARN),
+    "incident.references_set": (lazy("set the change record and the correction"), "edit", PLAIN),
+    "post_mortem.reopened": (lazy("opened the post-mortem again"), "restart", WARN),
+    "contact.added": (lazy("named a contact"), "dot", PLAIN),
+    "contact.changed": (lazy("changed a contact"), "edit", PLAIN),
+    "contact.removed": (lazy("took a contact away"), "void", PLAIN),
     "post_mortem.saved": (lazy("saved the post-mortem"), "edit", PLAIN),
     "post_mortem.submitted": (lazy("handed in the post-mortem"), "ok", OK),
     "identity.confirmed": (lazy("proved who they are"), "key", PLAIN),
@@ -107,6 +117,40 @@ def role_words(roles: list[str]) -> str:
     return ", ".join(str(Role(role).label) if role in Role.values else role for role in roles)
 
 
-def choices() -> list[tuple[str, str | Promise]]:
-    """Every action with its words, for a filter."""
-    return [(action, says) for action, (says, _icon, _tone) in WORDS.items()]
+# what an action is about -> how a filter calls all of them
+FAMILIES: dict[str, str | Promise] = {
+    "rollback": lazy("Rollbacks"),
+    "rehearsal": lazy("Rehearsals"),
+    "backup": lazy("Backups"),
+    "execution": lazy("Executions"),
+    "alarm": lazy("Alarms"),
+    "incident": lazy("Incidents"),
+    "post_mortem": lazy("Post-mortems"),
+    "script": lazy("Scripts"),
+    "catalog": lazy("Imports"),
+    "target": lazy("Targets"),
+    "service": lazy("Services"),
+    "person": lazy("People"),
+    "contact": lazy("Contacts"),
+    "identity": lazy("Proofs of identity"),
+    "account": lazy("Accounts"),
+    "page": lazy("Pages"),
+    "trail": lazy("Exports"),
+    "chain": lazy("The chain"),
+}
+
+
+def choices() -> list[tuple[str | Promise, list[tuple[str, str | Promise]]]]:
+    """Every action with its words, in groups by what it is about; a group's first choice is all of it."""
+    groups: dict[str, list[tuple[str, str | Promise]]] = {family: [] for family in FAMILIES}
+    for action, (says, _icon, _tone) in WORDS.items():
+        groups.setdefault(action.split(".")[0], []).append((action, says))
+    return [
+        (FAMILIES.get(family, family), [(family, _all_of(family)), *actions])
+        for family, actions in groups.items()
+        if actions
+    ]
+
+
+def _all_of(family: str) -> str:
+    return _("%(family)s: everything") % {"family": FAMILIES.get(family, family)}

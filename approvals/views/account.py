@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from django.contrib import messages
-from django.db.models import Prefetch
 from django.http import HttpResponse
 from django.shortcuts import redirect, render, resolve_url
 from django.utils.http import url_has_allowed_host_and_scheme
@@ -13,9 +12,6 @@ from approvals import accounts, stepup
 from approvals.errors import Denied, Refused
 from approvals.forms import posted
 from approvals.forms.account import ConfirmForm, TimeZoneForm
-from approvals.forms.catalog import Filter
-from approvals.models import Role, Team, User
-from approvals.pages import paging
 from approvals.requests import Request
 
 TOO_MANY = 429
@@ -76,14 +72,3 @@ def _next(request: Request) -> str:
     here = {request.get_host()}
     safe = url_has_allowed_host_and_scheme(wanted, allowed_hosts=here, require_https=request.is_secure())
     return wanted if safe else resolve_url("dashboard")
-
-
-def people(request: Request) -> HttpResponse:
-    """Who works here in which roles; readable by everybody who does."""
-    form = Filter(request.GET)
-    found = User.objects.filter(is_active=True, groups__name__in=Role.values).distinct()
-    for word in form.chosen("q").split():
-        found = found.filter(username__icontains=word) | found.filter(last_name__icontains=word)
-    teams = Prefetch("teams", Team.objects.order_by("name"))
-    page = paging.page(request, found.prefetch_related("groups", teams).order_by("last_name", "username"))
-    return render(request, "people.html", {"page": page, "form": form, "roles": dict(Role.choices)})

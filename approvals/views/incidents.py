@@ -1,30 +1,34 @@
-"""Pages of incidents: list, one with its line of time, a new one, its post-mortem."""
+"""Pages of incidents: the list, a new one, and one with its report, its line of time and what follows."""
 
 from __future__ import annotations
 
 from functools import partial
+from typing import Any
 
 from django.contrib import messages
-from django.http import Http404, HttpResponse
+from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
 from django.utils.translation import gettext as _
 
-from approvals import access, incidents, once, permissions
+from approvals import access, contacts, incidents, once, permissions
 from approvals.errors import Refused
-from approvals.forms import posted
-from approvals.forms.incidents import IncidentFilter, IncidentForm, NoteForm, PostMortemForm
+from approvals.forms import PortalForm, posted
+from approvals.forms.incidents import ActionForm, IncidentFilter, IncidentForm, NoteForm, ReferencesForm
 from approvals.models import Incident
 from approvals.pages import incident_page, paging
+from approvals.pages.incident_report import Report
 from approvals.requests import Request
 
 
 def incident_list(request: Request) -> HttpResponse:
     """The incidents of the services this person sees."""
     form = IncidentFilter(request.GET)
-    found = incident_page.listed(request.user, text=form.chosen("q"), state=form.chosen("state"))
+    wanted = {"text": form.chosen("q"), "state": form.chosen("state"), "sort": form.chosen("sort")}
+    page = paging.page(request, incident_page.listed(request.user, **wanted))
     may_open = permissions.may_read(request.user, "incident_new")
-    context = {"form": form, "page": paging.page(request, found), "may_open": may_open}
+    open_actions = incident_page.actions(request.user).count()
+    context = {"form": form, "page": page, "may_open": may_open, "open_actions": open_actions}
     return render(request, "incidents/list.html", context)
 
 
@@ -47,20 +51,20 @@ def _open(request: Request, form: IncidentForm) -> str:
 
 
 def incident_detail(request: Request, pk: int) -> HttpResponse:
-    """One incident: reason, impact, what happened when, its rollbacks and its post-mortem."""
-    return _detail(request, _incident(request, pk), NoteForm())
+    """One incident: its report from facts, what happened when, its post-mortem, and what follows from it."""
+    return detail(request, visible(request, pk))
 
 
 def incident_note(request: Request, pk: int) -> HttpResponse:
     """Add an entry to the line of time."""
-    incident = _incident(request, pk)
+    incident = visible(request, pk)
     form = NoteForm(request.POST)
     if form.is_valid():
         try:
             return redirect(once.run(request, partial(_note, request, incident, form)))
         except Refused as refused:
             form.refuse(refused)
-    return _detail(request, incident, form)
+    return detail(request, incident, note=form)
 
 
 def _note(request: Request, incident: Incident, form: NoteForm) -> str:
@@ -68,45 +72,32 @@ def _note(request: Request, incident: Incident, form: NoteForm) -> str:
     return reverse("incident_detail", args=[incident.pk])
 
 
-def _detail(request: Request, incident: Incident, form: NoteForm) -> HttpResponse:
+def visible(request: Request, pk: int) -> Incident:
+    """The incident, if this person sees it; 404 if not."""
+    found = access.incidents(request.user).select_related(
+        "service__team", "corrected_by", "post_mortem__submitted_by", "post_mortem__saved_by",
+        "post_mortem__reopened_by",
+    )  # fmt: skip
+    return get_object_or_404(found, pk=pk)
+
+
+def detail(request: Request, incident: Incident, **forms: PortalForm) -> HttpResponse:
+    """The page of an incident; one of its forms may be given as it was sent, to say what is wrong with it."""
     found = getattr(incident, "post_mortem", None)
-    context = {
+    writes = permissions.may_write(request.user, "incident_note")
+    context: dict[str, Any] = {
         "incident": incident,
         "post_mortem": found,
         "clock": incident_page.clock(found) if found else None,
-        "moments": incident_page.timeline(incident),
-        "rollbacks": incident_page.rollbacks(incident),
-        "form": form,
-        "may_write": permissions.may_write(request.user, "incident_note"),
+        "report": Report(incident),
+        "actions": incident.actions.select_related("owner", "done_by", "added_by"),
+        "contacts": contacts.for_service(incident.service),
+        "may_write": writes,
+        "may_reopen": permissions.may_write(request.user, "incident_reopen"),
     }
-    return render(request, "incidents/detail.html", context, status=form.status)
-
-
-def post_mortem(request: Request, pk: int) -> HttpResponse:
-    """Read the post-mortem; write, save and hand it in until it was handed in."""
-    incident = _incident(request, pk)
-    found = getattr(incident, "post_mortem", None)
-    if found is None:
-        raise Http404
-    form = PostMortemForm.of(posted(request), found)
-    if form.is_valid():
-        try:
-            return _save(request, incident, form)
-        except Refused as refused:
-            form.refuse(refused)
-    writes = permissions.may_write(request.user, "post_mortem") and not found.submitted_at
-    context = {"incident": incident, "post_mortem": found, "form": form, "writes": writes}
-    context["clock"] = incident_page.clock(found)
-    return render(request, "incidents/post_mortem.html", context, status=form.status)
-
-
-def _save(request: Request, incident: Incident, form: PostMortemForm) -> HttpResponse:
-    hand_in = "hand_in" in request.POST
-    incidents.save_post_mortem(incident, actor=request.user, submit=hand_in, **form.cleaned_data)
-    messages.success(request, _("The post-mortem is handed in.") if hand_in else _("The draft is saved."))
-    return redirect("incident_detail" if hand_in else "post_mortem", pk=incident.pk)
-
-
-def _incident(request: Request, pk: int) -> Incident:
-    found = access.incidents(request.user).select_related("post_mortem__submitted_by")
-    return get_object_or_404(found, pk=pk)
+    if writes:
+        context["note"] = NoteForm()
+        context["action"] = ActionForm(None, service=incident.service)
+        context["references"] = ReferencesForm(None, incident)
+    status = next((form.status for form in forms.values()), 200)
+    return render(request, "incidents/detail.html", context | forms, status=status)

@@ -5,15 +5,27 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from approvals import catalog, comments, executions, incidents, rollbacks, scripts
-from approvals.models import AuditEvent, Incident, Role, RollbackRequest, Service, Target, User
+from django.utils import timezone
+
+from approvals import catalog, comments, executions, followups, incidents, rollbacks, scripts
+from approvals.models import (
+    AuditEvent,
+    Contact,
+    Incident,
+    IncidentAction,
+    Role,
+    RollbackRequest,
+    Service,
+    Target,
+    User,
+)
 from tests.approvals import factories
 from tests.approvals.factories import World
 
 Objects = dict[str, dict[str, Any]]
 
 # Arguments beside the object, by name, such as Django would take them from a URL.
-BESIDES: dict[str, Any] = {"position": 1, "point": "dependencies", "decision": "approve"}
+BESIDES: dict[str, Any] = {"form": "csv", "position": 1, "point": "dependencies", "decision": "approve"}
 
 
 def wallet(world: World) -> Objects:
@@ -53,8 +65,23 @@ def _arguments(
         "rollback": {"pk": rollback.pk, "thread": thread.pk},
         "execution": {"pk": execution.pk},
         "incident": {"pk": incident.pk},
+        "action": {"pk": _action(incident, requester).pk},
+        # of the whole portal, and so for either team
+        "person": {"username": "dora"},
+        "contact": {"pk": _contact().pk},
         "event": {"seq": AuditEvent.objects.latest("seq").seq},
     }
+
+
+def _action(incident: Incident, owner: User) -> IncidentAction:
+    day = timezone.localdate()
+    return followups.add_action(incident, text="Try it first.", owner=owner, due_on=day, actor=owner)
+
+
+def _contact() -> Contact:
+    where = {"duty": Contact.Duty.PRIMARY_DBA, "team": None, "service": None}
+    reached = {"name": "Dora", "email": "dora@waqiti.example", "phone": "+254 20 123 4567"}
+    return Contact.objects.get_or_create(**where, defaults=reached)[0]
 
 
 def sees(person: User | None, team: str) -> bool:

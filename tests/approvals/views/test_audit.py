@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from datetime import UTC, datetime
 
-import psycopg
 import pytest
 from django.test import Client
 
 from approvals import audit
 from approvals.errors import Denied
 from approvals.models import AuditEvent, Execution, Status, User
-from approvals.pages import audit_trail
 from tests.approvals import factories
 from tests.approvals.factories import World
 from tests.approvals.views.visits import Page, as_, see
@@ -29,6 +26,11 @@ def record(action: str, actor: User | None = None, count: int = 1, **subjects: o
 
 def events(page: Page) -> list[int]:
     """The numbers of the events that a page shows, in its order."""
+    return [int(seq) for seq in re.findall(r'class="seq" href="/audit/(\d+)/"', page.html)]
+
+
+def neighbours(page: Page) -> list[int]:
+    """The numbers of the events to which one event's page leads."""
     found = (re.fullmatch(r"/audit/(\d+)/", link) for link in page.links)
     return [int(match[1]) for match in found if match]
 
@@ -51,7 +53,7 @@ def test_a_refused_attempt_says_why(world: World) -> None:
     rollback = factories.rollback_in(world, Status.IN_REVIEW)
     with pytest.raises(Denied):
         factories.decide(world, rollback, world.bob)
-    page = see(as_(world.axel), "/audit/", action="denied")
+    page = see(as_(world.axel), "/audit/", refused="on")
     assert "Bob Engineer was refused: approved the rollback" in page
     assert len(events(page)) == 1
 
@@ -85,8 +87,8 @@ def test_filters_show_only_what_fits(world: World, filters: dict[str, str], acti
 
 def test_a_filter_by_rollback_takes_its_label_or_its_number(world: World) -> None:
     rollback = factories.draft(world)
-    by_label = events(see(as_(world.axel), "/audit/", rollback=rollback.label))
-    assert by_label == events(see(as_(world.axel), "/audit/", rollback=str(rollback.pk)))
+    by_label = events(see(as_(world.axel), "/audit/", about=rollback.label))
+    assert by_label == events(see(as_(world.axel), "/audit/", about=str(rollback.pk)))
     assert set(by_label) == set(
         AuditEvent.objects.filter(rollback=rollback.label).values_list("seq", flat=True)
     )
@@ -98,19 +100,23 @@ def test_days_begin_at_midnight_of_the_reader(world: World) -> None:
     world.axel.save()
     from django.utils import timezone
 
-    from approvals.forms.audit import _day_begins
+    from approvals.forms.audit import AuditFilter
 
     with timezone.override("Pacific/Auckland"):
-        assert _day_begins(datetime(2026, 3, 2, tzinfo=UTC).date()) == "2026-03-01T11:00:00.000000+00:00"
+        wanted = AuditFilter({"since": "2026-03-02", "until": "2026-03-02"}).wanted
+    assert wanted == {
+        "since": "2026-03-01T11:00:00.000000+00:00",
+        "before": "2026-03-02T11:00:00.000000+00:00",
+    }
     today = timezone.localtime(timezone.now(), timezone.zoneinfo.ZoneInfo("Pacific/Auckland")).date()
     assert events(see(as_(world.axel), "/audit/", since=today.isoformat(), until=today.isoformat()))
     assert events(see(as_(world.axel), "/audit/", until="2020-01-01")) == [0]
 
 
 def test_a_filter_that_makes_no_sense_is_said_beside_its_field(world: World) -> None:
-    page = see(as_(world.axel), "/audit/", rollback="the big one", since="yesterday")
+    page = see(as_(world.axel), "/audit/", about="the big one", since="yesterday")
     assert page.status == 200
-    assert "A rollback is named like RB-142." in page
+    assert "An object is named like RB-142, INC-31 or EX-1a2b3c4d." in page
     assert 'id="id_since_error"' in page.html
 
 
@@ -148,7 +154,7 @@ def test_a_thousand_events_take_as_many_queries_as_ten(
     client.get("/audit/")
     few = queries_of(client, "/audit/")
     record("test.happened", count=300)
-    assert queries_of(client, "/audit/") == few <= 8
+    assert queries_of(client, "/audit/") == few <= 11
 
 
 # One event
@@ -166,8 +172,8 @@ def test_an_event_shows_the_very_bytes_that_were_hashed(world: World) -> None:
 def test_neighbours_are_offered_only_where_there_are_some(world: World) -> None:
     newest = AuditEvent.objects.latest("seq").seq
     axel = as_(world.axel)
-    assert events(see(axel, f"/audit/{newest}/")) == [newest - 1]
-    assert events(see(axel, f"/audit/{newest - 1}/")) == [newest - 2, newest]
+    assert neighbours(see(axel, f"/audit/{newest}/")) == [newest - 1]
+    assert neighbours(see(axel, f"/audit/{newest - 1}/")) == [newest - 2, newest]
 
 
 def test_there_is_no_page_of_an_event_that_is_not_there(world: World) -> None:
@@ -208,33 +214,3 @@ def test_an_engineer_reads_the_story_of_their_rollback_without_links_they_may_no
     page = see(as_(world.alice), f"/audit/rollback/{rollback.pk}/")
     assert events(page) == []
     assert see(as_(world.eve), f"/audit/rollback/{rollback.pk}/").status == 404
-
-
-# The chain
-
-
-def test_the_page_says_that_the_chain_is_whole(world: World) -> None:
-    verdict = audit.verify()
-    page = see(as_(world.axel), "/audit/verify/")
-    assert "The chain is whole" in page
-    assert f"{verdict.events} events were hashed again" in page
-    assert verdict.head in page
-
-
-def test_the_page_names_the_event_that_was_changed(
-    committed_world: World, superuser: psycopg.Connection
-) -> None:
-    superuser.execute("ALTER TABLE approvals_auditevent DISABLE TRIGGER ALL")
-    superuser.execute("UPDATE approvals_auditevent SET body = replace(body, 'alice', 'clara') WHERE seq = 20")
-    superuser.execute("UPDATE approvals_auditevent SET body = body || ' ' WHERE seq = 20")
-    page = see(as_(committed_world.axel), "/audit/verify/")
-    assert "The chain is broken at event 20" in page
-    assert "event 20 was changed after it was written. 19 events before it hold." in page
-    assert "its link does not hold" in see(as_(committed_world.axel), "/audit/20/")
-
-
-def test_a_chain_too_long_for_a_page_is_left_to_the_command(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(audit_trail, "VERIFIED_BY_PAGE", 5)
-    assert "manage.py verify_audit" in see(as_(world.axel), "/audit/verify/")

@@ -74,7 +74,7 @@ def test_sending_the_form_twice_opens_one_incident(world: World) -> None:
 def test_an_auditor_reads_incidents_and_writes_nothing(world: World) -> None:
     incident = factories.incident(world)
     page = see(as_(world.axel), f"/incidents/{incident.pk}/")
-    assert page.forms == []
+    assert [each for each in page.forms if each.startswith("/incidents/")] == []
     assert "Add to the timeline" not in page
     assert send(as_(world.axel), f"/incidents/{incident.pk}/notes/", text="I was here").status == 403
     assert not incident.notes.exists()

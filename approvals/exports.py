@@ -1,0 +1,187 @@
+"""What an auditor takes away: events as CSV or JSON lines, and one row per rollback. Taking is on record.
+
+Rows are read in slices by a rising key up to an end that is fixed at the start. What is only ever added to
+needs no snapshot for that: no transaction stays open, and memory does not grow with the length.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from django.db.models import Prefetch, QuerySet
+
+from . import audit
+from .models import Approval, AuditEvent, Execution, RollbackRequest, User
+
+SLICE = 1000
+# How a cell begins that a spreadsheet would run as a formula.
+FORMULA = ("=", "+", "-", "@", "\t", "\r")
+
+EVENT_COLUMNS = (
+    "seq", "at_utc", "action", "refused", "actor", "actor_name", "roles", "rollback", "status", "target",
+    "incident", "execution", "purpose", "request_id", "facts", "prev", "hash",
+)  # fmt: skip
+ROLLBACK_COLUMNS = (
+    "rollback", "service", "targets", "environments", "migrations", "risk", "urgency", "status",
+    "requested_by", "requested_at_utc", "reason", "why_not_forward", "incident", "incident_title",
+    "change_record", "submitted_at_utc", "approvals", "other_decisions", "acknowledged", "attempts",
+    "started_by", "started_at_utc", "ended_at_utc", "duration_seconds", "outcome", "outcome_says",
+    "post_mortem_due_utc", "post_mortem_handed_in_utc", "request_digest",
+)  # fmt: skip
+
+
+def record(actor: User, form: str, wanted: Mapping[str, Any]) -> int:
+    """Put on record that somebody takes events away and which; returns the last event to take. What they
+    typed is free text, so it is chained by its digest."""
+    with audit.unit_of_work("trail.exported", actor=actor) as facts:
+        facts |= {"format": form, "filter_sha256": audit.digest_of(json.dumps(wanted, sort_keys=True))}
+        facts |= {name: wanted[name] for name in ("action", "refused", "since", "before") if name in wanted}
+        upto: int = AuditEvent.objects.latest("seq").seq
+        facts["upto"] = upto
+    return upto
+
+
+def record_report(actor: User) -> int:
+    """Put on record that somebody takes the report of rollbacks away; returns the last rollback's key."""
+    with audit.unit_of_work("trail.report_exported", actor=actor) as facts:
+        newest = RollbackRequest.objects.order_by("-pk").first()
+        facts["upto"] = newest.label if newest else ""
+    return newest.pk if newest else 0
+
+
+def events_as_csv(found: QuerySet[AuditEvent], upto: int) -> Iterator[str]:
+    """Events up to a number, oldest first, as parts of a CSV file."""
+    return _csv(EVENT_COLUMNS, _slices(found, "seq", upto), _event_row)
+
+
+def events_as_json_lines(found: QuerySet[AuditEvent], upto: int) -> Iterator[str]:
+    """The same as JSON lines. `body` is the text that was hashed, so that each line can be verified offline:
+    hash = SHA-256("waqiti-audit/v1" + one zero byte + prev + body), prev and hash in hex."""
+    for events in _slices(found, "seq", upto):
+        yield "".join(json.dumps(_event_line(event), ensure_ascii=False) + "\n" for event in events)
+
+
+def rollbacks_as_csv(since: datetime | None, before: datetime | None, upto: int) -> Iterator[str]:
+    """One row per rollback asked for in a span of time: who, why, approved by whom, outcome, duration."""
+    wanted = {"created_at__gte": since, "created_at__lt": before}
+    asked = RollbackRequest.objects.filter(**{name: at for name, at in wanted.items() if at})
+    real = Execution.objects.filter(purpose=Execution.Purpose.REAL).order_by("queued_at")
+    full = asked.select_related("service", "requester", "incident__post_mortem").prefetch_related(
+        "items__migration",
+        "approvals__approver",
+        "rollback_targets__target",
+        Prefetch("rollback_targets__executions", real.select_related("requested_by"), to_attr="real"),
+    )
+    return _csv(ROLLBACK_COLUMNS, _slices(full, "pk", upto), _rollback_row)
+
+
+def _slices(found: QuerySet[Any], key: str, upto: int) -> Iterator[list[Any]]:
+    ordered = found.filter(**{f"{key}__lte": upto}).order_by(key)
+    part = list(ordered[:SLICE])
+    while part:
+        yield part
+        part = list(ordered.filter(**{f"{key}__gt": getattr(part[-1], key)})[:SLICE])
+
+
+def _csv(
+    columns: Iterable[str], slices: Iterator[list[Any]], row: Callable[[Any], list[Any]]
+) -> Iterator[str]:
+    yield _written([list(columns)])
+    for part in slices:
+        yield _written(row(each) for each in part)
+
+
+def _written(rows: Iterable[list[Any]]) -> str:
+    buffer = io.StringIO()
+    csv.writer(buffer).writerows([_cell(value) for value in row] for row in rows)
+    return buffer.getvalue()
+
+
+def _cell(value: Any) -> str:
+    """A value as text that no spreadsheet runs: what looks like a formula gets an apostrophe in front."""
+    text = "" if value is None else str(value)
+    return "'" + text if text.startswith(FORMULA) else text
+
+
+def _event_row(event: AuditEvent) -> list[Any]:
+    body = json.loads(event.body)
+    refused = "yes" if body["action"].endswith(audit.DENIED) else "no"
+    facts = json.dumps(body["facts"], ensure_ascii=False, sort_keys=True)
+    about = [body.get(name) for name in ("rollback", "status", "target", "incident", "execution", "purpose")]
+    who = [body["actor"], body["actor_name"], " ".join(body["roles"])]
+    links = [bytes(event.prev).hex(), bytes(event.hash).hex()]
+    return [event.seq, body["at"], body["action"], refused, *who, *about, body["request_id"], facts, *links]
+
+
+def _event_line(event: AuditEvent) -> dict[str, Any]:
+    prev, link = bytes(event.prev).hex(), bytes(event.hash).hex()
+    return {"seq": event.seq, "prev": prev, "hash": link, "body": event.body}
+
+
+def _rollback_row(rollback: RollbackRequest) -> list[Any]:
+    targets = [each.target for each in rollback.rollback_targets.all()]
+    incident = rollback.incident
+    return [
+        rollback.label,
+        rollback.service.name,
+        _joined(target.name for target in targets),
+        _joined(target.environment for target in targets),
+        _joined(f"{item.migration} {item.migration.description}" for item in rollback.items.all()),
+        rollback.risk,
+        rollback.urgency,
+        rollback.status,
+        rollback.requester.username,
+        _utc(rollback.created_at),
+        rollback.reason,
+        rollback.forward_fix,
+        incident.label if incident else "",
+        incident.title if incident else "",
+        incident.change_record if incident else "",
+        _utc(rollback.submitted_at),
+        *_decisions(list(rollback.approvals.all())),
+        *_outcome([found for each in rollback.rollback_targets.all() for found in each.real]),
+        *_review(getattr(incident, "post_mortem", None)),
+        rollback.request_digest,
+    ]
+
+
+def _decisions(decisions: list[Approval]) -> list[str]:
+    """Approvals that count, decisions against or voided ones, and what approvers acknowledged as lost."""
+    counting = [each for each in decisions if each.decision == "approve" and each.voided_at is None]
+    others = [each for each in decisions if each not in counting]
+    lost = dict.fromkeys(each.acknowledged for each in counting if each.acknowledged)
+    return [_joined(map(_signature, counting)), _joined(map(_signature, others)), _joined(lost)]
+
+
+def _signature(approval: Approval) -> str:
+    voided = f", voided {_utc(approval.voided_at)}" if approval.voided_at else ""
+    return f"{approval.approver.username} ({approval.role}) {approval.decision} {_utc(approval.at)}{voided}"
+
+
+def _outcome(executions: list[Execution]) -> list[Any]:
+    """Attempts, and of the last of them: who, when, how long from claim to end, how it ended."""
+    if not executions:
+        return [0, "", "", "", "", "", ""]
+    last = executions[-1]
+    seconds = (
+        (last.finished_at - last.claimed_at).total_seconds() if last.claimed_at and last.finished_at else ""
+    )
+    when = [_utc(last.claimed_at or last.queued_at), _utc(last.finished_at), seconds]
+    return [len(executions), last.requested_by.username, *when, last.status, last.sentence]
+
+
+def _review(found: Any) -> list[str]:
+    return [_utc(found.due_at), _utc(found.submitted_at)] if found else ["", ""]
+
+
+def _joined(parts: Iterable[str]) -> str:
+    return "; ".join(parts)
+
+
+def _utc(at: datetime | None) -> str:
+    return at.astimezone(UTC).isoformat(timespec="seconds") if at else ""

@@ -1,0 +1,109 @@
+"""What the rollback strategy demands of every rollback: documented, audited, reviewed, improved. And who did
+what, so that one sees that nobody signed their own work."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from django.utils import timezone
+from django.utils.translation import gettext as _
+
+from approvals.models import Approval, Execution, Incident, PostMortem, RollbackRequest, RollbackScript
+
+OK, WARN, FAIL, WAIT = "ok", "warn", "fail", "wait"
+
+
+@dataclass(frozen=True)
+class Demand:
+    """One of the four demands: its name, how it stands, and the sentence that says so."""
+
+    title: str
+    state: str
+    detail: str
+
+    @property
+    def holds(self) -> bool:
+        return self.state == OK
+
+    @property
+    def icon(self) -> str:
+        return "clock" if self.state in (WARN, FAIL) else self.state
+
+    @property
+    def tone(self) -> str:
+        return "" if self.state == WAIT else self.state
+
+
+def demands(incident: Incident) -> list[Demand]:
+    """How the four demands stand for an incident whose post_mortem and corrected_by are read already."""
+    found = getattr(incident, "post_mortem", None)
+    return [_documented(incident), _audited(incident), _reviewed(found), _improved(incident, found)]
+
+
+def _documented(incident: Incident) -> Demand:
+    says = _("Report with reason, impact, approvals and outcome; written by the portal from facts.")
+    return Demand(_("Documented"), OK, says)
+
+
+def _audited(incident: Incident) -> Demand:
+    if incident.change_record:
+        says = _("Entry %(entry)s in the change management system; every step is in the trail.")
+        return Demand(_("Audited"), OK, says % {"entry": incident.change_record})
+    return Demand(_("Audited"), WAIT, _("No entry of the change management system is named yet."))
+
+
+def _reviewed(found: PostMortem | None) -> Demand:
+    title = _("Reviewed")
+    if found is None:
+        return Demand(title, WAIT, _("The post-mortem is due 48 hours after an execution."))
+    if found.submitted_at:
+        late = found.submitted_at > found.due_at
+        return Demand(
+            title, OK, _("Post-mortem handed in late.") if late else _("Post-mortem handed in in time.")
+        )
+    if found.due_at < timezone.now():
+        return Demand(title, FAIL, _("The post-mortem is overdue."))
+    return Demand(title, WARN, _("The post-mortem is due."))
+
+
+def _improved(incident: Incident, found: PostMortem | None) -> Demand:
+    title, migration = _("Improved"), incident.corrected_by
+    if migration is not None:
+        says = _("%(migration)s prevents that it happens again.") % {"migration": migration}
+        return Demand(title, OK, says)
+    return Demand(title, WAIT, _("No corrected migration is linked yet."))
+
+
+@dataclass(frozen=True)
+class Doers:
+    """Who asked, wrote, approved and started, each as names in the order in which they did."""
+
+    asked: list[str]
+    wrote: list[str]
+    approved: list[str]
+    started: list[str]
+
+    @property
+    def doubled(self) -> list[str]:
+        """Who approved what they had asked for or written. The database refuses that: always empty."""
+        return [name for name in self.approved if name in (*self.asked, *self.wrote)]
+
+
+def who_did_what(rollbacks: Sequence[RollbackRequest]) -> Doers:
+    """Who did what in these rollbacks, whose requesters are read already; three queries."""
+    scripts = RollbackScript.objects.filter(items__rollback__in=rollbacks).prefetch_related("authors")
+    approvals = Approval.objects.filter(
+        rollback__in=rollbacks, decision=Approval.Decision.APPROVE, voided_at=None
+    )
+    real = Execution.objects.filter(rollback_target__rollback__in=rollbacks, purpose=Execution.Purpose.REAL)
+    return Doers(
+        _unique(str(rollback.requester) for rollback in rollbacks),
+        _unique(str(author) for script in scripts for author in script.authors.all()),
+        _unique(str(approval.approver) for approval in approvals.select_related("approver")),
+        _unique(str(each.requested_by) for each in real.select_related("requested_by").order_by("queued_at")),
+    )
+
+
+def _unique(names: Iterable[str]) -> list[str]:
+    return list(dict.fromkeys(names))

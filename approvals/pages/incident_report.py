@@ -1,0 +1,115 @@
+"""The report of an incident, assembled from facts: its rollbacks, decisions, attempts, duration and loss."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from django.utils.functional import cached_property
+from django.utils.translation import gettext as _
+
+from approvals.models import Approval, Execution, ExecutionStatus, Incident, RollbackRequest
+from approvals.queries import with_subjects
+
+from .compliance import Demand, Doers, demands, who_did_what
+from .incident_page import Moment, hours, timeline
+
+# After these the target's schema is the earlier one.
+DONE = (ExecutionStatus.SUCCEEDED, ExecutionStatus.COMMITTED_CHECK_FAILED)
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """One execution as the report tells it."""
+
+    execution: Execution
+
+    @property
+    def label(self) -> str:
+        return self.execution.rollback_target.rollback.label
+
+    @property
+    def began(self) -> datetime:
+        return self.execution.claimed_at or self.execution.queued_at
+
+    @property
+    def seconds(self) -> float | None:
+        """From the claim to the end; None while it runs."""
+        ended = self.execution.finished_at
+        return (ended - self.began).total_seconds() if ended else None
+
+
+class Report:
+    """Everything the report says; each part is read once, when it is asked for."""
+
+    def __init__(self, incident: Incident) -> None:
+        self.incident = incident
+
+    @cached_property
+    def rollbacks(self) -> list[RollbackRequest]:
+        return list(with_subjects(self.incident.rollbacks.order_by("-id")))
+
+    @cached_property
+    def attempts(self) -> list[Attempt]:
+        """Executions on the targets themselves, oldest first; rehearsals are in the line of time."""
+        found = Execution.objects.filter(
+            rollback_target__rollback__in=self.rollbacks, purpose=Execution.Purpose.REAL
+        )
+        related = found.select_related("target", "requested_by", "rollback_target__rollback")
+        return [Attempt(execution) for execution in related.order_by("queued_at")]
+
+    @cached_property
+    def decisions(self) -> list[Approval]:
+        """Every decision of a person, voided ones included, oldest first."""
+        found = Approval.objects.filter(rollback__in=self.rollbacks)
+        return list(found.select_related("approver", "rollback").order_by("at", "id"))
+
+    @cached_property
+    def moments(self) -> list[Moment]:
+        return timeline(self.incident, [rollback.pk for rollback in self.rollbacks])
+
+    @cached_property
+    def demands(self) -> list[Demand]:
+        return demands(self.incident)
+
+    @cached_property
+    def doers(self) -> Doers:
+        return who_did_what(self.rollbacks)
+
+    @property
+    def recovered(self) -> Attempt | None:
+        """The last attempt that took something back."""
+        done = [each for each in self.attempts if each.execution.status in DONE]
+        return done[-1] if done else None
+
+    @property
+    def recovered_in(self) -> str:
+        """From the opening of the incident to the end of that attempt; empty where nothing was taken back."""
+        if self.recovered is None or self.recovered.execution.finished_at is None:
+            return ""
+        return hours(max(self.recovered.execution.finished_at - self.incident.opened_at, timedelta(0)))
+
+    @property
+    def lost(self) -> list[str]:
+        """What stays lost, as approvers acknowledged it for what was then executed."""
+        ran = {each.execution.rollback_target.rollback_id for each in self.attempts}
+        counting = [each for each in self.decisions if each.acknowledged and each.voided_at is None]
+        return list(dict.fromkeys(each.acknowledged for each in counting if each.rollback_id in ran))
+
+    def as_text(self) -> str:
+        """The facts as plain text in UTC, for somebody to take over into the post-mortem."""
+        return "\n".join([*_moments(self.moments), *self._ended()])
+
+    def _ended(self) -> Iterator[str]:
+        if self.recovered_in:
+            yield _("Recovered %(span)s after the incident was opened.") % {"span": self.recovered_in}
+        for each in self.lost:
+            yield _("Acknowledged as lost: %(what)s.") % {"what": each}
+
+
+def _moments(moments: Sequence[Moment]) -> Iterator[str]:
+    for moment in moments:
+        at = moment.at.astimezone(UTC).strftime("%Y-%m-%d %H:%M UTC")
+        parts = (moment.who, moment.says, moment.rollback, moment.text)
+        yield f"{at}  {' '.join(part for part in parts if part)}"
