@@ -34,7 +34,7 @@ def until(seen: Callable[[], Any], what: str) -> None:
 
 
 @contextlib.contextmanager
-def migrating(flyway: RealFlyway, target: Target, directory: Path) -> Iterator[threading.Thread]:
+def migrating(flyway: RealFlyway, target: Target, directory: Path, **more: str) -> Iterator[threading.Thread]:
     """A migrate of the target in a thread of its own; it has ended when the block is left."""
     endpoint = target.executor
     superuser = dict(part.split("=", 1) for part in target.superuser_dsn.split())
@@ -45,7 +45,7 @@ def migrating(flyway: RealFlyway, target: Target, directory: Path) -> Iterator[t
         "flyway.locations": f"filesystem:{directory}",
         # The history that the target is made with has checksums of no file.
         "flyway.validateOnMigrate": "false",
-    }
+    } | more
     failures: list[Exception] = []
 
     def migrate() -> None:
@@ -60,8 +60,8 @@ def migrating(flyway: RealFlyway, target: Target, directory: Path) -> Iterator[t
         yield thread
     finally:
         thread.join(60)
+        assert not failures, failures
     assert not thread.is_alive()
-    assert not failures
 
 
 @pytest.fixture
@@ -108,3 +108,28 @@ def test_an_execution_in_the_middle_of_a_migrate_waits_and_says_for_whom(
     assert result.blocker is not None
     assert result.blocker.application == "Redgate_Flyway"
     assert target.versions() == ["1", "2", "3", "4"]
+
+
+@pytest.mark.parametrize("kind", ["true", "false"], ids=["transaction's lock", "session's lock"])
+def test_an_execution_that_waited_for_a_migrate_goes_on_when_that_has_ended(
+    flyway: RealFlyway, target: Target, release: Path, kind: str
+) -> None:
+    """Flyway takes its lock for a transaction or, with `postgresql.transactional.lock=false`, a session."""
+    (release / "V4__next.sql").unlink()
+    (release / "R__totals.sql").write_text(f"select pg_advisory_xact_lock({GATE});\n")
+    with contextlib.closing(target.superuser()) as gate:
+        gate.execute("SELECT pg_advisory_lock(%s)", [GATE])
+        settings = {"flyway.postgresql.transactional.lock": kind}
+        with migrating(flyway, target, release, **settings):
+            until(lambda: target.value(AT_THE_GATE), "Flyway running the repeatable migration")
+
+            def told(_level: str, text: str) -> None:
+                if "Not granted in time" in text:
+                    gate.execute("SELECT pg_advisory_unlock_all()")
+
+            recorder = Recording(on={"log": told})
+            result = target.run(spec(DROP_STATUS, limits={"lock_phase_s": 30.0}), recorder)
+    assert result.outcome is Outcome.SUCCEEDED, result.sentence
+    assert "Flyway's migration lock, held by pid" in recorder.lines
+    assert "Redgate_Flyway" in recorder.lines
+    assert target.versions() == ["1", "2", None]

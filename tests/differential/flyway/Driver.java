@@ -25,6 +25,7 @@ import org.flywaydb.core.internal.info.MigrationInfoDumper;
 import org.flywaydb.core.internal.info.MigrationInfoImpl;
 import org.flywaydb.core.internal.resource.ResourceName;
 import org.flywaydb.core.internal.resource.ResourceNameParser;
+import org.flywaydb.database.postgresql.PostgreSQLConfigurationExtension;
 
 /**
  * Lets tests ask the real Flyway. One JSON request per line on standard input, one JSON answer per line on
@@ -71,7 +72,13 @@ public final class Driver {
     private static FluentConfiguration configured(JsonNode request) {
         Map<String, String> settings = new HashMap<>();
         request.get("settings").fields().forEachRemaining(one -> settings.put(one.getKey(), one.getValue().asText()));
-        return Flyway.configure().configuration(settings);
+        String lock = settings.remove("flyway.postgresql.transactional.lock"); // not read from here without a parser
+        FluentConfiguration made = Flyway.configure().configuration(settings);
+        if (lock != null) {
+            made.getConfigurationExtension(PostgreSQLConfigurationExtension.class)
+                    .setTransactionalLock(Boolean.parseBoolean(lock));
+        }
+        return made;
     }
 
     private static String says(Throwable refusal) {
