@@ -8,7 +8,7 @@ from django.conf import settings
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from . import audit, gates, policy, rating, rollbacks, workflow
+from . import audit, gates, looks, policy, rating, rollbacks, workflow
 from .analysis import Risk
 from .errors import Conflict, Denied, Refused
 from .models import Approval, Evidence, Role, RollbackRequest, Status, User
@@ -34,12 +34,14 @@ def decide(
     confirmed_at: datetime | None,
     comment: str = "",
     acknowledged: str = "",
+    seen: int | None = None,
 ) -> RollbackRequest:
     """Record one person's decision on the digest they read, and move the rollback on if that completes it.
 
     In this order: the actor must be entitled, the rollback decidable and unchanged, the actor's identity
     confirmed within five minutes, reasons given, gates open, losses acknowledged. Raises Denied, Refused or
-    Conflict.
+    Conflict. `seen` is the newest event that the page knew of: who approves reads first what others have
+    said since.
     """
     with audit.unit_of_work(f"rollback.{_verb(decision)}", actor=actor, rollback=rollback) as facts:
         rollback = workflow.locked(rollback)
@@ -51,6 +53,8 @@ def decide(
         if decision != Approval.Decision.APPROVE and not comment.strip():
             raise Refused(_("Say why; the requester needs to know what to do."))
         if decision == Approval.Decision.APPROVE:
+            if seen is not None and looks.said_since(rollback, seen, reader=actor):
+                raise Conflict(_("Somebody commented since you opened this page. Read it, then decide."))
             _require_open(rollback, actor, role, acknowledged)
         else:  # first of all: one of them may be the actor's own
             rollbacks.void_approvals(rollback, why=_verb(decision).replace("_", " "))

@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 
 from .gates import Gate
 from .known import Known
-from .models import AuditEvent, Look, RollbackRequest, User
+from .models import BUSY, AuditEvent, ExecutionStatus, Look, RollbackRequest, User
 
 # Loading the page anew within this time, with nothing new on it, belongs to the same look.
 ONE_LOOK = timedelta(minutes=10)
@@ -22,6 +22,18 @@ ONE_LOOK = timedelta(minutes=10)
 REMEMBERED = timedelta(minutes=1)
 # So many events are told; nobody reads more of them in a panel.
 TOLD = 50
+# What somebody should read before they sign, though it changes nothing that is signed.
+SAID = ("comment.added", "comment.replied", "thread.reopened")
+PORTAL = "portal"
+# Of what the portal does by itself, only how it ended is told.
+ENDINGS = (
+    "rehearsal.recorded",
+    "rollback.facts_read",
+    "rollback.expired",
+    "backup.failed",
+    "alarm.migration_came_back",
+    *(f"execution.{status}" for status in ExecutionStatus if status not in BUSY),
+)
 
 
 @dataclass(frozen=True)
@@ -33,6 +45,16 @@ class Since:
     before: dict[str, Any]
     now: dict[str, Any]
     events: list[AuditEvent]
+
+
+@dataclass(frozen=True)
+class Reading:
+    """One opening of the page: what is new (None at the first look), the look to be kept (None where it says
+    nothing new), and the newest event by somebody else that the page knows of."""
+
+    since: Since | None
+    look: Look | None
+    newest: int
 
 
 def state(known: Known, judged: Sequence[Gate], newest_event: int) -> dict[str, Any]:
@@ -50,9 +72,8 @@ def state(known: Known, judged: Sequence[Gate], newest_event: int) -> dict[str, 
     }
 
 
-def since_last(known: Known, judged: Sequence[Gate], *, reader: User) -> tuple[Since | None, Look | None]:
-    """What is new since this reader's last look (None at the first one), and the look to be kept (None where
-    it says nothing new).
+def since_last(known: Known, judged: Sequence[Gate], *, reader: User) -> Reading:
+    """What is new since this reader's last look.
 
     Two queries. What the reader did themselves is nothing new, and does not end what is told already.
     """
@@ -60,7 +81,8 @@ def since_last(known: Known, judged: Sequence[Gate], *, reader: User) -> tuple[S
     look = Look.objects.filter(rollback=rollback, reader=reader).first()
     if look is None:
         newest = _by_others(rollback, reader).values_list("seq", flat=True).first() or 0
-        return None, Look(rollback=rollback, reader=reader, at=now, state=state(known, judged, newest))
+        first = Look(rollback=rollback, reader=reader, at=now, state=state(known, judged, newest))
+        return Reading(None, first, newest)
     last, last_at = look.state, look.at
     from_then = (look.before or last)["event"]
     events = list(_by_others(rollback, reader).filter(seq__gt=from_then)[:TOLD])
@@ -74,7 +96,7 @@ def since_last(known: Known, judged: Sequence[Gate], *, reader: User) -> tuple[S
     if look.before is not None and look.before_at is not None:
         events = [event for event in events if event.seq > look.before["event"]]
         since = Since(look.before_at, look.before, present, events)
-    return since, look if changed else None
+    return Reading(since, look if changed else None, present["event"])
 
 
 def keep(look: Look) -> None:
@@ -110,6 +132,11 @@ def events_since(rollback: RollbackRequest, seq: int, *, reader: User) -> list[A
     return list(_by_others(rollback, reader).filter(seq__gt=seq)[:TOLD])
 
 
+def said_since(rollback: RollbackRequest, seq: int, *, reader: User) -> bool:
+    """True if others said anything about the rollback after an event, which a reader wants to know."""
+    return _by_others(rollback, reader).filter(seq__gt=seq, action__in=SAID).exists()
+
+
 def newest_event(rollback: RollbackRequest) -> int:
     """The number of the newest event of a rollback; what a page shows is from before any later one."""
     found = AuditEvent.objects.filter(rollback=rollback.label).order_by("-seq")
@@ -117,6 +144,8 @@ def newest_event(rollback: RollbackRequest) -> int:
 
 
 def _by_others(rollback: RollbackRequest, reader: User) -> QuerySet[AuditEvent]:
+    """What is news about a rollback: what people did, and how the portal's own work ended."""
     events = AuditEvent.objects.filter(rollback=rollback.label).exclude(actor=reader.username)
+    told = ~Q(actor=PORTAL) | Q(action__in=ENDINGS)
     # Attempts that were denied changed nothing.
-    return events.exclude(action__endswith=".denied").defer("prev", "hash").order_by("-seq")
+    return events.filter(told).exclude(action__endswith=".denied").defer("prev", "hash").order_by("-seq")

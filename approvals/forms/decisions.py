@@ -18,6 +18,8 @@ class DecisionForm(PortalForm):
     """One person's decision on the request digest that their page showed."""
 
     digest = forms.CharField(widget=forms.HiddenInput)
+    # The newest event that the page knew of.
+    seen = forms.IntegerField(widget=forms.HiddenInput, required=False, min_value=0, max_value=2**62)
     role = forms.TypedChoiceField(label=_("You sign as"), coerce=Role, widget=forms.RadioSelect)
     # The tick carries the words it stands for: a page with older words can't acknowledge newer ones.
     ticked = forms.MultipleChoiceField(
@@ -44,6 +46,7 @@ class DecisionForm(PortalForm):
         **kwargs: Any,
     ) -> None:
         super().__init__(*args, **kwargs)
+        self.rollback = rollback
         self._offer_roles(decisions.roles_to_give(rollback, user))
         self.words = decisions.acknowledgement(rollback) if decision == Approval.Decision.APPROVE else ""
         self._ask_for_words(rollback)

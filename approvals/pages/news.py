@@ -10,11 +10,14 @@ from typing import Any
 
 from django.db.models import QuerySet
 
+from approvals import comments, looks
 from approvals.gates import Gate
+from approvals.known import Known
 from approvals.looks import Since
-from approvals.models import AuditEvent, RollbackItem, RollbackScript
+from approvals.models import AuditEvent, RollbackItem, RollbackScript, User
 
 from .audit_words import Words, words_for
+from .conversation import Conversation
 from .difference import Difference, difference
 
 # Where on the page an event's subject stands, by how its action begins.
@@ -97,6 +100,34 @@ def news(
         events=[event_line(event, said) for event in since.events],
     )
     return found if found else None
+
+
+@dataclass(frozen=True)
+class Meanwhile:
+    """What others did after a page was opened, and how the scripts differ from those that it showed."""
+
+    events: list[Event]
+    scripts: list[ScriptChange]
+
+    @property
+    def who(self) -> str:
+        """Who was faster: the person behind the newest event, empty where it was nobody."""
+        return self.events[0].who if self.events else ""
+
+    def __bool__(self) -> bool:
+        return bool(self.events or self.scripts)
+
+
+def meanwhile(known: Known, *, seen: int, digest: str, reader: User) -> Meanwhile:
+    """What happened after event `seen` to a rollback that the reader saw with this request digest."""
+    rollback = known.rollback
+    events = looks.events_since(rollback, seen, reader=reader)
+    said = Conversation(comments.threads(rollback)).said
+    stood = looks.seen_with(rollback, digest, reader=reader) if digest != rollback.request_digest else None
+    return Meanwhile(
+        events=[event_line(event, said) for event in events],
+        scripts=script_changes(stood["scripts"], known.items) if stood else [],
+    )
 
 
 def _change(was: Any, now: Any) -> tuple[Any, Any] | None:

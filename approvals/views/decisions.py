@@ -11,12 +11,12 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
 from django.utils.translation import gettext as _
 
-from approvals import decisions, stepup, workflow
+from approvals import decisions, looks, stepup, workflow
 from approvals.errors import Refused
-from approvals.forms import REFUSED
+from approvals.forms import REFUSED, posted
 from approvals.forms.decisions import DecisionForm
 from approvals.models import Approval, Role, RollbackRequest, Status
-from approvals.pages import review, rollback_queries
+from approvals.pages import news, review, rollback_queries
 from approvals.requests import Request
 
 # A decision that could not be recorded (a proof too old, a request changed meanwhile) leaves its text here.
@@ -36,10 +36,21 @@ def rollback_decide(request: Request, pk: int, decision: str) -> HttpResponse:
         return _not_here(request, page, decision)
     if stepup.confirmed_at(request) is None:
         return redirect(f"{reverse('confirm')}?{urlencode({'next': request.get_full_path()})}")
-    seen = request.GET.get("digest", rollback.request_digest)
-    initial = {"digest": seen} | request.session.get(KEPT, {}).get(str(pk), {})
-    form = DecisionForm(rollback=rollback, user=request.user, decision=chosen, initial=initial)
-    return _show(request, page, chosen, form, changed=seen != rollback.request_digest)
+    digest = request.GET.get("digest", rollback.request_digest)
+    newest = looks.newest_event(rollback)
+    seen = min(_number(request.GET.get("seen", "")), newest) or newest
+    kept = request.session.get(KEPT, {}).get(str(pk), {})
+    initial = {"digest": digest, "seen": newest} | kept
+    form = DecisionForm(
+        posted(request), rollback=rollback, user=request.user, decision=chosen, initial=initial
+    )
+    since = news.meanwhile(page.known, seen=seen, digest=digest, reader=request.user)
+    return _show(request, page, chosen, form, changed=digest != rollback.request_digest, since=since)
+
+
+def _number(text: str) -> int:
+    """A number from a URL; 0 for what is none."""
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 19 else 0
 
 
 def _record(request: Request, page: review.Sheet, decision: Approval.Decision) -> HttpResponse:
@@ -55,13 +66,37 @@ def _record(request: Request, page: review.Sheet, decision: Approval.Decision) -
         try:
             decided = _decide(request, rollback, decision, form)
         except Refused as refused:
-            form.refuse(refused)
-        else:
-            _keep(request, rollback, "")
-            messages.success(request, _said(decision, decided))
-            return redirect("rollback_detail", rollback.pk)
+            _keep(request, rollback, form.cleaned_data["comment"])
+            return _refused(request, decision, form, refused)
+        _keep(request, rollback, "")
+        messages.success(request, _said(decision, decided))
+        return redirect("rollback_detail", rollback.pk)
     _keep(request, rollback, form.cleaned_data.get("comment", ""))
     return _show(request, page, decision, form)
+
+
+def _refused(
+    request: Request, decision: Approval.Decision, form: DecisionForm, refused: Refused
+) -> HttpResponse:
+    """The page as it is now, with what others did since it was opened and what was typed.
+
+    Where what is signed or its status changed, there is nothing left to send: it is to be read again.
+    """
+    rollback = get_object_or_404(rollback_queries.with_everything(request.user), pk=form.rollback.pk)
+    page = review.sheet(rollback, request.user)
+    digest, seen = form.cleaned_data["digest"], form.cleaned_data["seen"]
+    newest = looks.newest_event(rollback)
+    since = news.meanwhile(
+        page.known, seen=newest if seen is None else seen, digest=digest, reader=request.user
+    )
+    action = page.actions.get(decision.value)
+    changed = digest != rollback.request_digest or action is None or not action.allowed
+    sent = request.POST.copy()
+    sent["seen"] = str(newest)
+    again = DecisionForm(sent, rollback=rollback, user=request.user, decision=decision)
+    again.full_clean()
+    again.refuse(refused)
+    return _show(request, page, decision, again, changed=changed, since=since, why=str(refused))
 
 
 def _decide(
@@ -76,6 +111,7 @@ def _decide(
         confirmed_at=stepup.confirmed_at(request),
         comment=form.cleaned_data["comment"],
         acknowledged=form.acknowledged,
+        seen=form.cleaned_data["seen"],
     )
 
 
@@ -86,6 +122,8 @@ def _show(
     form: DecisionForm,
     *,
     changed: bool = False,
+    since: news.Meanwhile | None = None,
+    why: str = "",
 ) -> HttpResponse:
     context: dict[str, Any] = {
         "rollback": page.rollback,
@@ -94,6 +132,9 @@ def _show(
         "approves": decision == Approval.Decision.APPROVE,
         "form": form,
         "changed": changed,
+        "since": since,
+        "why": why,
+        "typed": form["comment"].value() or "",
         "covers": review.covers(page),
         "action": page.actions.get(decision.value),
         "unconfirmed": stepup.confirmed_at(request) is None,

@@ -40,11 +40,15 @@ def review_page(request: Request, pk: int, *, refused: Refused | None = None, **
     rollback = get_object_or_404(rollback_queries.with_everything(request.user), pk=pk)
     talk = conversation.Conversation(comments.threads(rollback))
     page = review.sheet(rollback, request.user, talk.threads)
+    reading = looks.since_last(page.known, page.gates, reader=request.user)
+    if reading.look is not None and request.method == "GET":
+        looks.keep(reading.look)  # a bookmark of the reader's own: reading stays safe
     context = {
         "rollback": rollback,
         "page": page,
         "conversation": talk,
-        "news": _news(request, page, talk),
+        "news": news.news(reading.since, page.known.items, page.gates, talk.said),
+        "seen": reading.newest,
         "may_speak": comments.may_speak(request.user),
         "verdict": verdicts.verdict(page),
         "covers": review.covers(page),
@@ -53,14 +57,6 @@ def review_page(request: Request, pk: int, *, refused: Refused | None = None, **
         "note_forms": note_forms() | forms.get("note_forms", {}),
     }
     return render(request, "rollbacks/detail.html", context, status=REFUSED if refused else 200)
-
-
-def _news(request: Request, page: review.Sheet, talk: conversation.Conversation) -> news.News | None:
-    """What is new since this reader's last look; reading the page is the next look."""
-    since, look = looks.since_last(page.known, page.gates, reader=request.user)
-    if look is not None and request.method == "GET":
-        looks.keep(look)
-    return news.news(since, page.known.items, page.gates, talk.said)
 
 
 def note_forms() -> dict[str, NoteForm]:

@@ -21,10 +21,10 @@ pytestmark = pytest.mark.integration
 def look(rollback: RollbackRequest, reader: User) -> looks.Since | None:
     """Open the page and let it be kept, as the view does."""
     known = Known(factories.again(rollback))
-    since, kept = looks.since_last(known, gates.gates(known.rollback, known), reader=reader)
-    if kept is not None:
-        looks.keep(kept)
-    return since
+    reading = looks.since_last(known, gates.gates(known.rollback, known), reader=reader)
+    if reading.look is not None:
+        looks.keep(reading.look)
+    return reading.since
 
 
 def later(rollback: RollbackRequest, by: timedelta) -> None:
@@ -140,19 +140,19 @@ def test_a_look_costs_two_queries_and_one_statement_however_much_happened(world:
     known = Known(factories.again(rollback))
     judged = gates.gates(known.rollback, known)
     with CaptureQueriesContext(connection) as captured:
-        since, kept = looks.since_last(known, judged, reader=world.dora)
-        assert kept is not None
-        looks.keep(kept)
+        reading = looks.since_last(known, judged, reader=world.dora)
+        assert reading.look is not None
+        looks.keep(reading.look)
     assert len(captured) - sum("SAVEPOINT" in q["sql"] for q in captured.captured_queries) == 3
-    assert len(actions(since)) == looks.TOLD
+    assert len(actions(reading.since)) == looks.TOLD
 
 
 def test_loading_the_page_again_within_a_minute_writes_nothing(world: World) -> None:
     rollback = rollback_in(world, Status.IN_REVIEW)
     look(rollback, world.dora)
     known = Known(factories.again(rollback))
-    since, kept = looks.since_last(known, gates.gates(known.rollback, known), reader=world.dora)
-    assert (since, kept) == (None, None)
+    reading = looks.since_last(known, gates.gates(known.rollback, known), reader=world.dora)
+    assert (reading.since, reading.look) == (None, None)
     later(rollback, timedelta(minutes=2))
     look(rollback, world.dora)
     assert Look.objects.get(rollback=rollback, reader=world.dora).at > timezone.now() - timedelta(minutes=1)
@@ -162,8 +162,8 @@ def test_two_pages_of_one_reader_opened_at_once_leave_one_look(world: World) -> 
     rollback = rollback_in(world, Status.IN_REVIEW)
     known = Known(factories.again(rollback))
     judged = gates.gates(known.rollback, known)
-    first = looks.since_last(known, judged, reader=world.dora)[1]
-    second = looks.since_last(known, judged, reader=world.dora)[1]
+    first = looks.since_last(known, judged, reader=world.dora).look
+    second = looks.since_last(known, judged, reader=world.dora).look
     assert first is not None
     assert second is not None
     looks.keep(first)

@@ -10,7 +10,7 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
-from approvals import rollbacks
+from approvals import comments, rollbacks
 from approvals.models import Approval, AuditEvent, RollbackRequest, Status
 from tests.approvals import factories
 from tests.approvals.factories import World, rollback_in
@@ -210,3 +210,103 @@ def test_the_decision_page_takes_as_many_queries_for_three_migrations(world: Wor
     three = factories.submitted(world, factories.draft(world, "5", "4", "3", where=world.critical))
     client = as_(world.dora, confirmed=True)
     assert queries_of(client, url(one)) == queries_of(client, url(three))
+
+
+# Two reviewers at once
+
+
+def test_who_decides_after_the_change_was_edited_sees_who_was_faster_what_differs_and_keeps_the_words(
+    world: World,
+) -> None:
+    rollback = rollback_in(world, Status.IN_REVIEW)
+    client = as_(world.dora, confirmed=True)
+    see(client, reverse("rollback_detail", args=[rollback.pk]))
+    form = see(client, url(rollback)).fields
+    script = factories.write_script(world, "3", sql="DROP INDEX IF EXISTS wallets_by_user;\n")
+    edited = rollbacks.edit(rollback, actor=world.alice, revision=rollback.revision, scripts=[script])
+    factories.read_facts(edited)
+    factories.submitted(world, factories.again(rollback))
+    page = send(client, url(rollback), **form | {"comment": "Read every line."})
+    assert page.status == 409
+    assert "Nothing was recorded:" in page
+    assert "Alice edited the rollback" in page
+    assert "V3: script revision 1 became 2" in page
+    assert "<del>DROP INDEX wallets_by_user;</del>" in page.html
+    assert "<ins>DROP INDEX IF EXISTS wallets_by_user;</ins>" in page.html
+    assert "Read every line." in page
+    assert "Approve for" not in page
+    assert not Approval.objects.filter(rollback=rollback).exists()
+    assert "Read every line." in see(client, url(rollback)), "it stands in the form again"
+
+
+@pytest.mark.parametrize("mine", ["approve", "request_changes"])
+def test_who_decides_after_another_rejected_it_reads_that_and_nothing_is_recorded(
+    mine: str, world: World
+) -> None:
+    rollback = rollback_in(world, Status.IN_REVIEW)
+    client = as_(world.dora, confirmed=True)
+    form = see(client, url(rollback, mine)).fields
+    factories.decide(world, rollback, world.dan, Approval.Decision.REJECT, comment="Wrong database.")
+    page = send(client, url(rollback, mine), **form | {"comment": "Fine by me."})
+    assert page.status == 409
+    assert "Nothing was recorded: Dan was faster." in page
+    assert f"{rollback.label} is rejected now, so this can't be done." in page
+    assert "Dan rejected the rollback" in page
+    assert "Fine by me." in page
+    assert Approval.objects.filter(rollback=rollback, approver=world.dora).count() == 0
+
+
+def test_the_last_signature_of_two_who_sign_at_once_is_refused_with_who_gave_it(world: World) -> None:
+    rollback = rollback_in(world, Status.IN_REVIEW)
+    dora, dan = as_(world.dora, confirmed=True), as_(world.dan, confirmed=True)
+    forms = [see(client, url(rollback)).fields for client in (dora, dan)]
+    assert "Approved, and complete." in send(dora, url(rollback), **forms[0])
+    page = send(dan, url(rollback), **forms[1] | {"comment": "Me too."})
+    assert page.status == 409
+    assert "Nothing was recorded: Dora was faster." in page
+    assert Approval.objects.filter(rollback=rollback).count() == 1
+
+
+def test_who_signs_reads_first_what_was_said_meanwhile_and_may_sign_then(world: World) -> None:
+    rollback = rollback_in(world, Status.IN_REVIEW)
+    client = as_(world.dora, confirmed=True)
+    form = see(client, url(rollback)).fields
+    comments.open_thread(rollback, actor=world.dan, text="Wait: the nightly job still reads it.")
+    page = send(client, url(rollback), **form | {"comment": "Fine."})
+    assert page.status == 409
+    assert "Somebody commented since you opened this page. Read it, then decide." in page
+    assert "Wait: the nightly job still reads it." in page
+    assert "Fine." in page
+    assert not Approval.objects.filter(rollback=rollback).exists()
+    assert "Approved, and complete." in send(client, url(rollback), **page.fields | {"comment": "Fine."})
+
+
+def test_saying_no_waits_for_no_comment(world: World) -> None:
+    rollback = rollback_in(world, Status.IN_REVIEW)
+    client = as_(world.dora, confirmed=True)
+    form = see(client, url(rollback, "reject")).fields
+    comments.open_thread(rollback, actor=world.dan, text="Wait.")
+    assert "Rejected. Nothing will run." in send(
+        client, url(rollback, "reject"), **form | {"comment": "Not tonight."}
+    )
+
+
+def test_what_was_said_between_review_and_decision_stands_on_the_decision_page(world: World) -> None:
+    rollback = rollback_in(world, Status.IN_REVIEW)
+    client = as_(world.dora, confirmed=True)
+    reviewed = see(client, reverse("rollback_detail", args=[rollback.pk]))
+    comments.open_thread(rollback, actor=world.dan, text="One question first.")
+    link = next(each for each in reviewed.links if each.startswith(url(rollback)))
+    page = Page(client.get(link))
+    assert page.status == 200
+    assert "One question first." in page
+    assert "Approved, and complete." in send(client, url(rollback), **page.fields)
+
+
+@pytest.mark.parametrize("seen", ["x", "-1", "9" * 40, "²"])
+def test_an_odd_number_of_the_newest_event_breaks_nothing(seen: str, world: World) -> None:
+    rollback = rollback_in(world, Status.IN_REVIEW)
+    client = as_(world.dora, confirmed=True)
+    page = see(client, url(rollback), seen=seen)
+    assert page.status == 200
+    assert send(client, url(rollback), **page.fields | {"seen": seen}).status == 400
