@@ -16,7 +16,7 @@ from waqiti_rollback.embedded.server import Say
 from . import journey, stories
 from .checks import CHECKS
 from .interrupted import interrupt
-from .people import user
+from .people import create_contacts, user
 from .services import BY_NAME, SERVICES, TARGETS, DemoTarget
 
 AUTHORS = {"wallet-service": "amina", "ledger-service": "chidi"}
@@ -30,6 +30,7 @@ def read_histories() -> None:
 def load_stories(servers: Estate, *, say: Say) -> None:
     """Rollbacks in every status. Raises journey.Stuck."""
     read_histories()
+    create_contacts()
     say("A rollback on production: rehearsed on a clone, approved, backed up, carried out …")
     stories.production()
     say("On staging: one carried out, one whose check failed, one approved …")

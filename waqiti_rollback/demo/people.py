@@ -11,7 +11,8 @@ from django.contrib.auth.hashers import make_password
 from django.contrib.auth.models import Group
 from django.db import transaction
 
-from approvals.models import Role, Team, User
+from approvals import contacts
+from approvals.models import Contact, Role, Team, User
 from waqiti_rollback.embedded.server import write_secret
 
 
@@ -67,6 +68,31 @@ def create_people(path: Path, passwords: dict[str, tuple[str, str]]) -> None:
             )
             user.groups.set(Group.objects.filter(name__in=[role.value for role in person.roles]))
             user.teams.set([Team.objects.get_or_create(name=name)[0] for name in person.teams])
+
+
+# duty, team (none: for everything), who, phone
+CONTACTS = (
+    (Contact.Duty.PRIMARY_DBA, "", "dunya", "+254 20 555 0101"),
+    (Contact.Duty.BACKUP_DBA, "", "emeka", "+254 20 555 0102"),
+    (Contact.Duty.PLATFORM_LEAD, "", "fatou", "+221 33 555 0103"),
+    (Contact.Duty.PRIMARY_DBA, "payments", "kwame", "+233 30 555 0104"),
+)
+
+
+def create_contacts() -> None:
+    """Name whom to call, as the admin; the numbers are of ranges that nobody has."""
+    for duty, team, who, phone in CONTACTS:
+        called = user(who)
+        contacts.save(
+            None,
+            duty=duty,
+            team=Team.objects.filter(name=team).first(),
+            service=None,
+            name=str(called),
+            email=called.email,
+            phone=phone,
+            actor=user("ines"),
+        )
 
 
 def logins(path: Path) -> list[tuple[Person, str]]:

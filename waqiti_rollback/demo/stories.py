@@ -10,7 +10,7 @@ from datetime import timedelta
 
 from django.utils import timezone
 
-from approvals import incidents, policy, rollbacks, scripts
+from approvals import followups, incidents, policy, rollbacks, scripts
 from approvals.errors import Denied
 from approvals.models import (
     Approval,
@@ -49,8 +49,32 @@ def production() -> None:
         what_happened="A check that new rows should keep was applied to updates of old ones as well.",
         root_cause="NOT VALID spares existing rows only until they are updated; nobody tried that.",
         prevention="Migrations that add a check are tried with rows that break it, before the release.",
+        noticed="Support called after 20 minutes; no alarm watches refused top-ups.",
+        went_well="The way back was rehearsed before anybody had to hurry.",
         submit=True,
     )
+    _follow_up(incident)
+
+
+def _follow_up(incident: Incident) -> None:
+    """One action that is done and one that is open, by people who have to do with it."""
+    today = timezone.localdate()
+    tried = followups.add_action(
+        incident,
+        text="Try every new check with rows that break it, in the pipeline of the service",
+        owner=user("bram"),
+        due_on=today + timedelta(days=3),
+        actor=user("amina"),
+    )
+    followups.set_done(tried, True, actor=user("bram"))
+    followups.add_action(
+        incident,
+        text="Raise an alarm when more than 1 in 100 top-ups is refused",
+        owner=user("grace"),
+        due_on=today + timedelta(days=14),
+        actor=user("amina"),
+    )
+    followups.set_references(incident, change_record="CHG-2291", corrected_by=None, actor=user("amina"))
 
 
 def staging() -> None:
