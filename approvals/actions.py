@@ -12,7 +12,7 @@ from functools import cached_property
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
-from . import access, comments, decisions, executions, gates, workflow
+from . import access, comments, decisions, gates, signed, workflow
 from .gates import Gate, Needed
 from .known import Known
 from .models import (
@@ -239,7 +239,7 @@ def _why_no_start(s: Standing) -> str:
             "status": holder.get_status_display().lower(),
             "target": holder.target,
         }
-    return executions.changed(s.rollback) or s.lacking(Needed.EXECUTE)
+    return signed.changed(s.rollback) or s.lacking(Needed.EXECUTE)
 
 
 RULES: tuple[Callable[[Standing], Action | None], ...] = (

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import asdict
 from pathlib import Path
 
 from django.utils import timezone
 
-from approvals import executions
+from approvals import attempts, backups
 from approvals.models import Backup, Execution, ExecutionStatus
 from executor import backup, credentials
 from executor.connect import Endpoint
-from executor.errors import BackupFailed, BackupRefused, ExecutorError
+from executor.errors import BackupFailed, BackupRefused, Cancelled, ExecutorError
 from executor.recorder import PortalRecorder, blocker_json, lock_json
 from executor.run import run
 from executor.spec import Result, RunSpec
+
+TELL_S = 0.5
 
 
 def take_backup(execution: Execution) -> Backup:
@@ -22,14 +25,9 @@ def take_backup(execution: Execution) -> Backup:
 
     Raises ExecutorError, after recording why, unless the dump was verified.
     """
-    executions.enter(execution, ExecutionStatus.BACKUP)
-    record = executions.begin_backup(execution)
-
-    def progress(size: int) -> None:
-        executions.record_backup_progress(record, size)
-        if executions.cancel_requested(execution.pk):
-            raise BackupFailed("It was ended because somebody cancelled the execution.")
-
+    attempts.enter(execution, ExecutionStatus.BACKUP)
+    record = backups.begin(execution)
+    progress = _Progress(execution, record)
     name = f"{execution.target.name}-{timezone.now():%Y%m%dT%H%M%SZ}-{execution.pk.hex[:8]}"
     try:
         made = backup.dump(
@@ -44,21 +42,41 @@ def take_backup(execution: Execution) -> Backup:
             table: {"rows": rows, "hash": total} for table, (rows, total) in made.tables.items()
         }
     except BackupRefused as error:
-        executions.record_backup(record, Backup.State.REFUSED, str(error))
+        backups.record(record, Backup.State.REFUSED, str(error))
         raise
     except ExecutorError as error:
-        executions.record_backup(record, Backup.State.FAILED, str(error))
+        backups.record(record, Backup.State.FAILED, str(error))
         raise
     try:
-        verification = backup.verify(made, credentials.scratch())
+        backups.progress(record, "dump", made.size, made.size, ended=True)
+        verification = backup.verify(made, credentials.scratch(), progress=progress)
     except ExecutorError as error:
-        executions.record_backup(record, Backup.State.DUMPED, f"Not verified: {error}", **facts)
+        backups.record(record, Backup.State.DUMPED, f"Not verified: {error}", **facts)
         raise
     state = Backup.State.VERIFIED if verification.ok else Backup.State.FAILED
-    record = executions.record_backup(record, state, verification.sentence, **facts)
+    record = backups.record(record, state, verification.sentence, **facts)
     if not verification.ok:
         raise BackupFailed(verification.sentence)
     return record
+
+
+class _Progress:
+    """Writes how far a backup is, at most twice a second, and ends it when somebody cancels."""
+
+    def __init__(self, execution: Execution, record: Backup) -> None:
+        self._execution = execution
+        self._record = record
+        self._stage = ""
+        self._told = 0.0
+
+    def __call__(self, stage: backup.Stage, done: int, of: int) -> None:
+        last = stage == "compare" and done == of
+        if stage == self._stage and not last and time.monotonic() - self._told < TELL_S:
+            return
+        self._stage, self._told = stage, time.monotonic()
+        backups.progress(self._record, stage, done, of, ended=last)
+        if attempts.cancel_requested(self._execution.pk):
+            raise Cancelled("It was cancelled on request.")
 
 
 def dump_path(record: Backup) -> Path:
@@ -80,7 +98,7 @@ def carry_out(execution: Execution, spec: RunSpec, endpoint: Endpoint) -> Result
 
 def record(execution: Execution, result: Result, *, sentence: str = "") -> None:
     """The outcome of a run with all that was seen, in one transaction with its event."""
-    executions.record_outcome(
+    attempts.record_outcome(
         execution,
         ExecutionStatus(result.outcome.value),
         sentence or result.sentence,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import itertools
 import os
 import secrets
 import time
@@ -16,6 +17,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import Literal
 
 import psycopg
 
@@ -25,15 +27,19 @@ from executor.marker import SCHEMA
 from executor.restore import create_database, drop_database, restore, run_tool
 from executor.sums import Sums, differences, table_sums
 
-Progress = Callable[[int], None]
-"""Told the bytes written so far; an exception from it ends the dump."""
+Stage = Literal["dump", "restore", "compare"]
+Progress = Callable[[Stage, int, int], None]
+"""Told the stage, how much of it is done and about how much it will be: bytes of the file, bytes of the
+restored copy, tables compared. An exception from it ends the stage."""
 
 LOCK_WAIT_MS = 10_000
+LOOK_S = 0.5
 
 
 @dataclass(frozen=True, slots=True)
 class Dump:
-    """A dump in custom format. `tables` are counts and hashes of its own snapshot, taken at `taken_at`."""
+    """A dump in custom format. `tables` are counts and hashes of its own snapshot, taken at `taken_at`;
+    `database_bytes` is what the whole database takes on the source, about what a restore will write."""
 
     path: Path
     sha256: str
@@ -43,6 +49,7 @@ class Dump:
     encoding: str
     server_version: int
     tables: Sums
+    database_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,11 +92,12 @@ def dump(
     started = time.monotonic()
     with contextlib.closing(connect(endpoint)) as connection, _as_failure(endpoint):
         set_session(connection, {"lock_timeout": f"{lock_wait_ms}ms"})  # even asking for a size takes a lock
-        _refuse_large(connection, limit_bytes)
+        size_of_tables = _refuse_large(connection, limit_bytes)
         connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
-        snapshot, taken_at, encoding = one(
+        snapshot, taken_at, encoding, whole = one(
             connection,
-            """SELECT pg_export_snapshot(), clock_timestamp(), pg_encoding_to_char(encoding)
+            """SELECT pg_export_snapshot(), clock_timestamp(), pg_encoding_to_char(encoding),
+                      pg_database_size(oid)
                  FROM pg_database WHERE datname = current_database()""",
         )
         with _partial(directory, name) as partial:
@@ -100,7 +108,12 @@ def dump(
                 f"--exclude-schema={SCHEMA}",
                 f"--file={partial}",
             ]
-            tables = _dump_and_sum(endpoint, arguments, connection, partial, progress)
+
+            def look() -> None:
+                if progress is not None:
+                    progress("dump", partial.stat().st_size, size_of_tables)
+
+            tables = _dump_and_sum(endpoint, arguments, connection, look)
             digest = _fsync_and_hash(partial)
             size = partial.stat().st_size
             path = directory / f"{name}.dump"
@@ -108,10 +121,10 @@ def dump(
             version = connection.info.server_version
         _fsync(directory)
     seconds = time.monotonic() - started
-    return Dump(path, digest, size, seconds, taken_at, encoding, version, tables)
+    return Dump(path, digest, size, seconds, taken_at, encoding, version, tables, whole)
 
 
-def verify(made: Dump, scratch: Endpoint) -> Verification:
+def verify(made: Dump, scratch: Endpoint, *, progress: Progress | None = None) -> Verification:
     """Restore the dump into a database of its own on the scratch server, compare every table, and drop it.
 
     `scratch` is a login that may create databases there. Only `ok` deserves the word verified. Raises
@@ -123,8 +136,8 @@ def verify(made: Dump, scratch: Endpoint) -> Verification:
         rehash(made.path, made.sha256)
         copy = create_database(scratch, name, encoding=made.encoding)
         try:
-            restore(made.path, copy)
-            found = differences(made.tables, _sums_of(copy))
+            _restore(made, copy, progress)
+            found = differences(made.tables, _sums_of(copy, len(made.tables), progress))
         finally:
             drop_database(scratch, name)
     except BackupFailed as error:
@@ -148,13 +161,15 @@ def rehash(path: Path, sha256: str) -> None:
         raise BackupFailed(f"The dump {path.name} has changed since it was taken: its SHA-256 is {digest}.")
 
 
-def _refuse_large(connection: Connection, limit_bytes: int | None) -> None:
+def _refuse_large(connection: Connection, limit_bytes: int | None) -> int:
+    """The size of all tables; raises BackupRefused where it is above the limit."""
     size = _estimate(connection)
     if limit_bytes is not None and size > limit_bytes:
         raise BackupRefused(
             f"The tables hold {_megabytes(size)}, above the {_megabytes(limit_bytes)} that this portal dumps "
             "and restores in full. A larger database needs a physical backup and a restore point."
         )
+    return size
 
 
 def _estimate(connection: Connection) -> int:
@@ -169,13 +184,12 @@ def _estimate(connection: Connection) -> int:
 
 
 def _dump_and_sum(
-    endpoint: Endpoint, arguments: list[str], connection: Connection, partial: Path, progress: Progress | None
+    endpoint: Endpoint, arguments: list[str], connection: Connection, while_running: Callable[[], None]
 ) -> Sums:
     """Run pg_dump in this thread and sum up the tables in another, both in the exported snapshot."""
 
     def look() -> None:
-        if progress is not None:
-            progress(partial.stat().st_size)
+        while_running()
         if sums.done():
             sums.result()  # no need to dump to the end what can't be compared
 
@@ -216,11 +230,44 @@ def _as_failure(endpoint: Endpoint) -> Iterator[None]:
         raise BackupFailed(f"The dump can't be written: {error.strerror}.") from error
 
 
-def _sums_of(endpoint: Endpoint) -> Sums:
+def _restore(made: Dump, copy: Endpoint, progress: Progress | None) -> None:
+    """Restore the dump into the empty copy, telling how large that has become."""
+    if progress is None:
+        restore(made.path, copy)
+        return
+    with contextlib.closing(connect(copy)) as connection:
+        empty = _database_bytes(connection)
+        looked = 0.0
+
+        def look() -> None:
+            nonlocal looked
+            if time.monotonic() - looked < LOOK_S:  # the server looks at every file to answer
+                return
+            looked = time.monotonic()
+            try:
+                size = _database_bytes(connection) - empty
+            except psycopg.Error:
+                return  # pg_restore says what is wrong there
+            progress("restore", size, max(made.database_bytes - empty, 0))
+
+        restore(made.path, copy, while_running=look)
+
+
+def _database_bytes(connection: Connection) -> int:
+    return int(one(connection, "SELECT pg_database_size(current_database())")[0])
+
+
+def _sums_of(endpoint: Endpoint, tables: int, progress: Progress | None) -> Sums:
+    compared = itertools.count(1)
+
+    def one_more() -> None:
+        if progress is not None:
+            progress("compare", next(compared), tables)
+
     with contextlib.closing(connect(endpoint)) as connection:
         connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
         try:
-            return table_sums(connection)
+            return table_sums(connection, one_more)
         except psycopg.Error as error:
             raise BackupFailed(f"The restored copy can't be read: {plain(error)}.") from None
 

@@ -35,6 +35,10 @@ class BackupFailed(ExecutorError):
     """The dump, or its restore, ended before it was complete; no partial file was left behind."""
 
 
+class Cancelled(ExecutorError):
+    """Somebody asked to end it, and it ended before the script began."""
+
+
 class CloneFailed(ExecutorError):
     """The rehearsal clone could not be made or dropped."""
 

@@ -6,7 +6,7 @@ import uuid
 
 import psycopg
 
-from approvals import executions, policy
+from approvals import attempts, policy
 from approvals.models import Execution, ExecutionStatus, Job
 from executor import briefing, credentials
 from executor.attempt import carry_out, dump_path, record, take_backup
@@ -17,12 +17,12 @@ from executor.recorder import alive, worker_name
 
 def job(job: Job) -> str:
     """Execute the job's execution, once. Returns the sentence that was recorded."""
-    execution = executions.claim(uuid.UUID(job.subject), worker=worker_name())
+    execution = attempts.claim(uuid.UUID(job.subject), worker=worker_name())
     if execution is None:
         return "Nothing to do: it was taken before, or what is stored is not what was approved."
     with alive(execution):
         if no_go := _ready(execution):
-            executions.record_outcome(execution, ExecutionStatus.NO_EFFECT, no_go)
+            attempts.record_outcome(execution, ExecutionStatus.NO_EFFECT, no_go)
             return no_go
         result = carry_out(
             execution, briefing.run_spec(execution), credentials.endpoint(execution.target, "executor")
@@ -35,13 +35,13 @@ def _ready(execution: Execution) -> str:
     """Preflight and backup, before any lock on the target; the reason not to go, or nothing."""
     rollback = execution.rollback_target.rollback
     try:
-        executions.enter(execution, ExecutionStatus.PREFLIGHT)
+        attempts.enter(execution, ExecutionStatus.PREFLIGHT)
         read_facts(rollback, change_digest=execution.change_digest)
-        if reasons := executions.preflight(execution):
+        if reasons := attempts.preflight(execution):
             return " ".join(reasons)
         if policy.rule_for(rollback).backup_required:
             dump_path(take_backup(execution))
-        if executions.cancel_requested(execution.pk):
+        if attempts.cancel_requested(execution.pk):
             return "Cancelled before the script began."
     except (ExecutorError, psycopg.Error) as error:
         return f"Not started: {in_plain_words(error)}"

@@ -14,7 +14,7 @@ from approvals.analysis.model import LockMode
 from approvals.flyway.locks import advisory_lock_id
 from executor.connect import Connection, one
 from executor.errors import SpecInvalid
-from executor.spec import Blocker, RunSpec
+from executor.spec import Blocker, RunSpec, Waiters
 
 EXECUTION_LOCK = int.from_bytes(hashlib.sha256(b"waqiti_rollback: one execution").digest()[:8], signed=True)
 """Advisory key of "an execution runs on this database"; advisory locks are per database."""
@@ -156,7 +156,7 @@ def _by_name(connection: Connection, modes: dict[int, LockMode]) -> list[Wanted]
 _BLOCKER = """
     SELECT found.pid, coalesce(a.usename, ''), coalesce(a.application_name, ''), a.query_start,
            CASE WHEN found.pid = 0 THEN 'prepared transaction' ELSE coalesce(a.state, a.backend_type, '') END,
-           {relation}
+           {relation}, a.state_change, coalesce(host(a.client_addr), '')
       FROM {found} LEFT JOIN pg_stat_activity a ON a.pid = found.pid
      ORDER BY {order} a.xact_start NULLS LAST LIMIT 1"""
 
@@ -178,6 +178,21 @@ _HOLDING = _BLOCKER.format(
     order="""array_position(ARRAY['AccessExclusiveLock', 'ExclusiveLock', 'ShareRowExclusiveLock',
              'ShareLock', 'ShareUpdateExclusiveLock', 'RowExclusiveLock', 'RowShareLock'], mode),""",
 )
+
+
+_WAITING = """
+    SELECT coalesce(nullif(application_name, ''), usename, ''), count(*),
+           extract(epoch FROM coalesce(clock_timestamp() - min(l.waitstart), interval '0'))::float
+      FROM pg_stat_activity a LEFT JOIN pg_locks l ON l.pid = a.pid AND NOT l.granted
+     WHERE wait_event_type = 'Lock' AND datname = current_database()
+       AND %(pid)s = ANY (pg_blocking_pids(a.pid))
+     GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT 20"""
+
+
+def waiting_for(control: Connection, pid: int) -> tuple[Waiters, ...]:
+    """Who waits for backend `pid`, by application, the most first. Not to be asked more than once a second:
+    the server stops everybody's locking for a moment to answer."""
+    return tuple(Waiters(*row) for row in control.execute(_WAITING, {"pid": pid}).fetchall())
 
 
 def blocking(control: Connection, pid: int) -> Blocker | None:

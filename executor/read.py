@@ -9,7 +9,7 @@ from typing import Any
 
 import psycopg
 
-from approvals import analysis, executions, history, rollbacks
+from approvals import alarms, analysis, history, rollbacks
 from approvals.errors import Refused
 from approvals.models import Job, RollbackRequest, Target
 from executor import credentials, facts, readiness
@@ -65,7 +65,7 @@ def sync(target: Target) -> str:
         server_version=str(who.version),
         lacking=lacks,
     )
-    executions.check_reappeared(target)
+    alarms.check_reappeared(target)
     kind = "standby" if who.in_recovery else "primary"
     return f"{len(rows)} rows read from the {kind} as {role}."
 

@@ -19,11 +19,12 @@ from dataclasses import asdict
 from typing import Any
 
 from django.db import connections
+from django.utils import timezone
 
-from approvals import executions
+from approvals import attempts
 from approvals.models import Execution, ExecutionLog, ExecutionStatus, ExecutionStep
 from executor.errors import ExecutorError, masked
-from executor.spec import Backend, Blocker, CheckSpec, Level, Limits, ObservedLock, Phase
+from executor.spec import Backend, Blocker, CheckSpec, Level, Limits, ObservedLock, Phase, Waiters
 
 log = logging.getLogger(__name__)
 
@@ -45,7 +46,10 @@ class PortalRecorder:
     ) -> None:
         self.execution = execution
         self._secrets = tuple(secrets)
-        self._seconds = (limits or Limits()).portal_write_s
+        self._marks: dict[str, str] = {}
+        self._phase: Phase = "connect"
+        self._blocker: dict[str, Any] | None = None
+        self._limits = limits or Limits()
         self._queue: queue.SimpleQueue[tuple[Callable[[], None], Future[None]] | None] = queue.SimpleQueue()
         self._writer = threading.Thread(target=self._write, name="portal-writer", daemon=True)
 
@@ -55,6 +59,7 @@ class PortalRecorder:
             target=context.run, args=(self._write,), name="portal-writer", daemon=True
         )
         self._writer.start()
+        self._later(lambda: self._update(limits=asdict(self._limits)))
         return self
 
     def __exit__(self, *_error: object) -> None:
@@ -66,7 +71,7 @@ class PortalRecorder:
     def backend(self, backend: Backend) -> None:
         """Durable before it returns: which backend runs the script."""
         self._now(
-            lambda: executions.record_backend(
+            lambda: attempts.record_backend(
                 self.execution,
                 xid=str(backend.xid),
                 pid=backend.pid,
@@ -79,14 +84,20 @@ class PortalRecorder:
 
     def committing(self) -> None:
         """Durable before it returns: COMMIT is about to be sent."""
-        self._now(lambda: executions.enter(self.execution, ExecutionStatus.COMMITTING))
+        self._now(lambda: attempts.enter(self.execution, ExecutionStatus.COMMITTING))
 
     # --- in the background ---
 
     def phase(self, name: Phase) -> None:
-        """Shown as a line of the log; after the commit the execution is verifying."""
+        """A line of the log, and when it began; after the commit the execution is verifying."""
+        left, self._phase = self._phase, name
+        self._marks.setdefault(name, timezone.now().isoformat())
+        marks = dict(self._marks)
+        self._later(lambda: self._update(marks=marks))
+        if left == "lock" and name != "lock":
+            self._blocked_by(None)
         if name == "after commit":
-            self._later(lambda: executions.enter(self.execution, ExecutionStatus.VERIFYING))
+            self._later(lambda: attempts.enter(self.execution, ExecutionStatus.VERIFYING))
         self.log("info", f"— {name} —")
 
     def log(self, level: Level, text: str) -> None:
@@ -114,10 +125,16 @@ class PortalRecorder:
 
     def waiting(self, blocker: Blocker | None) -> None:
         """Who stands in the way, for the page."""
-        found = blocker_json(blocker)
-        self._later(lambda: self._update(blocker=found))
-        if blocker:
+        # Between two tries for the locks nobody is waited for, for a moment: that is no news.
+        if blocker is None and self._phase == "lock":
+            return
+        if self._blocked_by(blocker_json(blocker)):
             self.log("warning", f"Waiting for a lock: {blocker}.")
+
+    def waiters(self, found: Sequence[Waiters]) -> None:
+        """Who waits for us, for the page."""
+        waiters = [asdict(each) for each in found]
+        self._later(lambda: self._update(waiters=waiters))
 
     def locks(self, observed: Sequence[ObservedLock]) -> None:
         """The locks seen so far."""
@@ -129,11 +146,21 @@ class PortalRecorder:
 
     def cancelled(self) -> bool:
         """Has somebody asked to end it? Asked on the watch thread's own connection."""
-        return executions.cancel_requested(self.execution.pk)
+        return attempts.cancel_requested(self.execution.pk)
 
     def watch_ended(self) -> None:
         """Close the watch thread's connection to the portal."""
         connections.close_all()
+
+    def _blocked_by(self, found: dict[str, Any] | None) -> bool:
+        """Show who stands in the way and since when; says whether that is somebody new."""
+        before, new = self._blocker, False
+        if found is not None:
+            new = before is None or before["pid"] != found["pid"] or before["relation"] != found["relation"]
+            found["since"] = timezone.now().isoformat() if new or before is None else before["since"]
+        self._blocker = found
+        self._later(lambda: self._update(blocker=found))
+        return new
 
     def _step(self, position: int, **fields: Any) -> None:
         steps = ExecutionStep.objects.filter(execution=self.execution, position=position)
@@ -151,11 +178,12 @@ class PortalRecorder:
         done: Future[None] = Future()
         self._queue.put((write, done))
         try:
-            done.result(self._seconds)
+            done.result(self._limits.portal_write_s)
         except TimeoutError:
             done.cancel()
+            limit = self._limits.portal_write_s
             raise PortalTooSlow(
-                f"The portal's database took longer than {self._seconds:g} s while locks were held."
+                f"The portal's database took longer than {limit:g} s while locks were held."
             ) from None
 
     def _write(self) -> None:
@@ -189,7 +217,7 @@ def alive(execution: Execution) -> Iterator[None]:
         try:
             while not stop.wait(HEARTBEAT_S):
                 try:
-                    executions.heartbeat(execution.pk)
+                    attempts.heartbeat(execution.pk)
                 except Exception as error:  # noqa: BLE001 (the portal is away: the resolver will ask the target)
                     log.warning("%s: no heartbeat: %s", execution, type(error).__name__)
                     connections.close_all()
@@ -210,7 +238,8 @@ def blocker_json(blocker: Blocker | None) -> dict[str, Any] | None:
     if blocker is None:
         return None
     found = asdict(blocker)
-    found["query_start"] = blocker.query_start.isoformat() if blocker.query_start else None
+    for name in ("query_start", "state_since"):
+        found[name] = found[name].isoformat() if found[name] else None
     return found
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import uuid
 
-from approvals import executions, history
+from approvals import attempts, history
 from approvals.models import Execution, ExecutionStatus, Job, Target
 from executor import briefing, credentials
 from executor.attempt import carry_out, dump_path, record, take_backup
@@ -23,7 +23,7 @@ log = logging.getLogger(__name__)
 
 def job(job: Job) -> str:
     """Rehearse the job's execution. Returns the sentence that was recorded."""
-    execution = executions.claim(uuid.UUID(job.subject), worker=worker_name())
+    execution = attempts.claim(uuid.UUID(job.subject), worker=worker_name())
     if execution is None:
         return "Nothing to do: it was taken before, or what is stored is not what was asked for."
     with alive(execution):
@@ -31,8 +31,8 @@ def job(job: Job) -> str:
             return _rehearse(execution)
         except Exception as error:
             sentence = f"The rehearsal did not take place: {in_plain_words(error)}"
-            executions.record_outcome(execution, ExecutionStatus.NO_EFFECT, sentence)
-            executions.record_rehearsal(execution, holds=False, sentence=sentence, data={})
+            attempts.record_outcome(execution, ExecutionStatus.NO_EFFECT, sentence)
+            attempts.record_rehearsal(execution, holds=False, sentence=sentence, data={})
             if isinstance(error, ExecutorError):
                 return sentence
             raise
@@ -41,7 +41,7 @@ def job(job: Job) -> str:
 def _rehearse(execution: Execution) -> str:
     """Backup, clone, run, drop the clone, and record what was seen as evidence for these bytes."""
     dump = dump_path(take_backup(execution))
-    executions.enter(execution, ExecutionStatus.PREFLIGHT)
+    attempts.enter(execution, ExecutionStatus.PREFLIGHT)
     server = credentials.endpoint(execution.target.rehearsal_target or execution.target, "clone")
     name = clone_name(execution)
     clone = make_clone(
@@ -62,7 +62,7 @@ def _rehearse(execution: Execution) -> str:
         left_over = _drop(server, name)
     holds = result.outcome is Outcome.SUCCEEDED
     sentence = f"{_sentence(result)} {left_over}".rstrip()
-    executions.record_rehearsal(execution, holds=holds, sentence=sentence, data=_data(result))
+    attempts.record_rehearsal(execution, holds=holds, sentence=sentence, data=_data(result))
     record(execution, result, sentence=sentence)
     return sentence
 

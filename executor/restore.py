@@ -122,9 +122,16 @@ def drop_database(server: Endpoint, name: str) -> None:
                 raise BackupFailed(f"The database {name} could not be dropped: {plain(error)}.") from None
 
 
-def restore(path: Path, endpoint: Endpoint, *, role: str | None = None) -> None:
+def restore(
+    path: Path,
+    endpoint: Endpoint,
+    *,
+    role: str | None = None,
+    while_running: Callable[[], None] | None = None,
+) -> None:
     """Restore a dump in custom format into an empty database; everything belongs to `role`, or else to the
-    login, and grants, publications and subscriptions stay out. Raises BackupFailed at the first error."""
+    login, and grants, publications and subscriptions stay out. `while_running` as with `run_tool`. Raises
+    BackupFailed at the first error."""
     arguments: list[str | Path] = [
         "--exit-on-error",
         "--no-owner",
@@ -134,7 +141,7 @@ def restore(path: Path, endpoint: Endpoint, *, role: str | None = None) -> None:
     ]
     if role is not None:
         arguments.append(f"--role={role}")
-    run_tool("pg_restore", endpoint, [*arguments, path], while_running=_nothing)
+    run_tool("pg_restore", endpoint, [*arguments, path], while_running=while_running or _nothing)
 
 
 def _template_encoding(connection: Connection) -> str:

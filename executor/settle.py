@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from approvals import executions
+from approvals import attempts
 from approvals.models import Execution, ExecutionStatus
 from executor import briefing, credentials
 from executor.checks import after, of_stage
@@ -33,7 +33,7 @@ def settle(execution: Execution) -> None:
     else:
         ran = bool(execution.xid)
         status = ExecutionStatus.ROLLED_BACK if ran else ExecutionStatus.NO_EFFECT
-        executions.record_outcome(execution, status, resolution.sentence, resolved=True)
+        attempts.record_outcome(execution, status, resolution.sentence, resolved=True)
 
 
 def backend_of(execution: Execution) -> Backend | None:
@@ -53,7 +53,7 @@ def backend_of(execution: Execution) -> Backend | None:
 def _still_unresolved(execution: Execution, sentence: str) -> None:
     """Say so once; the next try comes by itself."""
     if execution.status != ExecutionStatus.UNRESOLVED:
-        executions.record_outcome(execution, ExecutionStatus.UNRESOLVED, sentence, resolved=True)
+        attempts.record_outcome(execution, ExecutionStatus.UNRESOLVED, sentence, resolved=True)
 
 
 def _committed(execution: Execution, spec: RunSpec, resolution: Resolution) -> None:
@@ -68,9 +68,9 @@ def _committed(execution: Execution, spec: RunSpec, resolution: Resolution) -> N
             failed = f"the checks could not be asked: {plain(error)}"
     if failed:
         sentence = f"{resolution.sentence} Not passed after commit: {failed}."
-        executions.record_outcome(execution, ExecutionStatus.COMMITTED_CHECK_FAILED, sentence, resolved=True)
+        attempts.record_outcome(execution, ExecutionStatus.COMMITTED_CHECK_FAILED, sentence, resolved=True)
     else:
-        executions.record_outcome(execution, ExecutionStatus.SUCCEEDED, resolution.sentence, resolved=True)
+        attempts.record_outcome(execution, ExecutionStatus.SUCCEEDED, resolution.sentence, resolved=True)
 
 
 def _settle_rehearsal(execution: Execution) -> None:
@@ -81,7 +81,7 @@ def _settle_rehearsal(execution: Execution) -> None:
         drop_clone(credentials.endpoint(server, "clone"), clone_name(execution))
     except ExecutorError as error:
         sentence += f" Its clone is still there: {error}"
-    executions.record_outcome(execution, ExecutionStatus.NO_EFFECT, sentence, resolved=True)
+    attempts.record_outcome(execution, ExecutionStatus.NO_EFFECT, sentence, resolved=True)
 
 
 def clone_name(execution: Execution) -> str:

@@ -134,7 +134,8 @@ class Backend:
 
 @dataclass(frozen=True, slots=True)
 class Blocker:
-    """Who stands in the way of a lock, as far as the server told."""
+    """Who stands in the way of a lock, as far as the server told. `state_since` is when it came to be in
+    `state`, `client` where it is connected from; nothing of what it asks, which may be confidential."""
 
     pid: int
     user: str
@@ -142,6 +143,8 @@ class Blocker:
     query_start: datetime | None
     state: str
     relation: str
+    state_since: datetime | None = None
+    client: str = ""
 
     def __str__(self) -> str:
         name = f" ({self.application})" if self.application else ""
@@ -149,6 +152,15 @@ class Blocker:
         what = f" on {self.relation}" if self.relation else ""
         state = self.state or "unknown state"
         return f"pid {self.pid} of {self.user or 'an unnamed role'}{name}, {state}{since}{what}"
+
+
+@dataclass(frozen=True, slots=True)
+class Waiters:
+    """Sessions of one application that wait for the attempt's locks; the longest has for `longest_s`."""
+
+    application: str
+    count: int
+    longest_s: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,9 +230,9 @@ class Recorder(Protocol):
     """Whom the executor tells what happens.
 
     `backend` and `committing` must be durable when they return, within `Limits.portal_write_s`.
-    `waiting`, `locks`, `heartbeat`, `cancelled` and `watch_ended` are called from the watch thread, and an
-    exception from these is only logged. Everything else is called from the thread that runs the attempt; an
-    exception there ends the attempt without effect unless COMMIT has been sent.
+    `waiting`, `waiters`, `locks`, `heartbeat`, `cancelled` and `watch_ended` are called from the watch
+    thread, and an exception from these is only logged. Everything else is called from the thread that runs
+    the attempt; an exception there ends the attempt without effect unless COMMIT has been sent.
     """
 
     def phase(self, name: Phase) -> None:
@@ -246,6 +258,9 @@ class Recorder(Protocol):
 
     def waiting(self, blocker: Blocker | None) -> None:
         """The attempt waits for a lock that `blocker` holds; None: it waits no longer."""
+
+    def waiters(self, found: Sequence[Waiters]) -> None:
+        """Who waits for the attempt: told once a second while somebody does, and when nobody does now."""
 
     def locks(self, observed: Sequence[ObservedLock]) -> None:
         """All locks seen so far; called when something was added."""

@@ -9,7 +9,7 @@ from celery import shared_task
 from celery.signals import worker_ready
 from django.db import close_old_connections
 
-from approvals import audit, executions, jobs, rollbacks
+from approvals import alarms, attempts, audit, jobs, rollbacks
 from approvals.models import Job
 from executor import execute, read, rehearse, settle
 from executor.recorder import worker_name
@@ -47,7 +47,7 @@ def work(job_id: int) -> None:
 @shared_task(name="executor.resolve_stale")
 def resolve_stale() -> None:
     """Ask the targets about every execution whose worker fell silent."""
-    for execution in executions.silent():
+    for execution in attempts.silent():
         settle.settle(execution)
 
 
@@ -60,7 +60,7 @@ def send_waiting_jobs() -> None:
 @shared_task(name="executor.watch_histories")
 def watch_histories() -> None:
     """Look whether a migration that was rolled back in the last 24 hours came back."""
-    for target in {execution.target for execution in executions.watched()}:
+    for target in {execution.target for execution in alarms.watched()}:
         read.watch(target)
 
 

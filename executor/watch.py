@@ -15,7 +15,7 @@ import psycopg
 
 from executor import locks
 from executor.connect import Connection
-from executor.spec import Blocker, ObservedLock, Recorder
+from executor.spec import Blocker, ObservedLock, Recorder, Waiters
 
 log = logging.getLogger(__name__)
 
@@ -92,6 +92,7 @@ class Watch(AbstractContextManager["Watch"]):
         self._guard = threading.RLock()
         self._blocks_now: Blocker | None = None
         self._told: Blocker | None = None
+        self._waiters: tuple[Waiters, ...] = ()
         self._cancelled_at = 0.0
         self._past_return = False
         self._stop = threading.Event()
@@ -153,6 +154,17 @@ class Watch(AbstractContextManager["Watch"]):
             self._told = self._blocks_now
             self._recorder.waiting(self._told)
 
+    def _look_behind(self) -> None:
+        """Who waits for us: the harm that holding these locks does."""
+        try:
+            found = locks.waiting_for(self._control, self._pid)
+        except psycopg.Error as error:
+            log.warning("The watch of backend %s can't look behind: %s", self._pid, error.sqlstate)
+            return
+        if found or self._waiters:
+            self._waiters = found
+            self._recorder.waiters(found)
+
     def _note(self, rows: list[tuple[str, str, bool]]) -> bool:
         """Remember a sample; says whether anything is new in it."""
         now, ticks, new = datetime.now(UTC), time.monotonic(), False
@@ -176,6 +188,7 @@ class Watch(AbstractContextManager["Watch"]):
             if time.monotonic() >= next_beat:
                 next_beat = time.monotonic() + BEAT_S
                 self._safely(self._recorder.heartbeat)
+                self._safely(self._look_behind)
                 self._safely(self._cancel_if_asked)
         self._safely(self._recorder.watch_ended)
 

@@ -68,6 +68,7 @@ WORDS: dict[str, tuple[str | Promise, str, str]] = {
     "execution.awaiting_restart": (lazy("waits for a restart of the server"), "restart", WARN),
     "execution.committed_check_failed": (lazy("committed; a check after commit failed"), "warn", WARN),
     "alarm.migration_came_back": (lazy("found the migration applied again"), "fail", FAIL),
+    "alarm.answered": (lazy("answered for the alarm"), "edit", PLAIN),
     "incident.opened": (lazy("opened the incident"), "dot", PLAIN),
     "incident.note_added": (lazy("added to the timeline"), "edit", PLAIN),
     "incident.action_added": (lazy("added an action"), "edit", PLAIN),

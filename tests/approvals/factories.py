@@ -20,6 +20,8 @@ from django.db import transaction
 from django.utils import timezone
 
 from approvals import (
+    attempts,
+    backups,
     catalog,
     checklist,
     decisions,
@@ -355,33 +357,33 @@ def confirm_checklist(world: World, rollback: RollbackRequest) -> None:
 def rehearse(world: World, rollback: RollbackRequest, *, holds: bool = True) -> Execution:
     """Alice asks for a rehearsal and a worker does it, backup included."""
     asked = executions.ask_for_rehearsal(rollback, actor=rollback.requester)
-    execution = executions.claim(asked.pk, worker="worker-1")
+    execution = attempts.claim(asked.pk, worker="worker-1")
     assert execution is not None
     back_up(execution)
-    executions.enter(execution, ExecutionStatus.PREFLIGHT)
+    attempts.enter(execution, ExecutionStatus.PREFLIGHT)
     run(execution)
-    executions.record_rehearsal(
+    attempts.record_rehearsal(
         execution, holds=holds, sentence="Passed on a clone." if holds else "A check failed.", data={}
     )
     outcome = ExecutionStatus.SUCCEEDED if holds else ExecutionStatus.ROLLED_BACK
-    ended = executions.record_outcome(execution, outcome, "The rehearsal ended.", timings={"total": 1.25})
+    ended = attempts.record_outcome(execution, outcome, "The rehearsal ended.", timings={"total": 1.25})
     assert ended is not None
     return ended
 
 
 def back_up(execution: Execution, state: Backup.State = Backup.State.VERIFIED) -> Backup:
     """The worker takes a backup and verifies it, or says why not."""
-    executions.enter(execution, ExecutionStatus.BACKUP)
-    backup = executions.begin_backup(execution)
-    executions.record_backup_progress(backup, 1 << 20)
-    return executions.record_backup(
+    attempts.enter(execution, ExecutionStatus.BACKUP)
+    backup = backups.begin(execution)
+    backups.progress(backup, "dump", 1 << 20, 4 << 20)
+    return backups.record(
         backup, state, f"Backup {state.label}.", sha256="ab" * 32, bytes=2 << 20, seconds=3.5
     )
 
 
 def run(execution: Execution) -> None:
     """The worker's script begins to run."""
-    executions.record_backend(
+    attempts.record_backend(
         execution,
         xid="741",
         pid=4242,
@@ -438,14 +440,14 @@ def start(world: World, rollback: RollbackRequest, **fields: Any) -> Execution:
 
 def claimed(execution: Execution) -> Execution:
     """A worker has it."""
-    found = executions.claim(execution.pk, worker="worker-1")
+    found = attempts.claim(execution.pk, worker="worker-1")
     assert found is not None
     return found
 
 
 def end(execution: Execution, status: ExecutionStatus, **fields: Any) -> Execution:
     """The worker's last word."""
-    ended = executions.record_outcome(execution, status, "So it ended.", **fields)
+    ended = attempts.record_outcome(execution, status, "So it ended.", **fields)
     assert ended is not None
     return ended
 
@@ -453,12 +455,12 @@ def end(execution: Execution, status: ExecutionStatus, **fields: Any) -> Executi
 def executed(world: World, rollback: RollbackRequest, status: ExecutionStatus) -> Execution:
     """Started, claimed, backed up, run and ended in this way."""
     execution = claimed(start(world, rollback))
-    executions.enter(execution, ExecutionStatus.PREFLIGHT)
+    attempts.enter(execution, ExecutionStatus.PREFLIGHT)
     back_up(execution)
     run(execution)
     if status in (ExecutionStatus.SUCCEEDED, ExecutionStatus.COMMITTED_CHECK_FAILED):
-        executions.enter(execution, ExecutionStatus.COMMITTING)
-        executions.enter(execution, ExecutionStatus.VERIFYING)
+        attempts.enter(execution, ExecutionStatus.COMMITTING)
+        attempts.enter(execution, ExecutionStatus.VERIFYING)
     return end(execution, status)
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from approvals import audit, checklist, executions, history, incidents, rollbacks
+from approvals import attempts, audit, backups, checklist, executions, history, incidents, rollbacks
 from approvals.errors import Denied
 from approvals.models import Approval, AuditEvent, Backup, ChecklistEntry, ExecutionStatus, Status, Team, User
 from tests.approvals import factories
@@ -128,12 +128,12 @@ def test_no_free_text_is_in_the_chain_only_its_digest(world: World) -> None:
     rollbacks.submit(rollback, actor=world.alice)
     decide(world, rollback, world.dora, comment=secret)
     execution = factories.claimed(factories.start(world, rollback))
-    executions.enter(execution, ExecutionStatus.BACKUP)
-    backup = executions.begin_backup(execution)
-    executions.record_backup(backup, Backup.State.FAILED, secret, path=secret)
-    executions.record_rehearsal(execution, holds=True, sentence=secret, data={"said": secret})
+    attempts.enter(execution, ExecutionStatus.BACKUP)
+    backup = backups.begin(execution)
+    backups.record(backup, Backup.State.FAILED, secret, path=secret)
+    attempts.record_rehearsal(execution, holds=True, sentence=secret, data={"said": secret})
     executions.cancel(execution, actor=world.olga, reason=secret)
-    executions.record_outcome(execution, ExecutionStatus.ROLLED_BACK, secret, sqlstate="23503")
+    attempts.record_outcome(execution, ExecutionStatus.ROLLED_BACK, secret, sqlstate="23503")
     rollbacks.edit(again(rollback), actor=world.alice, revision=2)
     rollbacks.withdraw(rollback, actor=world.alice, reason=secret)
 

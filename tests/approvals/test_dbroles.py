@@ -15,7 +15,7 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from approvals import audit, dbroles, executions, history, jobs, rollbacks
+from approvals import alarms, attempts, audit, dbroles, executions, history, jobs, rollbacks
 from approvals.models import ExecutionLog, ExecutionStatus, Job, Status
 from tests.approvals import factories
 from tests.approvals.factories import World, rollback_in
@@ -171,18 +171,18 @@ def test_a_worker_does_all_its_work_as_its_own_role(committed_world: World, comm
             (rehearsal, ExecutionStatus.SUCCEEDED),
         ]:
             execution = factories.claimed(queued)
-            executions.enter(execution, ExecutionStatus.PREFLIGHT)
+            attempts.enter(execution, ExecutionStatus.PREFLIGHT)
             factories.read_facts(execution.rollback_target.rollback)
-            executions.preflight(execution)
+            attempts.preflight(execution)
             factories.back_up(execution)
             factories.run(execution)
-            executions.heartbeat(execution.pk)
+            attempts.heartbeat(execution.pk)
             execution.steps.update(state="done")
             ExecutionLog.objects.create(execution=execution, text="A notice.")
             factories.end(execution, outcome)
-        executions.record_rehearsal(rehearsal, holds=True, sentence="Passed.", data={})
+        attempts.record_rehearsal(rehearsal, holds=True, sentence="Passed.", data={})
         factories.apply(world, world.high, "1234")
-        assert executions.check_reappeared(world.high) == 1
+        assert alarms.check_reappeared(world.high) == 1
         history.record_sync_failure(world.staging, "It does not answer.")
         assert rollbacks.expire_due(timezone.now() + timedelta(days=9)) > 0
         jobs.send_waiting()

@@ -12,7 +12,7 @@ import pytest
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
-from approvals import audit, executions, jobs, policy, rollbacks
+from approvals import attempts, audit, backups, executions, jobs, policy, rollbacks, signed
 from approvals.errors import Conflict, Denied, Refused
 from approvals.models import (
     AuditEvent,
@@ -151,7 +151,7 @@ def test_what_changed_behind_the_approvals_stops_it_before_and_after_the_start(
             start(world, rollback)
     execution = start(world, rollback)
     model.objects.update(**fields)
-    assert executions.claim(execution.pk, worker="w") is None
+    assert attempts.claim(execution.pk, worker="w") is None
     execution.refresh_from_db()
     assert execution.status == NO_EFFECT
     assert execution.sentence in (
@@ -262,7 +262,7 @@ def test_a_rehearsal_of_a_change_that_was_edited_meanwhile_does_not_run(world: W
     asked = executions.ask_for_rehearsal(rollback, actor=world.alice)
     script = factories.write_script(world, "3", sql="DROP INDEX IF EXISTS wallets_by_user;\n")
     rollbacks.edit(rollback, actor=world.alice, revision=1, scripts=[script])
-    assert executions.claim(asked.pk, worker="w") is None
+    assert attempts.claim(asked.pk, worker="w") is None
     asked.refresh_from_db()
     assert (asked.status, again(rollback).status) == (NO_EFFECT, "draft")
 
@@ -272,11 +272,11 @@ def test_a_rehearsal_of_a_change_that_was_edited_meanwhile_does_not_run(world: W
 
 def test_a_worker_claims_it_once(world: World) -> None:
     execution = start(world, rollback_in(world, Status.APPROVED))
-    first = executions.claim(execution.pk, worker="one")
+    first = attempts.claim(execution.pk, worker="one")
     assert first is not None
     assert (first.status, first.worker) == ("claimed", "one")
     assert first.claimed_at == first.heartbeat_at
-    assert executions.claim(execution.pk, worker="two") is None
+    assert attempts.claim(execution.pk, worker="two") is None
     execution.refresh_from_db()
     assert execution.worker == "one"
     event = body("execution.duplicate_claim_ignored")
@@ -298,7 +298,7 @@ def test_one_byte_changed_after_the_approval_and_nothing_runs(
         superuser.execute(change, [script.pk])
     superuser.execute("ALTER TABLE approvals_rollbackscript DISABLE TRIGGER ALL")
     superuser.execute(change, [script.pk])
-    assert executions.claim(execution.pk, worker="w") is None
+    assert attempts.claim(execution.pk, worker="w") is None
     execution.refresh_from_db()
     sentence = "The script of V3 is not the one whose digest was recorded."
     assert (execution.status, execution.sentence) == (NO_EFFECT, sentence)
@@ -331,15 +331,15 @@ def test_whatever_a_superuser_changes_behind_the_approvals_is_found(
         superuser.execute(f"ALTER TABLE approvals_{table} DISABLE TRIGGER ALL")
         superuser.execute(f"CREATE TEMP TABLE kept AS SELECT id, {column} AS value FROM approvals_{table}")
         superuser.execute(f"UPDATE approvals_{table} SET {column} = {value}")
-        found = executions.unapproved(Execution.objects.get(pk=execution.pk))
+        found = signed.unapproved(Execution.objects.get(pk=execution.pk))
         assert found.endswith("its digest differs."), (table, column)
         superuser.execute(
             f"UPDATE approvals_{table} t SET {column} = kept.value FROM kept WHERE kept.id = t.id"
         )
         superuser.execute("DROP TABLE kept")
-    assert executions.unapproved(Execution.objects.get(pk=execution.pk)) == ""
+    assert signed.unapproved(Execution.objects.get(pk=execution.pk)) == ""
     superuser.execute("UPDATE approvals_rollbackrequest SET risk = 1")
-    assert executions.claim(execution.pk, worker="w") is None
+    assert attempts.claim(execution.pk, worker="w") is None
     execution.refresh_from_db()
     assert (execution.status, "its digest differs" in execution.sentence) == (NO_EFFECT, True)
 
@@ -347,7 +347,7 @@ def test_whatever_a_superuser_changes_behind_the_approvals_is_found(
 def test_an_approval_that_no_longer_counts_stops_it_at_the_claim(world: World) -> None:
     execution = start(world, rollback_in(world, Status.APPROVED))
     world.dora.groups.clear()
-    assert executions.claim(execution.pk, worker="w") is None
+    assert attempts.claim(execution.pk, worker="w") is None
     execution.refresh_from_db()
     assert execution.sentence == "An approval is missing or no longer counts."
 
@@ -358,13 +358,13 @@ def test_an_approval_that_no_longer_counts_stops_it_at_the_claim(world: World) -
 def test_the_worker_says_where_it_is(world: World) -> None:
     execution = claimed(start(world, rollback_in(world, Status.APPROVED)))
     for phase in (OUTCOMES.PREFLIGHT, OUTCOMES.BACKUP):
-        executions.enter(execution, phase)
+        attempts.enter(execution, phase)
         assert execution.status == phase
     factories.run(execution)
     execution.refresh_from_db()
     assert (execution.status, execution.xid, execution.pid, execution.timeline) == ("running", "741", 4242, 1)
-    executions.enter(execution, OUTCOMES.COMMITTING)
-    executions.enter(execution, OUTCOMES.VERIFYING)
+    attempts.enter(execution, OUTCOMES.COMMITTING)
+    attempts.enter(execution, OUTCOMES.VERIFYING)
     told = [action for action in trail() if action.startswith("execution.")][-6:]
     assert told == [
         "execution.claimed",
@@ -392,7 +392,7 @@ def test_no_phase_goes_back_and_an_outcome_is_no_phase(source: str, goal: str, w
     execution = claimed(start(world, rollback_in(world, Status.APPROVED)))
     Execution.objects.filter(pk=execution.pk).update(status=source)
     with pytest.raises(Refused, match="can't become"):
-        executions.enter(execution, ExecutionStatus(goal))
+        attempts.enter(execution, ExecutionStatus(goal))
     execution.refresh_from_db()
     assert execution.status == source
 
@@ -404,7 +404,7 @@ def test_a_late_worker_may_no_longer_act(status: ExecutionStatus, world: World) 
     execution = start(world, rollback_in(world, Status.APPROVED))
     Execution.objects.filter(pk=execution.pk).update(status=status)
     with pytest.raises(Refused, match="a worker may no longer act on it"):
-        executions.enter(execution, OUTCOMES.COMMITTING)
+        attempts.enter(execution, OUTCOMES.COMMITTING)
     with pytest.raises(Refused, match="a worker may no longer act on it"):
         factories.run(execution)
     execution.refresh_from_db()
@@ -413,7 +413,7 @@ def test_a_late_worker_may_no_longer_act(status: ExecutionStatus, world: World) 
 
 def test_preflight_finds_nothing_where_nothing_changed(world: World) -> None:
     execution = claimed(start(world, rollback_in(world, Status.APPROVED)))
-    assert executions.preflight(execution) == []
+    assert attempts.preflight(execution) == []
 
 
 def test_preflight_asks_every_gate_again(world: World) -> None:
@@ -430,7 +430,7 @@ def test_preflight_asks_every_gate_again(world: World) -> None:
         ),
         f"The time to execute {rollback.label} is over.",
     ]
-    assert executions.preflight(execution) == expected
+    assert attempts.preflight(execution) == expected
 
 
 def test_a_higher_risk_than_approved_is_no_go(world: World) -> None:
@@ -439,10 +439,10 @@ def test_a_higher_risk_than_approved_is_no_go(world: World) -> None:
     rollback = factories.draft(world, where=world.critical, facts=factories.FACTS | empty)
     rollback = factories.approved(world, factories.submitted(world, rollback))
     execution = claimed(start(world, rollback))
-    assert executions.preflight(execution) == []
+    assert attempts.preflight(execution) == []
     filled = {"tables": [{"relation": "transactions", "rows": 1, "exact": True, "bytes": 8192}]}
     factories.read_facts(rollback, factories.FACTS | filled)
-    (reason,) = executions.preflight(execution)
+    (reason,) = attempts.preflight(execution)
     assert reason.startswith("The risk is CRITICAL now, more than was approved: ")
 
 
@@ -537,7 +537,7 @@ def test_the_resolver_tells_later(status: ExecutionStatus, goal: str, world: Wor
 
 def test_an_outcome_is_recorded_once(world: World) -> None:
     execution = factories.executed(world, rollback_in(world, Status.APPROVED), SUCCEEDED)
-    assert executions.record_outcome(execution, ROLLED_BACK, "Late.") is None
+    assert attempts.record_outcome(execution, ROLLED_BACK, "Late.") is None
     execution.refresh_from_db()
     assert (execution.status, execution.sentence) == ("succeeded", "So it ended.")
     facts = body("execution.late_outcome_ignored")["facts"]
@@ -572,14 +572,14 @@ def test_cancelling_what_nobody_has_taken_ends_it_at_once(world: World) -> None:
     execution = executions.cancel(start(world, rollback), actor=world.olga, reason="Wrong window.")
     assert (execution.status, execution.sentence) == (NO_EFFECT, "Cancelled by Olga before a worker took it.")
     assert again(rollback).status == "approved"
-    assert executions.claim(execution.pk, worker="w") is None
+    assert attempts.claim(execution.pk, worker="w") is None
 
 
 def test_cancelling_what_runs_asks_the_worker(world: World) -> None:
     execution = claimed(start(world, rollback_in(world, Status.APPROVED)))
-    assert not executions.cancel_requested(execution.pk)
+    assert not attempts.cancel_requested(execution.pk)
     cancelled = executions.cancel(execution, actor=world.olga, reason="It takes too long.")
-    assert executions.cancel_requested(execution.pk)
+    assert attempts.cancel_requested(execution.pk)
     assert (cancelled.status, cancelled.cancel_requested_by) == ("claimed", world.olga)
 
 
@@ -612,11 +612,11 @@ def test_a_rehearsal_is_cancelled_by_whoever_asked_for_it(world: World) -> None:
 
 def test_a_worker_that_fell_silent_is_found(world: World) -> None:
     execution = claimed(start(world, rollback_in(world, Status.APPROVED)))
-    assert executions.silent() == []
+    assert attempts.silent() == []
     Execution.objects.filter(pk=execution.pk).update(heartbeat_at=timezone.now() - timedelta(seconds=16))
-    assert executions.silent() == [execution]
-    executions.heartbeat(execution.pk)
-    assert executions.silent() == []
+    assert attempts.silent() == [execution]
+    attempts.heartbeat(execution.pk)
+    assert attempts.silent() == []
 
 
 @pytest.mark.parametrize("status", [*OUTCOMES])
@@ -625,17 +625,17 @@ def test_whoever_is_at_work_or_unresolved_can_be_silent(status: ExecutionStatus,
     long_ago = timezone.now() - timedelta(minutes=1)
     Execution.objects.filter(pk=execution.pk).update(status=status, heartbeat_at=long_ago)
     expected = {"claimed", "preflight", "backup", "running", "committing", "verifying", "unresolved"}
-    assert bool(executions.silent()) == (status in expected)
+    assert bool(attempts.silent()) == (status in expected)
 
 
 def test_a_worker_that_died_between_job_and_execution_is_found(world: World) -> None:
     execution = start(world, rollback_in(world, Status.APPROVED))
     job = Job.objects.get(kind="execute", subject=str(execution.pk))
-    assert executions.silent() == []
+    assert attempts.silent() == []
     jobs.claim(job.pk, worker="w")
-    assert executions.silent() == []
+    assert attempts.silent() == []
     Job.objects.filter(pk=job.pk).update(claimed_at=timezone.now() - timedelta(seconds=16))
-    assert executions.silent() == [execution]
+    assert attempts.silent() == [execution]
 
 
 # Backups
@@ -659,37 +659,10 @@ def test_anything_less_does_not_hold(state: Backup.State, world: World) -> None:
 
 def test_the_bytes_of_a_backup_are_told_while_it_is_taken(world: World) -> None:
     execution = claimed(executions.ask_for_rehearsal(rollback_in(world, Status.DRAFT), actor=world.alice))
-    backup = executions.begin_backup(execution)
-    executions.record_backup_progress(backup, 4711)
+    backup = backups.begin(execution)
+    backups.progress(backup, "dump", 4711, 4_000_000)
     backup.refresh_from_db()
     assert (backup.state, backup.bytes, backup.execution) == ("running", 4711, execution)
-
-
-# The day after
-
-
-def test_a_migration_that_comes_back_within_a_day_raises_the_alarm_once(world: World) -> None:
-    rollback = rollback_in(world, Status.APPROVED)
-    execution = factories.executed(world, rollback, SUCCEEDED)
-    factories.apply(world, world.production, "12")
-    assert executions.check_reappeared(world.production) == 0
-    assert executions.watched() == [execution]
-    factories.apply(world, world.production, "123")
-    assert executions.check_reappeared(world.production) == 1
-    execution.refresh_from_db()
-    assert execution.reappeared_at is not None
-    event = body("alarm.migration_came_back")
-    assert (event["rollback"], event["facts"]) == (rollback.label, {"versions": ["3"]})
-    assert executions.check_reappeared(world.production) == 0
-    assert executions.watched() == []
-
-
-def test_the_watch_ends_after_a_day_and_knows_its_target(world: World) -> None:
-    execution = factories.executed(world, rollback_in(world, Status.APPROVED), SUCCEEDED)
-    assert executions.check_reappeared(world.high) == 0
-    Execution.objects.filter(pk=execution.pk).update(watch_until=timezone.now() - timedelta(seconds=1))
-    assert executions.watched() == []
-    assert executions.check_reappeared(world.production) == 0
 
 
 def test_policy_versions_do_not_change_under_a_running_request(world: World) -> None:

@@ -200,21 +200,21 @@ def said(superuser: psycopg.Connection[Any]) -> Callable[[], set[str]]:
 
 
 def test_every_event_names_its_subjects(committed_world: World, said: Callable[[], set[str]]) -> None:
-    from approvals import executions
+    from approvals import attempts, executions
     from tests.approvals import factories
 
     rollback = factories.draft(committed_world)
     assert said() >= {f"rollback:{rollback.label}", f"target:{committed_world.production.name}"}
     execution = executions.ask_for_rehearsal(rollback, actor=committed_world.alice)
     said()
-    executions.claim(execution.pk, worker="worker-1")
+    attempts.claim(execution.pk, worker="worker-1")
     assert said() >= {f"rollback:{rollback.label}", f"execution:{execution.pk}"}
 
 
 def test_what_moves_between_two_events_is_said_too_but_no_heartbeat(
     committed_world: World, said: Callable[[], set[str]]
 ) -> None:
-    from approvals import executions
+    from approvals import attempts
     from approvals.models import Execution, ExecutionLog, ExecutionStep, Status
     from tests.approvals import factories
 
@@ -222,7 +222,7 @@ def test_what_moves_between_two_events_is_said_too_but_no_heartbeat(
     execution = Execution.objects.get(purpose="real", rollback_target__rollback=rollback)
     said()
     name = {f"execution:{execution.pk}"}
-    executions.heartbeat(execution.pk)
+    attempts.heartbeat(execution.pk)
     assert said() == set()
     Execution.objects.filter(pk=execution.pk).update(blocker={"pid": 1})
     assert said() == name

@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 import psycopg
 from django.utils import timezone
 
-from approvals import checklist, decisions, executions, history, rollbacks, scripts
+from approvals import attempts, checklist, decisions, executions, history, rollbacks, scripts
 from approvals.flyway.checksums import checksum_of_text
 from approvals.models import (
     OPEN,
@@ -178,7 +178,7 @@ class Portal:
     def end_what_is_open(self) -> None:
         """A test that failed must not leave an execution that keeps the next one from its target."""
         for execution in Execution.objects.filter(status__in=OPEN):
-            executions.record_outcome(execution, ExecutionStatus.NO_EFFECT, "The test ended.")
+            attempts.record_outcome(execution, ExecutionStatus.NO_EFFECT, "The test ended.")
 
     @property
     def target(self) -> Target:

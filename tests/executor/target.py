@@ -25,6 +25,7 @@ from executor.spec import (
     Result,
     RunSpec,
     StepSpec,
+    Waiters,
 )
 
 OWNER = "wallet_owner"
@@ -232,6 +233,9 @@ class Recording:
 
     def locks(self, observed: Sequence[ObservedLock]) -> None:
         self._tell("locks", observed)
+
+    def waiters(self, found: Sequence[Waiters]) -> None:
+        self._tell("waiters", found)
 
     def heartbeat(self) -> None:
         self._tell("heartbeat")

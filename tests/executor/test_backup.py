@@ -14,7 +14,7 @@ import pytest
 
 from executor import backup
 from executor.connect import Endpoint
-from executor.errors import BackupFailed, BackupRefused
+from executor.errors import BackupFailed, BackupRefused, Cancelled
 from executor.restore import run_tool
 from tests.executor.target import Target
 from waqiti_rollback.embedded import HOST, SUPERUSER, Cluster
@@ -58,7 +58,7 @@ def test_the_sums_are_those_of_the_dumps_own_snapshot(
     """Rows that arrive while pg_dump runs are in neither."""
     written = []
 
-    def write(_size: int) -> None:
+    def write(*_progress: object) -> None:
         target.do("INSERT INTO users SELECT max(id) + 1, 'late', 'late' FROM users")
         written.append(1)
 
@@ -66,6 +66,34 @@ def test_the_sums_are_those_of_the_dumps_own_snapshot(
     assert written
     assert made.tables["public.users"][0] == 100
     assert backup.verify(made, scratch).ok
+
+
+def test_every_stage_says_how_much_of_it_is_done(target: Target, tmp_path: Path, scratch: Endpoint) -> None:
+    told: list[tuple[str, int, int]] = []
+
+    def tell(stage: str, done: int, of: int) -> None:
+        told.append((stage, done, of))
+
+    made = backup.dump(target.backup, tmp_path, "told", progress=tell)
+    assert backup.verify(made, scratch, progress=tell).ok
+    stages = [stage for stage, _done, _of in told]
+    assert list(dict.fromkeys(stages)) == ["dump", "restore", "compare"]
+    assert told[-1] == ("compare", len(made.tables), len(made.tables))
+    assert all(done >= 0 and of > 0 for stage, done, of in told if stage != "restore")
+
+
+def test_whoever_cancels_while_it_is_restored_ends_it_and_no_copy_stays(
+    target: Target, tmp_path: Path, scratch: Endpoint, scratch_cluster: Cluster
+) -> None:
+    before = databases_on(scratch_cluster)
+
+    def cancel(stage: str, *_how_far: object) -> None:
+        raise Cancelled(f"cancelled in {stage}")
+
+    made = backup.dump(target.backup, tmp_path, "cancelled")
+    with pytest.raises(Cancelled, match="cancelled in restore"):
+        backup.verify(made, scratch, progress=cancel)
+    assert databases_on(scratch_cluster) == before
 
 
 def flip(made: backup.Dump, at: float) -> backup.Dump:
@@ -164,7 +192,7 @@ def test_row_security_hides_nothing_from_the_dump(target: Target, tmp_path: Path
 
 
 def test_an_error_in_the_progress_ends_the_dump_and_its_locks(target: Target, tmp_path: Path) -> None:
-    def cancel(_size: int) -> None:
+    def cancel(*_progress: object) -> None:
         raise BackupFailed("cancelled on request")
 
     with pytest.raises(BackupFailed, match="cancelled"):

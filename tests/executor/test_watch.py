@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+
 from executor.spec import Outcome
 from tests.executor.target import DROP_STATUS, Recording, Target, spec
 
@@ -23,11 +25,28 @@ def test_locks_are_told_while_they_are_held(target: Target) -> None:
     assert all(lock.held_to is None for lock in last)
 
 
+def test_who_waits_for_the_attempt_is_told_and_that_nobody_does_any_more(target: Target) -> None:
+    recorder = Recording()
+    waiting: list[threading.Thread] = []
+
+    def somebody_waits(position: int) -> None:
+        if position == 2:
+            waiting.append(threading.Thread(target=target.do, args=("SELECT count(*) FROM users",)))
+            waiting[0].start()
+
+    recorder.on["step_started"] = somebody_waits
+    assert target.run(spec(DROP_STATUS, SLOW), recorder).outcome is Outcome.SUCCEEDED
+    waiting[0].join()
+    ((one,),) = [found for (found,) in recorder.told("waiters") if found][-1:]
+    assert one.count == 1
+    assert 0 <= one.longest_s < 60
+
+
 def test_a_portal_that_fails_the_watch_does_not_end_the_attempt(target: Target) -> None:
     def fail(*_: object) -> None:
         raise ConnectionError("the portal is down for a moment")
 
-    moments = ("heartbeat", "locks", "waiting", "watch_ended")
+    moments = ("heartbeat", "locks", "waiting", "waiters", "watch_ended")
     recorder = Recording(on=dict.fromkeys(moments, fail))
     assert target.run(spec(DROP_STATUS, SLOW), recorder).outcome is Outcome.SUCCEEDED
     assert recorder.told("heartbeat")

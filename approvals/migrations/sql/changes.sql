@@ -52,3 +52,10 @@ END $$;
 
 CREATE TRIGGER tell_job AFTER UPDATE OF state ON approvals_job
     FOR EACH ROW WHEN (OLD.state IS DISTINCT FROM NEW.state) EXECUTE FUNCTION waqiti_tell_job();
+
+ALTER TABLE approvals_auditevent ENABLE ALWAYS TRIGGER tell_event;
+ALTER TABLE approvals_execution ENABLE ALWAYS TRIGGER tell_execution;
+ALTER TABLE approvals_executionstep ENABLE ALWAYS TRIGGER tell_step;
+ALTER TABLE approvals_executionlog ENABLE ALWAYS TRIGGER tell_log;
+ALTER TABLE approvals_backup ENABLE ALWAYS TRIGGER tell_backup;
+ALTER TABLE approvals_job ENABLE ALWAYS TRIGGER tell_job;

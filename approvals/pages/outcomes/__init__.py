@@ -10,7 +10,7 @@ from datetime import datetime
 
 from django.utils import timezone
 
-from approvals import executions
+from approvals import attempts
 from approvals.models import BUSY, Execution, ExecutionStatus, ExecutionStep
 
 from . import real, rehearsal, under_way
@@ -35,4 +35,4 @@ def silence(execution: Execution) -> int:
     if execution.status not in BUSY or execution.heartbeat_at is None:
         return 0
     quiet = timezone.now() - execution.heartbeat_at
-    return int(quiet.total_seconds()) if quiet > executions.silence() else 0
+    return int(quiet.total_seconds()) if quiet > attempts.silence() else 0

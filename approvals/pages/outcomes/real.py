@@ -7,7 +7,7 @@ from collections.abc import Callable
 from django.utils import formats, timezone
 from django.utils.translation import gettext as _
 
-from approvals import executions
+from approvals import attempts
 from approvals.models import ExecutionStatus, ExecutionStep, FileFate, Status
 
 from .telling import Story, Told
@@ -81,12 +81,12 @@ def _no_effect(told: Told) -> Story:
     if kept:
         todo.append(
             _("Start it again: the approvals still count. %(made)d of %(most)d attempts are made.")
-            % {"made": rollback.attempts, "most": executions.ATTEMPTS}
+            % {"made": rollback.attempts, "most": attempts.ATTEMPTS}
         )
     elif rollback.status == Status.FAILED:
         todo.append(
             _("After %(most)d attempts without effect every approval is void: open it again as a draft.")
-            % {"most": executions.ATTEMPTS}
+            % {"most": attempts.ATTEMPTS}
         )
     return Story(
         "idle",

@@ -8,7 +8,7 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from approvals import executions
+from approvals import attempts
 from approvals.models import Execution, ExecutionLog, ExecutionStatus, ExecutionStep, Status
 from approvals.pages import progress
 from tests.approvals import factories
@@ -130,5 +130,5 @@ def test_it_asks_often_while_it_runs_seldom_while_it_waits_and_not_when_it_ended
     factories.claimed(execution)
     found = progress.progress(Execution.objects.get(pk=execution.pk), world.olga)
     assert (found.live, found.every) == (True, "1s")
-    executions.record_outcome(execution, ExecutionStatus.NO_EFFECT, "Cancelled.")
+    attempts.record_outcome(execution, ExecutionStatus.NO_EFFECT, "Cancelled.")
     assert not progress.progress(Execution.objects.get(pk=execution.pk), world.olga).live

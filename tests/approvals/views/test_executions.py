@@ -9,7 +9,7 @@ import pytest
 from django.urls import reverse
 from django.utils import timezone
 
-from approvals import executions, rollbacks
+from approvals import alarms, attempts, backups, rollbacks
 from approvals.models import (
     AuditEvent,
     Backup,
@@ -47,7 +47,7 @@ def url(execution: Execution, name: str = "execution_detail") -> str:
 def running(world: World, on: str = "production") -> Execution:
     """An execution whose script has begun."""
     execution = factories.claimed(factories.start(world, rollback_in(world, Status.APPROVED, on)))
-    executions.enter(execution, ExecutionStatus.PREFLIGHT)
+    attempts.enter(execution, ExecutionStatus.PREFLIGHT)
     factories.back_up(execution)
     factories.run(execution)
     return execution
@@ -152,7 +152,7 @@ def test_the_fragment_is_the_same_template_without_the_page_around_it(world: Wor
 def test_it_stops_asking_when_it_has_ended(world: World) -> None:
     execution = running(world)
     factories.end(execution, ExecutionStatus.ROLLED_BACK)
-    assert "hx-get" not in look(world, execution).html
+    assert url(execution, "execution_live") not in look(world, execution).html
     assert "execution.js" not in look(world, execution).html
 
 
@@ -167,9 +167,9 @@ def test_who_blocks_is_named_with_session_user_state_and_relation(world: World) 
 
 def test_the_backup_grows_in_bytes(world: World) -> None:
     execution = factories.claimed(factories.start(world, rollback_in(world, Status.APPROVED)))
-    executions.enter(execution, ExecutionStatus.BACKUP)
-    backup = executions.begin_backup(execution)
-    executions.record_backup_progress(backup, 123_456_789)
+    attempts.enter(execution, ExecutionStatus.BACKUP)
+    backup = backups.begin(execution)
+    backups.progress(backup, "dump", 123_456_789, 4_000_000)
     assert "123,456,789 bytes" in look(world, execution)
     assert Backup.objects.get(execution=execution).state == Backup.State.RUNNING
 
@@ -199,8 +199,8 @@ OUTCOMES = {
 def test_every_outcome_is_one_unmistakable_state(status: ExecutionStatus, world: World) -> None:
     execution = running(world)
     if status in (ExecutionStatus.SUCCEEDED, ExecutionStatus.COMMITTED_CHECK_FAILED):
-        executions.enter(execution, ExecutionStatus.COMMITTING)
-        executions.enter(execution, ExecutionStatus.VERIFYING)
+        attempts.enter(execution, ExecutionStatus.COMMITTING)
+        attempts.enter(execution, ExecutionStatus.VERIFYING)
     factories.end(execution, status)
     page = look(world, execution)
     assert page.status == 200
@@ -219,7 +219,7 @@ def test_success_is_watched_for_a_day_and_asks_for_the_post_mortem(world: World)
 def test_a_migration_that_came_back_is_an_alarm_here_and_on_the_rollback(world: World) -> None:
     rollback = rollback_in(world, Status.EXECUTED)
     execution = Execution.objects.get(purpose="real")
-    assert executions.check_reappeared(world.production) == 1
+    assert alarms.check_reappeared(world.production) == 1
     page = look(world, execution)
     assert "V3 is applied on wallet-service-production again" in page
     assert "Seen in the history:" in page
@@ -267,7 +267,7 @@ def test_cancelling_takes_a_reason_and_says_what_it_means(world: World) -> None:
     assert "Olga asked to cancel it: “Payments wait.”" in page
     assert "Somebody cancelled it already" in page
     assert not page.leads_to(cancel)
-    assert executions.cancel_requested(execution.pk)
+    assert attempts.cancel_requested(execution.pk)
 
 
 def test_what_no_worker_took_ends_at_once(world: World) -> None:
@@ -284,7 +284,7 @@ def test_nobody_but_ops_cancels_an_execution_and_attempts_are_on_record(name: st
     assert see(client, url(execution, "execution_cancel")).status == 409
     assert send(client, url(execution, "execution_cancel"), reason="I want to.").status == 403
     assert AuditEvent.objects.latest("seq").action == "execution.cancel_requested.denied"
-    assert not executions.cancel_requested(execution.pk)
+    assert not attempts.cancel_requested(execution.pk)
 
 
 def test_a_rehearsal_is_never_mistaken_for_the_real_thing(world: World) -> None:

@@ -1,0 +1,55 @@
+"""The record of backups: that one is taken, how far it is, and whether it was verified."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.utils import timezone
+
+from . import audit
+from .models import Backup, Evidence, Execution
+
+
+def begin(execution: Execution) -> Backup:
+    """Record that a dump of the execution's target begins."""
+    with audit.unit_of_work("backup.started", actor=None, execution=execution):
+        return Backup.objects.create(target=execution.target, execution=execution)
+
+
+def progress(backup: Backup, stage: str, done: int, of: int, *, ended: bool = False) -> None:
+    """How far a stage is, for the page: of the dump and its restore in bytes, of the comparison in tables;
+    `of` is an estimate of the whole. No event, since nothing changed hands."""
+    now = timezone.now().isoformat()
+    for name, known in backup.progress.items():
+        if name != stage and known["ended"] is None:
+            known["ended"] = now
+    known = backup.progress.setdefault(stage, {"began": now})
+    known |= {"done": done, "of": of, "ended": now if ended else None}
+    changed: dict[str, Any] = {"progress": backup.progress}
+    if stage == "dump":
+        changed["bytes"] = done
+    Backup.objects.filter(pk=backup.pk).update(**changed)
+
+
+def record(backup: Backup, state: Backup.State, sentence: str, **fields: Any) -> Backup:
+    """How the backup ended. Evidence for the gate is recorded with it: only a verified one holds."""
+    execution = backup.execution
+    with audit.unit_of_work(f"backup.{state}", actor=None, execution=execution) as facts:
+        Backup.objects.filter(pk=backup.pk).update(
+            state=state,
+            sentence=sentence,
+            verified_at=timezone.now() if state == Backup.State.VERIFIED else None,
+            **fields,
+        )
+        facts |= {"sentence_sha256": audit.digest_of(sentence), "sha256": fields.get("sha256", "")}
+        if execution is not None:
+            Evidence.objects.create(
+                rollback=execution.rollback_target.rollback,
+                kind=Evidence.Kind.BACKUP,
+                change_digest=execution.change_digest,
+                holds=state == Backup.State.VERIFIED,
+                sentence=sentence,
+                data={"backup": backup.pk},
+            )
+    backup.refresh_from_db()
+    return backup
