@@ -4,8 +4,21 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.db.models import Count, F, Func, IntegerField, JSONField, OuterRef, Q, QuerySet, Subquery, Value
+from django.db.models import (
+    Count,
+    F,
+    Func,
+    IntegerField,
+    JSONField,
+    OrderBy,
+    OuterRef,
+    Q,
+    QuerySet,
+    Subquery,
+    Value,
+)
 from django.db.models.functions import Coalesce
+from django.utils.translation import gettext_lazy as _
 
 from . import access
 from .models import (
@@ -28,11 +41,54 @@ def count_of(things: QuerySet[Any]) -> Coalesce:
     return Coalesce(Subquery(counted, output_field=IntegerField()), 0)
 
 
-def services(user: User, *, text: str = "") -> QuerySet[Service]:
-    """Visible services with how many targets and migrations they have and what their last import found."""
+Sorts = dict[str, tuple[Any, tuple[OrderBy | str, ...]]]
+View = tuple[Any, Q]
+
+# key in the URL -> (its word, the order); the first is the one without a key.
+SERVICE_SORTS: Sorts = {
+    "": (_("by name"), ("name",)),
+    "imported": (_("last imported first"), (F("imported_at").desc(nulls_last=True), "name")),
+    "problems": (_("most found wrong first"), (F("problem_count").desc(nulls_last=True), "name")),
+}
+TARGET_SORTS: Sorts = {
+    "": (_("by service"), ("service__name", "environment", "name")),
+    "name": (_("by name"), ("name",)),
+    "stale": (_("longest not read first"), (F("synced_at").asc(nulls_first=True), "name")),
+    "rows": (_("longest history first"), ("-row_count", "name")),
+}
+MIGRATION_SORTS: Sorts = {
+    "": (_("newest version first"), ("kind", "-version_key", "description")),
+    "oldest": (_("oldest version first"), ("kind", "version_key", "description")),
+    "risk": (_("highest risk first"), (F("risk").desc(nulls_last=True), "kind", "-version_key")),
+}
+# key in the URL -> (its word, which migrations it shows)
+MIGRATION_VIEWS: dict[str, View] = {
+    "": (_("all"), Q()),
+    "no-script": (
+        _("without a rollback script"),
+        Q(kind=Migration.Kind.VERSIONED, script_number=None, removed_at=None),
+    ),
+    "script": (_("with a rollback script"), Q(script_number__isnull=False)),
+    "refused": (_("with a script that is refused"), Q(script_problems__gt=0)),
+    "changed": (_("changed since first imported"), Q(revision_number__gt=1)),
+    "unreadable": (_("not readable as SQL"), Q(unreadable__gt=0)),
+    "removed": (_("removed from the directory"), Q(removed_at__isnull=False)),
+}
+
+
+def choices(sorts: Sorts) -> list[tuple[str, Any]]:
+    """The orders that a list offers, as a form takes them."""
+    return [(key, word) for key, (word, _order) in sorts.items()]
+
+
+def services(user: User, *, text: str = "", show: str = "", sort: str = "") -> QuerySet[Service]:
+    """Visible services with how many targets and migrations they have and what their last import found.
+
+    `show` may be "problems" (those in which something was found).
+    """
     runs = ImportRun.objects.filter(service=OuterRef("pk")).order_by("-at")
     problems = Func(F("problems"), function="jsonb_array_length", output_field=IntegerField())
-    return (
+    found = (
         access.services(user)
         .filter(name__icontains=text)
         .select_related("team")
@@ -42,30 +98,41 @@ def services(user: User, *, text: str = "") -> QuerySet[Service]:
             imported_at=Subquery(runs.values("at")[:1]),
             problem_count=Subquery(runs.annotate(n=problems).values("n")[:1]),
         )
-        .order_by("name")
     )
+    if show == "problems":
+        found = found.filter(problem_count__gt=0)
+    return found.order_by(*SERVICE_SORTS[sort][1])
 
 
 def targets(
-    user: User, *, text: str = "", service: str = "", environment: str = "", health: str = ""
+    user: User,
+    *,
+    text: str = "",
+    service: str = "",
+    environment: str = "",
+    health: str = "",
+    sort: str = "",
 ) -> QuerySet[Target]:
-    """Visible targets with the number of rows in their history, filtered."""
+    """Visible targets with the number of rows in their history, filtered.
+
+    `health` may be one of a target, or "lacking": it answers, and something is missing there.
+    """
     found = access.targets(user).annotate(
         row_count=count_of(HistoryRow.objects.filter(target=OuterRef("pk")))
     )
     if text:
         found = found.filter(Q(name__icontains=text) | Q(host__icontains=text) | Q(dbname__icontains=text))
+    if health == "lacking":
+        found, health = found.exclude(health_text=""), Target.Health.GOOD
     for name, value in {"service__name": service, "environment": environment, "health": health}.items():
         if value:
             found = found.filter(**{name: value})
-    return found.order_by("service__name", "environment", "name")
+    return found.order_by(*TARGET_SORTS[sort][1])
 
 
-def migrations(service: Service, *, text: str = "", show: str = "") -> QuerySet[Migration]:
-    """The service's migrations, newest version first, with newest revision's risk and newest script's number.
-
-    `show` may be "no-script" (versioned ones without any) or "changed" (more than one revision).
-    """
+def migrations(service: Service, *, text: str = "", show: str = "", sort: str = "") -> QuerySet[Migration]:
+    """The service's migrations with their newest revision's risk and their newest script's number; `show` is
+    one of MIGRATION_VIEWS."""
     revisions = MigrationRevision.objects.filter(migration=OuterRef("pk")).order_by("-number")
     scripts = RollbackScript.objects.filter(migration=OuterRef("pk")).order_by("-number")
     found = service.migrations.annotate(
@@ -78,11 +145,7 @@ def migrations(service: Service, *, text: str = "", show: str = "") -> QuerySet[
     )
     if text:
         found = found.filter(Q(version__icontains=text) | Q(description__icontains=text))
-    if show == "no-script":
-        found = found.filter(kind=Migration.Kind.VERSIONED, script_number=None, removed_at=None)
-    if show == "changed":
-        found = found.filter(revision_number__gt=1)
-    return found.order_by("kind", "-version_key", "description")
+    return found.filter(MIGRATION_VIEWS[show][1]).order_by(*MIGRATION_SORTS[sort][1])
 
 
 def _length(column: str, key: str) -> Func:

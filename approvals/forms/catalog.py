@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from django import forms
 from django.core.validators import MaxLengthValidator
 from django.utils.translation import gettext_lazy as _
 
-from approvals import scripts
+from approvals import queries, scripts
 from approvals.models import Check, Environment, RollbackScript, Stage, Target
+from approvals.pages import target_overview
 
 from . import PortalForm
 
@@ -29,29 +30,68 @@ class Filter(PortalForm):
         return str(self.cleaned_data.get(name) or "")
 
 
-class TargetFilter(Filter):
-    """Targets by name, environment and health."""
+def _choice(label: Any, choices: Iterable[tuple[str, Any]]) -> forms.ChoiceField:
+    """A filter or an order to choose; nothing chosen is the first."""
+    return forms.ChoiceField(label=label, required=False, choices=list(choices))
 
-    environment = forms.ChoiceField(
-        label=_("Environment"), required=False, choices=[("", _("any")), *Environment.choices]
+
+class ServiceFilter(Filter):
+    """Services by name."""
+
+    show = _choice(_("Show"), [("", _("all")), ("problems", _("with something wrong"))])
+    sort = _choice(_("Order"), queries.choices(queries.SERVICE_SORTS))
+
+
+class TargetFilter(Filter):
+    """Targets by name, service, environment and health."""
+
+    environment = _choice(_("Environment"), [("", _("any")), *Environment.choices])
+    health = _choice(
+        _("Connection"), [("", _("any")), *Target.Health.choices, ("lacking", _("something is missing"))]
     )
-    health = forms.ChoiceField(
-        label=_("Connection"), required=False, choices=[("", _("any")), *Target.Health.choices]
-    )
+    sort = _choice(_("Order"), queries.choices(queries.TARGET_SORTS))
+    service = forms.CharField(required=False, max_length=80, widget=forms.HiddenInput)
 
 
 class MigrationFilter(Filter):
     """Migrations of a service by version or description."""
 
-    show = forms.ChoiceField(
-        label=_("Show"),
-        required=False,
-        choices=[
-            ("", _("all")),
-            ("no-script", _("without a rollback script")),
-            ("changed", _("changed since first imported")),
-        ],
-    )
+    show = _choice(_("Show"), [(key, word) for key, (word, _fits) in queries.MIGRATION_VIEWS.items()])
+    sort = _choice(_("Order"), queries.choices(queries.MIGRATION_SORTS))
+
+
+class HistoryFilter(Filter):
+    """The lines of a target's history by version, description or file."""
+
+    show = _choice(_("Show"), [(key, word) for key, (word, _fits) in target_overview.VIEWS.items()])
+    sort = _choice(_("Order"), [("", _("newest first")), ("oldest", _("oldest first"))])
+
+
+class ProblemFilter(Filter):
+    """Problems of an import by file or words, sort and severity."""
+
+    code = _choice(_("Sort"), [])
+    severity = _choice(_("Taken in"), [("", _("any")), ("error", _("no")), ("warning", _("yes"))])
+
+    def __init__(self, *args: Any, problems: list[dict[str, Any]], **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.problems = problems
+        codes = sorted({problem["code"] for problem in problems})
+        self.fields["code"].choices = [  # type: ignore[attr-defined]
+            ("", _("any")),
+            *((code, code.replace("-", " ")) for code in codes),
+        ]
+
+    def matching(self) -> list[dict[str, Any]]:
+        """The problems that the URL asks for, in the order of the files."""
+        wanted = {name: self.chosen(name) for name in ("code", "severity")}
+        text = self.chosen("q").casefold()
+        return [
+            problem
+            for problem in self.problems
+            if all(problem[name] == value for name, value in wanted.items() if value)
+            and text in f"{problem['path']} {problem['message']}".casefold()
+        ]
 
 
 class ScriptForm(PortalForm):

@@ -22,7 +22,6 @@ from approvals.models import (
     Target,
     User,
 )
-from approvals.queries import hazards_of
 
 from .difference import Difference, difference
 from .side_by_side import Sides, sides
@@ -41,7 +40,7 @@ class OnTarget:
 
     target: Target
     row: flyway.HistoryRow | None
-    revision: MigrationRevision | None
+    revision: int | None
     drift: bool
 
 
@@ -109,28 +108,36 @@ def read(migration: Migration, asked: Mapping[str, str], user: User) -> View:
     """Read the page. `asked` holds numbers from the URL: `revision` and `script` to show, `was` and `now`
     (`script-was`, `script-now`) to compare, or `applied`, the checksum of a revision to compare with the
     newest. What makes no sense there is as if it were not said."""
-    revision = _shown(migration.revisions.all(), asked.get("revision", ""))
-    script = _shown(migration.scripts.prefetch_related("authors"), asked.get("script", ""))
-    newest = migration.revisions.order_by("-number").values_list("risk", flat=True).first()
-    words = RollbackScript.objects.filter(pk=script.pk if script else None).values_list(
-        hazards_of(), flat=True
-    )
+    revisions = _numbered(migration.revisions.values("number", "checksum", "risk"))
+    scripts = _numbered(migration.scripts.values("number"))
+    revision = _shown(migration.revisions.all(), revisions, asked.get("revision", ""))
+    script = _shown(migration.scripts.prefetch_related("authors"), scripts, asked.get("script", ""))
     targets = Target.objects.filter(service=migration.service_id).order_by("environment", "name")
     used = access.rollbacks(user).filter(items__migration=migration).order_by("-id")
+    forward = next((found["risk"] for found in revisions.values()), None)
     return View(
         revision=revision,
-        revisions=_revisions(migration.revisions.all(), _asked_pair(migration, asked)),
+        revisions=_revisions(migration.revisions.all(), revisions, _asked_pair(revisions, asked)),
         script=script,
-        scripts=_revisions(
-            migration.scripts.all(),
-            (_number(asked.get("script-was", "")), _number(asked.get("script-now", ""))),
-        ),
-        on_targets=list(_on_targets(migration, list(targets[:NAMED]))),
+        scripts=_revisions(migration.scripts.all(), scripts, _pair(asked, "script-was", "script-now")),
+        on_targets=list(_on_targets(migration, revisions, list(targets[:NAMED]))),
         target_count=targets.count(),
-        risk=risk_of(newest, words.first() or []),
+        risk=risk_of(forward, _hazards(script)),
         rollbacks=list(used.prefetch_related("rollback_targets__target")[:NAMED]),
         rollback_count=used.count(),
     )
+
+
+Facts = dict[int, dict[str, Any]]
+
+
+def _numbered(found: QuerySet[Any, Any]) -> Facts:
+    """What is known of every revision without its text, by its number, the newest first."""
+    return {each["number"]: each for each in found.order_by("-number")}
+
+
+def _hazards(script: RollbackScript | None) -> list[str]:
+    return [step["statement"]["hazard"] for step in script.plan.get("steps", [])] if script else []
 
 
 def _number(text: str) -> int | None:
@@ -141,28 +148,37 @@ def _number(text: str) -> int | None:
     return int(text) if -LARGEST - 1 <= int(text) <= LARGEST else None
 
 
-def _shown(found: QuerySet[Numbered], number: str) -> Numbered | None:
+def _shown(found: QuerySet[Numbered], known: Facts, number: str) -> Numbered | None:
     """The revision of this number, else the newest."""
-    newest_first = found.order_by("-number")
-    chosen = _number(number)
-    return (newest_first.filter(number=chosen).first() if chosen else None) or newest_first.first()
+    if not known:
+        return None
+    asked = _number(number)
+    return found.get(number=asked if asked in known else next(iter(known)))
 
 
 Pair = tuple[int | None, int | None]
 
 
-def _asked_pair(migration: Migration, asked: Mapping[str, str]) -> Pair:
+def _pair(asked: Mapping[str, str], was: str, now: str) -> Pair:
+    return _number(asked.get(was, "")), _number(asked.get(now, ""))
+
+
+def _asked_pair(revisions: Facts, asked: Mapping[str, str]) -> Pair:
     """Which two revisions of the file to compare."""
     if not asked.get("applied"):
-        return _number(asked.get("was", "")), _number(asked.get("now", ""))
-    checksum = _number(asked["applied"])
-    numbers = migration.revisions.order_by("-number").values_list("number", flat=True)
-    return (None if checksum is None else numbers.filter(checksum=checksum).first()), numbers.first()
+        return _pair(asked, "was", "now")
+    return _of_checksum(revisions, _number(asked["applied"])), next(iter(revisions), None)
 
 
-def _revisions(found: QuerySet[Numbered], pair: Pair) -> Revisions:
-    newest = list(found.order_by("-number").values_list("number", flat=True)[:OFFERED])
-    return Revisions(newest, found.count(), _compared(found, *pair))
+def _of_checksum(revisions: Facts, checksum: int | None) -> int | None:
+    """The newest revision with this checksum; a migration that was not SQL has none."""
+    if checksum is None:
+        return None
+    return next((n for n, found in revisions.items() if found["checksum"] == checksum), None)
+
+
+def _revisions(found: QuerySet[Numbered], known: Facts, pair: Pair) -> Revisions:
+    return Revisions(list(known)[:OFFERED], len(known), _compared(found, *pair))
 
 
 def _compared(found: QuerySet[Numbered], was: int | None, now: int | None) -> Compared | None:
@@ -174,27 +190,18 @@ def _compared(found: QuerySet[Numbered], was: int | None, now: int | None) -> Co
     return Compared(was, now, difference(texts[was], texts[now]))
 
 
-def _on_targets(migration: Migration, targets: list[Target]) -> Iterator[OnTarget]:
-    """One entry per target; two queries however many targets there are and however long their histories."""
+def _on_targets(migration: Migration, revisions: Facts, targets: list[Target]) -> Iterator[OnTarget]:
+    """One entry per target; one query however many targets there are and however long their histories."""
     if migration.kind != Migration.Kind.VERSIONED or not targets:
         return
     version = Version.parse(migration.version)
     found = HistoryRow.objects.filter(target__in=targets, version__regex=_pattern(version))
     rows = read_back_by_target(found)
-    standing = {target.pk: _standing_row(rows.get(target.pk, []), version) for target in targets}
-    checksums = {row.checksum for row in standing.values() if row is not None}
-    newest = migration.revisions.order_by("-number").only("number", "checksum").first()
-    known = {
-        revision.checksum: revision
-        for revision in migration.revisions.filter(checksum__in=checksums - {None})
-        .order_by("number")
-        .only("number", "checksum")
-    }
+    newest = next((each["checksum"] for each in revisions.values()), None)
     for target in targets:
-        row = standing[target.pk]
-        revision = known.get(row.checksum) if row and row.checksum is not None else None
-        drift = row is not None and (newest is None or row.checksum != newest.checksum)
-        yield OnTarget(target, row, revision, drift)
+        row = _standing_row(rows.get(target.pk, []), version)
+        revision = _of_checksum(revisions, row.checksum) if row else None
+        yield OnTarget(target, row, revision, row is not None and row.checksum != newest)
 
 
 def _pattern(version: Version) -> str:

@@ -6,7 +6,7 @@ import json
 import zoneinfo
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from django import template
@@ -14,7 +14,7 @@ from django.db.models import TextChoices
 from django.forms import BoundField
 from django.http import HttpRequest
 from django.templatetags.static import static
-from django.utils import timezone
+from django.utils import formats, timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
@@ -175,12 +175,40 @@ def milliseconds(value: float | None) -> str:
 
 
 @register.filter
+def server_version(number: str) -> str:
+    """PostgreSQL's version number as people say it: 180006 is 18.6. What is no such number stays as it is."""
+    return f"{int(number) // 10_000}.{int(number) % 10_000}" if number.isdigit() else number
+
+
+@register.filter
 def in_zone(at: datetime, zone: str) -> datetime:
     """The same moment in a target's zone; an unknown zone is UTC."""
     try:
         return at.astimezone(zoneinfo.ZoneInfo(zone))
     except (zoneinfo.ZoneInfoNotFoundError, ValueError):
         return at.astimezone(zoneinfo.ZoneInfo("UTC"))
+
+
+@register.filter
+def there(at: datetime, zone: str) -> str:
+    """What a clock at a target shows: `18:50 Kolkata, UTC+5:30`, with the day where it is another one.
+    Nothing where the reader's clock shows the same."""
+    here, local = timezone.localtime(at), in_zone(at, zone)
+    if here.utcoffset() == local.utcoffset():
+        return ""
+    shown = formats.date_format(local, "H:i" if here.date() == local.date() else "j M, H:i")
+    return f"{shown} {zone_words(local)}"
+
+
+@register.filter
+def zone_words(at: datetime) -> str:
+    """The zone of a moment, unmistakable: place and distance from UTC, as `IST` alone is three zones."""
+    seconds = int((at.utcoffset() or timedelta()).total_seconds())
+    hours, minutes = divmod(abs(seconds) // 60, 60)
+    sign = "-" if seconds < 0 else "+"
+    distance = f"UTC{sign}{hours}{f':{minutes:02}' if minutes else ''}" if seconds else "UTC"
+    place = str(at.tzinfo).rpartition("/")[2].replace("_", " ")
+    return distance if place == "UTC" else f"{place}, {distance}"
 
 
 @register.filter

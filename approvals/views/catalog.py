@@ -10,28 +10,31 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
 from django.utils.translation import gettext as _
 
-from approvals import access, history, jobs, once, permissions, queries, scripts
+from approvals import access, history, jobs, once, permissions, queries, scripts, setup_sql
 from approvals.errors import Refused
 from approvals.forms import posted
 from approvals.forms.catalog import (
     CheckForm,
     CheckRows,
-    Filter,
+    HistoryFilter,
     MigrationFilter,
+    ProblemFilter,
     ScriptForm,
+    ServiceFilter,
     TargetFilter,
     check_forms,
     checks_of,
 )
 from approvals.models import Job, Migration, Target
-from approvals.pages import migration_page, paging, target_overview
+from approvals.pages import findings, migration_page, paging, service_overview, target_overview
 from approvals.requests import Request
 
 
 def service_list(request: Request) -> HttpResponse:
     """The services this person sees."""
-    form = Filter(request.GET)
-    page = paging.page(request, queries.services(request.user, text=form.chosen("q")))
+    form = ServiceFilter(request.GET)
+    filters = {name: form.chosen(name) for name in ("show", "sort")}
+    page = paging.page(request, queries.services(request.user, text=form.chosen("q"), **filters))
     return render(request, "services/list.html", {"page": page, "form": form})
 
 
@@ -39,13 +42,13 @@ def service_detail(request: Request, name: str) -> HttpResponse:
     """A service: its targets, its migrations, what its last import found."""
     service = get_object_or_404(queries.services(request.user), name=name)
     form = MigrationFilter(request.GET)
-    found = queries.migrations(service, text=form.chosen("q"), show=form.chosen("show"))
+    filters = {name: form.chosen(name) for name in ("show", "sort")}
+    found = queries.migrations(service, text=form.chosen("q"), **filters)
     context = {
         "service": service,
-        "targets": queries.targets(request.user, service=name),
+        "overview": service_overview.read(service, request.user),
         "page": paging.page(request, found),
         "form": form,
-        "last_import": service.import_runs.select_related("by").first(),
     }
     return render(request, "services/detail.html", context)
 
@@ -54,34 +57,53 @@ def service_problems(request: Request, name: str) -> HttpResponse:
     """Everything the last import of a service found wrong, by file, line and column."""
     service = get_object_or_404(access.services(request.user), name=name)
     run = service.import_runs.select_related("by").first()
-    page = paging.page(request, run.problems if run else [])
-    return render(request, "services/problems.html", {"service": service, "run": run, "page": page})
+    form = ProblemFilter(request.GET, problems=run.problems if run else [])
+    page = paging.page(request, form.matching())
+    context = {"service": service, "run": run, "page": page, "form": form}
+    return render(request, "services/problems.html", context)
 
 
 def target_list(request: Request) -> HttpResponse:
     """The targets this person sees."""
     form = TargetFilter(request.GET)
-    filters = {name: form.chosen(name) for name in ("environment", "health")}
+    filters = {name: form.chosen(name) for name in ("environment", "health", "service", "sort")}
     page = paging.page(request, queries.targets(request.user, text=form.chosen("q"), **filters))
     return render(request, "targets/list.html", {"page": page, "form": form})
 
 
 def target_detail(request: Request, name: str) -> HttpResponse:
-    """A target: its history as Flyway would show it, and the way back per migration."""
+    """A target: its history as Flyway would show it, the ways back, its connection, what a DBA runs once."""
     target = _target(request, name)
     overview = target_overview.overview(target)
-    page = paging.page(request, overview.shown(request.GET.get("show", "")))
-    target_overview.add_ways_back(target, page.object_list)
+    last_import = target.service.import_runs.select_related("service").first()
+    form = HistoryFilter(request.GET)
+    view, oldest_first = form.chosen("show"), form.chosen("sort") == "oldest"
+    lines = overview.shown(view, text=form.chosen("q"), oldest_first=oldest_first)
+    page = paging.page(request, lines)
+    target_overview.add_risks(page.object_list)
     context = {
         "target": target,
         "overview": overview,
+        "findings": findings.of_history(target, overview) + findings.of_directory(last_import),
+        "last_import": last_import,
         "page": page,
-        "show": request.GET.get("show", ""),
+        "form": form,
+        "show": view,
         "job": jobs.latest(Job.Kind.SYNC, target.pk),
+        "setup": setup_sql.setup_sql(setup_sql.for_target(target)),
         "may_ask": access.owns(request.user, target.service_id),
         "may_sync": permissions.may_write(request.user, "target_sync"),
     }
     return render(request, "targets/detail.html", context)
+
+
+def target_setup(request: Request, name: str) -> HttpResponse:
+    """What a DBA runs once on a target, as a file."""
+    target = _target(request, name)
+    text = setup_sql.setup_sql(setup_sql.for_target(target))
+    response = HttpResponse(text, content_type="application/sql; charset=utf-8")
+    response["Content-Disposition"] = f'attachment; filename="{target.name}-setup.sql"'
+    return response
 
 
 def target_sync(request: Request, name: str) -> HttpResponse:
@@ -108,12 +130,9 @@ def _target(request: Request, name: str) -> Target:
 def migration_detail(request: Request, pk: int) -> HttpResponse:
     """A migration statement by statement, its revisions, and the scripts that take it back."""
     migration = get_object_or_404(access.migrations(request.user), pk=pk)
-    view = migration_page.read(
-        migration, revision=request.GET.get("revision", ""), script=request.GET.get("script", "")
-    )
     context = {
         "migration": migration,
-        "view": view,
+        "view": migration_page.read(migration, request.GET, request.user),
         "may_write": access.owns(request.user, migration.service_id),
     }
     return render(request, "migrations/detail.html", context)

@@ -2,24 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from django.test import Client
 from django.utils import timezone
 
 from approvals import access, history, jobs
 from approvals.models import (
-    HistoryRow,
     Job,
-    Migration,
-    MigrationRevision,
     Role,
     RollbackScript,
     Service,
-    Target,
 )
 from tests.approvals import factories
 from tests.approvals.factories import World
@@ -157,7 +151,7 @@ def test_the_page_loads_again_once_the_history_was_read(world: World) -> None:
 
 def test_an_auditor_reads_a_target_and_finds_nothing_to_press(world: World) -> None:
     page = see(as_(world.axel), f"/targets/{world.production.name}/")
-    assert page.forms == []
+    assert not page.leads_to(f"/targets/{world.production.name}/sync/")
     assert not page.leads_to("/rollbacks/new/")
 
 
@@ -312,84 +306,11 @@ def test_the_matrix_shows_the_twelve_rows_of_the_policy_and_the_hazards(world: W
         assert hazard.title in page
 
 
-# As many queries for a thousand rows as for ten
-
-
-def fill(world: World, count: int) -> None:
-    """Bring every list of the catalog to `count` rows."""
-    services = Service.objects.bulk_create(
-        Service(name=f"service-{n}-{count}", team=world.service.team) for n in range(count - 2)
-    )
-    Target.objects.bulk_create(
-        Target(name=each.name, service=each, environment="staging", host="h", dbname="d", owner_role="o")
-        for each in services
-    )
-    number = world.service.migrations.count()
-    migrations = Migration.objects.bulk_create(
-        Migration(
-            service=world.service,
-            kind="V",
-            version=f"9.{n}",
-            version_key=[9, n],
-            description="more",
-            script="x",
-        )
-        for n in range(1, count - number + 1)
-    )
-    MigrationRevision.objects.bulk_create(
-        MigrationRevision(migration=each, number=1, path="x", sql="", sha256="", checksum=n, risk=1)
-        for n, each in enumerate(migrations)
-    )
-    RollbackScript.objects.bulk_create(
-        RollbackScript(migration=each, number=1, origin="written", sql="", sha256="", plan={"steps": []})
-        for each in migrations[::2]
-    )
-    rows = world.production.history.count()
-    HistoryRow.objects.bulk_create(
-        HistoryRow(
-            target=world.production,
-            installed_rank=rows + 1 + n,
-            version=each.version,
-            description="more",
-            type="SQL",
-            script="x",
-            checksum=n,
-            installed_by="deploy",
-            installed_on="2026-03-01 10:00:00",
-            execution_time=1,
-            success=True,
-        )
-        for n, each in enumerate(migrations)
-    )
-
-
-@pytest.mark.parametrize(
-    "address",
-    [
-        "/services/",
-        "/services/wallet-service/",
-        "/targets/",
-        "/targets/wallet-service-production/",
-        "/targets/wallet-service-production/?show=applied",
-        "/migrations/{}/",
-    ],
-)
-def test_a_thousand_rows_take_as_many_queries_as_ten(
-    world: World, address: str, queries_of: Callable[[Client, str], int]
-) -> None:
-    url = address.format(world.migration("3").pk)
-    counts = []
-    for rows in (10, 1000):
-        with factories.taken_back():
-            fill(world, rows)
-            client = as_(world.again("alice"))
-            client.get(url)
-            counts.append(queries_of(client, url))
-    assert counts[0] == counts[1] <= 20
+# Long lists
 
 
 def test_pages_of_a_list_hold_all_of_it_once(world: World) -> None:
-    fill(world, 120)
+    Service.objects.bulk_create(Service(name=f"service-{n}", team=world.service.team) for n in range(119))
     client, seen = as_(world.alice), []
     for number in ("1", "2", "3"):
         page = see(client, "/services/", page=number)

@@ -1,0 +1,155 @@
+"""How far each migration of a target has come on its way back: a script, a rehearsal; counted as a bar.
+
+What comes later (a proof) is one more entry of STAGES and one more read here; pages show whatever STAGES has.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from django.utils.functional import Promise
+from django.utils.translation import gettext_lazy as _
+
+from approvals.analysis import Risk
+from approvals.models import Evidence, RollbackItem, RollbackScript, Target
+from approvals.queries import hazards_of
+
+
+@dataclass(frozen=True)
+class Stage:
+    """How far a way back has come: its key in URLs, its word, and how the bar shows it."""
+
+    key: str
+    word: str | Promise
+    css: str
+
+
+# The furthest first: each holds all that those after it hold.
+REHEARSED = Stage("rehearsed", _("rehearsed here"), "ok")
+SCRIPT = Stage("script", _("script only"), "weak")
+NONE = Stage("none", _("none"), "none")
+STAGES = (REHEARSED, SCRIPT, NONE)
+
+
+@dataclass(frozen=True)
+class Script:
+    """The newest script of a migration."""
+
+    pk: int
+    number: int
+    origin: str
+
+    @property
+    def word(self) -> str:
+        return str(RollbackScript.Origin(self.origin).label)
+
+
+@dataclass(frozen=True)
+class Rehearsal:
+    """The last rehearsal of a migration's rollback for a target; `current` if it was of the newest script."""
+
+    at: datetime
+    holds: bool
+    current: bool
+
+
+@dataclass(frozen=True)
+class WayBack:
+    """What there is to take one migration back with."""
+
+    script: Script | None = None
+    rehearsal: Rehearsal | None = None
+
+    @property
+    def stage(self) -> Stage:
+        if self.script is None:
+            return NONE
+        passed = self.rehearsal is not None and self.rehearsal.holds and self.rehearsal.current
+        return REHEARSED if passed else SCRIPT
+
+
+NO_WAY_BACK = WayBack()
+
+
+def ways_back(target: Target) -> dict[int, WayBack]:
+    """The way back of every migration of the target's service that has a script, by its key; two queries."""
+    newest = {
+        migration: Script(pk, number, origin)
+        for migration, pk, number, origin in RollbackScript.objects.filter(
+            migration__service=target.service_id
+        )
+        .order_by("migration_id", "-number")
+        .distinct("migration_id")
+        .values_list("migration_id", "pk", "number", "origin")
+    }
+    rehearsals = _rehearsals(target, newest)
+    return {migration: WayBack(script, rehearsals.get(migration)) for migration, script in newest.items()}
+
+
+def _rehearsals(target: Target, newest: dict[int, Script]) -> dict[int, Rehearsal]:
+    found = (
+        RollbackItem.objects.filter(
+            rollback__rollback_targets__target=target,
+            rollback__evidence__kind=Evidence.Kind.REHEARSAL,
+        )
+        .order_by("migration_id", "-rollback__evidence__at")
+        .distinct("migration_id")
+        .values_list(
+            "migration_id",
+            "script_id",
+            "rollback__change_digest",
+            "rollback__evidence__at",
+            "rollback__evidence__holds",
+            "rollback__evidence__change_digest",
+        )
+    )
+    return {
+        migration: Rehearsal(
+            at, holds, now == then and migration in newest and newest[migration].pk == script
+        )
+        for migration, script, now, at, holds, then in found
+    }
+
+
+@dataclass(frozen=True)
+class Part:
+    """One part of the bar: how many have come this far, and where it stands, in percent."""
+
+    stage: Stage
+    count: int
+    begins: float
+    width: float
+
+
+@dataclass(frozen=True)
+class Coverage:
+    """How many of some migrations have come how far; every stage is in it, the furthest first."""
+
+    parts: tuple[Part, ...]
+    total: int
+
+
+def coverage(stages: Iterable[Stage]) -> Coverage:
+    """Count the stages of some migrations."""
+    found = list(stages)
+    parts: list[Part] = []
+    begins = 0.0
+    for stage in STAGES:
+        count = found.count(stage)
+        width = round(100 * count / len(found), 2) if found else 0.0
+        parts.append(Part(stage, count, round(begins, 2), width))
+        begins += width
+    return Coverage(tuple(parts), len(found))
+
+
+def hazards(scripts: Iterable[Script]) -> dict[int, list[str]]:
+    """The hazard words of these scripts, by their key; one query."""
+    keys = [script.pk for script in scripts]
+    return dict(RollbackScript.objects.filter(pk__in=keys).values_list("pk", hazards_of()))
+
+
+def risk_of(forward: int | None, hazards: Sequence[str]) -> int | None:
+    """The risk of taking a migration back before any live fact: the matrix's or the worst hazard's."""
+    return max([*([forward] if forward else []), *(int(Risk[word]) for word in hazards)], default=None)
