@@ -126,10 +126,11 @@ def clock(found: PostMortem) -> Clock:
 
 
 def hours(span: timedelta) -> str:
-    """A span to the minute: `13 h 3 min`, `4 min`, and from four days on in days."""
+    """A span to the minute: `13 h 3 min`, `4 min`, `72 h`; from four days on in days."""
     minutes = round(span.total_seconds() / 60)
     if minutes < 60:
         return _("%(n)d min") % {"n": minutes}
     if minutes >= 4 * 24 * 60:
         return _("%(n)d days") % {"n": minutes // (24 * 60)}
-    return _("%(h)d h %(m)d min") % {"h": minutes // 60, "m": minutes % 60}
+    whole, rest = divmod(minutes, 60)
+    return _("%(h)d h %(m)d min") % {"h": whole, "m": rest} if rest else _("%(h)d h") % {"h": whole}

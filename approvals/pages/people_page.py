@@ -34,7 +34,7 @@ DEEDS: dict[str, str | Promise] = {
     "rollback_rehearse": lazy("ask for rehearsals"),
     "rollback_decide": lazy("approve, reject and ask for changes; never on what they asked for or wrote"),
     "rollback_start": lazy("start executions"),
-    "execution_cancel": lazy("cancel executions, or their own rehearsals"),
+    "execution_cancel": lazy("cancel rehearsals they asked for; ops: any execution"),
     "target_sync": lazy("have a target's history read again"),
     "incident_new": lazy("open incidents"),
     "post_mortem": lazy("write post-mortems"),
