@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field
 from datetime import timedelta
+from typing import Any
 
 from django.db.models import Case, F, Prefetch, Q, QuerySet, When
+from django.db.models.functions import TruncHour
 from django.utils import timezone
 
 from approvals import access, policy
@@ -15,10 +18,13 @@ from approvals.models import (
     Approval,
     Execution,
     ExecutionStatus,
+    IncidentAction,
     PostMortem,
     Role,
     RollbackRequest,
+    Service,
     Status,
+    Target,
     User,
 )
 from approvals.queries import with_subjects
@@ -31,6 +37,9 @@ ALARM_SHOWN = FAILURE_SHOWN = timedelta(days=7)
 DECIDERS = (Role.SENIOR_DBA, Role.PLATFORM_LEAD)
 # Where the next move is the requester's; what is in review or approved waits for others.
 WITH_REQUESTER = frozenset({Status.DRAFT, Status.CHANGES_REQUESTED, Status.FAILED, Status.EXPIRED})
+
+# What ends within the same hour is ordered by how grave it is.
+PRESSING: tuple[Any, ...] = (TruncHour("expires_at"), F("risk").desc(nulls_last=True), "id")
 
 
 @dataclass(frozen=True)
@@ -45,6 +54,36 @@ class Decision:
         """True if one more signature is all it needs."""
         return len(self.missing) == 1
 
+    @property
+    def missing_words(self) -> str:
+        """Whose signatures are missing: `2 × Senior DBA, Platform lead`."""
+        found = Counter(role.label for role in self.missing)
+        return ", ".join(f"{n} × {word}" if n > 1 else str(word) for word, n in found.items())
+
+
+@dataclass(frozen=True)
+class Ended:
+    """A rollback that ended lately and its last real execution, if it had one."""
+
+    rollback: RollbackRequest
+    last: Execution | None
+
+    @property
+    def status(self) -> str:
+        """What its end was: the execution's outcome says more than the status of the rollback."""
+        if self.last is not None and self.rollback.status in (Status.EXECUTED, Status.FAILED):
+            return self.last.status
+        return self.rollback.status
+
+
+@dataclass(frozen=True)
+class SettingUp:
+    """What an admin looks after: targets that can't be read, people who can do nothing yet."""
+
+    has_service: bool
+    targets: list[Target]
+    people: list[User]
+
 
 @dataclass
 class Inbox:
@@ -55,17 +94,19 @@ class Inbox:
     to_decide: list[Decision] = field(default_factory=list)
     not_mine: int = 0
     to_start: list[RollbackRequest] = field(default_factory=list)
-    mine: list[RollbackRequest] = field(default_factory=list)
+    with_me: list[RollbackRequest] = field(default_factory=list)
+    with_others: list[RollbackRequest] = field(default_factory=list)
+    actions: list[IncidentAction] = field(default_factory=list)
+    setting_up: SettingUp | None = None
     restarts: list[Execution] = field(default_factory=list)
     running: list[Execution] = field(default_factory=list)
     post_mortems: list[PostMortem] = field(default_factory=list)
-    ended: list[RollbackRequest] = field(default_factory=list)
+    ended: list[Ended] = field(default_factory=list)
 
     @property
     def waiting(self) -> int:
-        """How many things this person can do something about."""
-        with_me = sum(rollback.status in WITH_REQUESTER for rollback in self.mine)
-        return len(self.to_decide) + len(self.to_start) + len(self.restarts) + with_me
+        """How many rollbacks this person can do something about."""
+        return len(self.to_decide) + len(self.to_start) + len(self.restarts) + len(self.with_me)
 
     @property
     def overdue(self) -> list[PostMortem]:
@@ -79,21 +120,39 @@ def read(user: User) -> Inbox:
         unresolved=list(_executions(user).filter(status=ExecutionStatus.UNRESOLVED)[:LIMIT]),
         running=list(_executions(user).filter(status__in=("queued", *BUSY))[:LIMIT]),
         post_mortems=list(_post_mortems(user)[:LIMIT]),
-        ended=list(_ended(user)[:RECENT]),
+        actions=list(_actions(user)[:LIMIT]),
+        ended=_ended(user),
     )
     if user.roles.intersection(DECIDERS):
         inbox.to_decide, inbox.not_mine = _to_decide(user)
     if Role.OPS in user.roles:
-        inbox.to_start = list(
-            _rollbacks(user).filter(status=Status.APPROVED).order_by("expires_at", "id")[:LIMIT]
-        )
+        inbox.to_start = list(_rollbacks(user).filter(status=Status.APPROVED).order_by(*PRESSING)[:LIMIT])
         inbox.restarts = list(_executions(user).filter(status=ExecutionStatus.AWAITING_RESTART)[:LIMIT])
     if Role.ENGINEER in user.roles:
-        recent = Q(ended_at__gte=timezone.now() - FAILURE_SHOWN, status__in=WITH_REQUESTER)
-        still = Q(ended_at=None) | recent
-        mine_first = Case(When(status__in=WITH_REQUESTER, then=0), default=1)
-        inbox.mine = list(_rollbacks(user).filter(still, requester=user).order_by(mine_first, "-id")[:LIMIT])
+        inbox.with_me, inbox.with_others = _mine(user)
+    if Role.ADMIN in user.roles:
+        inbox.setting_up = _setting_up()
     return inbox
+
+
+def _mine(user: User) -> tuple[list[RollbackRequest], list[RollbackRequest]]:
+    """What this person asked for and did not end long ago: where the next move is theirs, and the rest."""
+    recent = Q(ended_at__gte=timezone.now() - FAILURE_SHOWN, status__in=WITH_REQUESTER)
+    still = Q(ended_at=None) | recent
+    mine_first = Case(When(status__in=WITH_REQUESTER, then=0), default=1)
+    found = list(_rollbacks(user).filter(still, requester=user).order_by(mine_first, "-id")[:LIMIT])
+    with_me = [rollback for rollback in found if rollback.status in WITH_REQUESTER]
+    return with_me, found[len(with_me) :]
+
+
+def _setting_up() -> SettingUp:
+    unread = Target.objects.exclude(health=Target.Health.GOOD).select_related("service")
+    idle = User.objects.filter(is_active=True).exclude(groups__name__in=Role.values)
+    return SettingUp(
+        has_service=Service.objects.exists(),
+        targets=list(unread.order_by("environment", "name")[:RECENT]),
+        people=list(idle.order_by("username")[:RECENT]),
+    )
 
 
 def _rollbacks(user: User) -> QuerySet[RollbackRequest]:
@@ -111,11 +170,12 @@ def _executions(user: User) -> QuerySet[Execution]:
 
 def _alarms(user: User) -> QuerySet[Execution]:
     since = timezone.now() - ALARM_SHOWN
-    return _executions(user).filter(reappeared_at__gte=since).order_by("-reappeared_at")
+    unanswered = _executions(user).filter(reappeared_at__gte=since, alarm_answered_at=None)
+    return unanswered.order_by("-reappeared_at")
 
 
 def _to_decide(user: User) -> tuple[list[Decision], int]:
-    """What this person may sign, soonest expiry first; and how many others in review they may not."""
+    """What this person may sign, the most pressing first; and how many others in review they may not."""
     signed = Approval.objects.filter(
         approver=user, voided_at=None, request_digest=F("rollback__request_digest")
     )
@@ -125,7 +185,7 @@ def _to_decide(user: User) -> tuple[list[Decision], int]:
     open_to_me = in_review.exclude(
         Q(requester=user) | Q(pk__in=written) | Q(pk__in=signed.values("rollback"))
     )
-    found = list(with_subjects(open_to_me).order_by("expires_at", "id")[: LIMIT * 2])
+    found = list(with_subjects(open_to_me).order_by(*PRESSING)[: LIMIT * 2])
     missing = policy.missing_by_rollback(found)
     mine = [
         Decision(rollback, missing[rollback.pk])
@@ -147,12 +207,28 @@ def _post_mortems(user: User) -> QuerySet[PostMortem]:
     )
 
 
-def _ended(user: User) -> QuerySet[RollbackRequest]:
+def _actions(user: User) -> QuerySet[IncidentAction]:
+    """What this person promised to do after incidents and has not done, the most overdue first."""
+    visible = access.incidents(user)
+    own = IncidentAction.objects.filter(owner=user, done_at=None, incident__in=visible.values("pk"))
+    return own.select_related("incident").order_by("due_on", "id")
+
+
+def _ended(user: User) -> list[Ended]:
     real = Execution.objects.filter(purpose=Execution.Purpose.REAL).order_by("-queued_at")
-    return (
+    found = (
         _rollbacks(user)
         .filter(status__in=ENDED)
         .select_related("incident__post_mortem")
         .prefetch_related(Prefetch("rollback_targets__executions", real, to_attr="real_executions"))
         .order_by("-ended_at", "-id")
     )
+    return [Ended(rollback, _last(rollback)) for rollback in found[:RECENT]]
+
+
+def _last(rollback: RollbackRequest) -> Execution | None:
+    each: Any
+    for each in rollback.rollback_targets.all():
+        for execution in each.real_executions:
+            return execution
+    return None

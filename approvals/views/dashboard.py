@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from django.http import HttpResponse
 from django.shortcuts import render
+from django.utils import timezone
 
 from approvals import permissions
-from approvals.models import Role
 from approvals.pages import audit_trail, inbox
 from approvals.requests import Request
 
@@ -15,7 +15,8 @@ def dashboard(request: Request) -> HttpResponse:
     """The dashboard of whoever asks, by their roles."""
     context = {
         "inbox": inbox.read(request.user),
-        "may_ask": Role.ENGINEER in request.user.roles,
+        "roles": request.user.roles,
+        "now": timezone.localtime(),
         "head": audit_trail.head() if permissions.may_read(request.user, "audit_list") else None,
     }
     return render(request, "dashboard.html", context)

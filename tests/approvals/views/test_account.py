@@ -73,7 +73,7 @@ def test_times_are_shown_in_the_reader_s_zone(world: World) -> None:
     page = send(client, "/account/", time_zone="Asia/Kolkata")
     assert "Times are shown in Asia/Kolkata from now on." in page
     assert trail()[-1] == "account.time_zone_set"
-    assert "IST" in see(client, "/")
+    assert "Kolkata, UTC+5:30" in see(client, "/")
 
 
 def test_a_city_is_enough_to_name_a_zone(world: World) -> None:

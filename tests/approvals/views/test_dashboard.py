@@ -10,7 +10,15 @@ from django.test import Client
 from django.utils import timezone
 
 from approvals import rollbacks
-from approvals.models import Execution, ExecutionStatus, PostMortem, Role, RollbackRequest, Status
+from approvals.models import (
+    Execution,
+    ExecutionStatus,
+    IncidentAction,
+    PostMortem,
+    Role,
+    RollbackRequest,
+    Status,
+)
 from tests.approvals import factories
 from tests.approvals.factories import World
 from tests.approvals.views.visits import Page, as_, see
@@ -140,6 +148,23 @@ def test_what_runs_is_shown_and_a_rehearsal_is_called_one(world: World) -> None:
     assert "Rehearsal" in running
 
 
+def test_what_committed_and_then_failed_a_check_is_not_shown_as_good(world: World) -> None:
+    rollback = factories.rollback_in(world, Status.APPROVED)
+    factories.executed(world, rollback, ExecutionStatus.COMMITTED_CHECK_FAILED)
+    ended = section(see(as_(world.alice), "/"), "Ended lately")
+    assert "Committed, a check failed after commit" in ended
+    assert "state-warn" in ended
+
+
+def test_an_alarm_that_somebody_answered_is_no_alarm_any_more(world: World) -> None:
+    rollback = factories.rollback_in(world, Status.EXECUTED)
+    now = timezone.now()
+    Execution.objects.filter(rollback_target__rollback=rollback, purpose="real").update(
+        reappeared_at=now, alarm_answered_at=now, alarm_answered_by=world.olga
+    )
+    assert "applied again" not in see(as_(world.alice), "/")
+
+
 def test_what_ended_says_how(world: World) -> None:
     rollback = factories.rollback_in(world, Status.EXECUTED)
     ended = section(see(as_(world.alice), "/"), "Ended lately")
@@ -157,7 +182,59 @@ def test_an_overdue_post_mortem_is_counted(world: World) -> None:
     assert "overdue" not in see(as_(world.eve), "/")
 
 
+def test_what_i_promised_after_an_incident_is_mine_to_see_and_nobody_else_s(world: World) -> None:
+    incident = factories.incident(world)
+    yesterday = timezone.localdate() - timedelta(days=1)
+    IncidentAction.objects.create(
+        incident=incident, text="Test the key first.", owner=world.bob, due_on=yesterday, added_by=world.alice
+    )
+    page = see(as_(world.bob), "/")
+    assert "Test the key first." in section(page, "You promised")
+    assert "was due on" in page
+    assert "Test the key first." not in see(as_(world.alice), "/")
+
+
+def test_an_overdue_post_mortem_stands_above_all(world: World) -> None:
+    factories.rollback_in(world, Status.EXECUTED)
+    PostMortem.objects.update(due_at=timezone.now() - timedelta(hours=5))
+    html = see(as_(world.alice), "/").html
+    assert html.index("1 post-mortem is overdue.") < html.index("<h1")
+
+
+def test_of_what_ends_in_the_same_hour_the_gravest_comes_first(world: World) -> None:
+    low = factories.rollback_in(world, Status.IN_REVIEW, "production")
+    critical = factories.rollback_in(world, Status.IN_REVIEW, "critical")
+    hour = timezone.now().replace(minute=10) + timedelta(hours=3)
+    RollbackRequest.objects.filter(pk=low.pk).update(expires_at=hour)
+    RollbackRequest.objects.filter(pk=critical.pk).update(expires_at=hour + timedelta(minutes=5))
+    shown = section(see(as_(world.dora), "/"), "For your decision")
+    assert shown.index(critical.label) < shown.index(f"{low.label}<")
+    RollbackRequest.objects.filter(pk=low.pk).update(expires_at=hour - timedelta(hours=1))
+    shown = section(see(as_(world.dora), "/"), "For your decision")
+    assert shown.index(f"{low.label}<") < shown.index(critical.label)
+
+
 # Nothing of others, and nothing at all
+
+
+def test_each_role_is_told_what_to_do_first_where_nothing_waits(world: World) -> None:
+    for rollback in RollbackRequest.objects.all():
+        rollbacks.withdraw(rollback, actor=world.alice, reason="Tidy up.")
+    says = {
+        "dora": "Nothing is in review that you may sign.",
+        "olga": "Nothing is approved and not started.",
+        "axel": "Begin with the chain",
+    }
+    for name, sentence in says.items():
+        assert sentence in see(as_(world.people[name]), "/")
+
+
+def test_an_admin_sees_what_lacks_a_connection_or_a_role(world: World) -> None:
+    fresh = factories.target(world.service, "fresh", environment="staging")
+    page = see(as_(world.adam), "/")
+    assert page.leads_to(f"/targets/{fresh.name}/")
+    assert page.leads_to("/people/nora/")
+    assert world.production.name not in section(page, "Set up")
 
 
 def test_another_team_s_dashboard_is_empty_and_says_how_to_begin(world: World) -> None:
@@ -176,7 +253,7 @@ def test_somebody_without_a_role_is_told_so(world: World) -> None:
 def test_an_auditor_finds_the_state_of_the_record(world: World) -> None:
     page = see(as_(world.axel), "/")
     assert page.leads_to("/audit/verify/")
-    assert page.forms == []
+    assert set(page.forms) <= {"/search/", "/account/zone/"}, "nothing but how they read"
 
 
 @pytest.mark.parametrize("name", ["alice", "dora", "olga", "axel"])
