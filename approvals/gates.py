@@ -14,6 +14,7 @@ from . import checklist, history
 from .errors import Refused
 from .known import Known
 from .models import Evidence, FileFate, Role, RollbackRequest
+from .next_deployment import NextDeployment
 
 
 class Needed(enum.IntEnum):
@@ -22,6 +23,8 @@ class Needed(enum.IntEnum):
     SUBMIT = 1
     APPROVE = 2
     EXECUTE = 3
+    DEPLOY = 4
+    """not for the rollback itself, but before anything is deployed again"""
 
 
 @dataclass(frozen=True)
@@ -221,6 +224,23 @@ def _file_settled(known: Known) -> Gate:
     )
 
 
+def _file_taken_care_of(known: Known) -> Gate:
+    """Until this holds, the freeze is all that keeps the next deployment from undoing the rollback."""
+    target = next(iter(known.rollback_targets), None)
+    settled = target and NextDeployment(known.rollback, items=known.items, rollback_target=target).settled
+    return _gate(
+        "release",
+        _("The file is taken care of"),
+        holds=bool(settled and settled.holds),
+        yes=settled.sentence if settled else "",
+        no=settled.sentence if settled else _("The request names no target."),
+        who=_("the team of %(service)s: settle the file, and import the release")
+        % {"service": known.rollback.service},
+        needed=Needed.DEPLOY,
+        at=settled.at if settled else None,
+    )
+
+
 def _rehearsed(known: Known) -> Gate:
     rule = known.rule
     rehearsal = known.evidence(Evidence.Kind.REHEARSAL)
@@ -340,6 +360,7 @@ JUDGES: tuple[Judge, ...] = (
     _facts_read,
     _history_pinned,
     _file_settled,
+    _file_taken_care_of,
     _checklist_done,
     _rehearsed,
     _backup_evidence,

@@ -94,7 +94,7 @@ def _approved(page: Sheet) -> Verdict:
             failed.sentence,
             "warn",
         )
-    missing = page.missing
+    missing = [gate for gate in page.missing if gate.needed <= Needed.EXECUTE]
     if missing:
         return Verdict(
             _("Approved, but it can't start: %(what)s.")

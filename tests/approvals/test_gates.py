@@ -39,6 +39,7 @@ HOLDING: dict[str, tuple[Needed, str]] = {
         Needed.SUBMIT,
         "Release team froze deployments until {until} UTC; the file is removed from the release.",
     ),
+    "release": (Needed.DEPLOY, "The import of {imported} UTC no longer has the file."),
     "checklist": (Needed.APPROVE, "All five points are filled."),
     "rehearsal": (Needed.APPROVE, "Passed on a clone."),
     "backup": (Needed.APPROVE, "Backup verified."),
@@ -64,10 +65,19 @@ def test_an_approved_rollback_passes_every_gate(world: World) -> None:
     assert rollback.incident is not None
     assert rollback.frozen_until is not None
     words = {"incident": rollback.incident.label, "until": f"{rollback.frozen_until:%Y-%m-%d %H:%M}"}
+    rollback.service.migrations.filter(items__rollback=rollback).update(removed_at=timezone.now())
+    words["imported"] = f"{rollback.service.import_runs.latest('at').at:%Y-%m-%d %H:%M}"
     found = {each.key: (each.needed, each.detail) for each in gates.gates(rollback)}
     assert found == {key: (needed, said.format(**words)) for key, (needed, said) in HOLDING.items()}
     assert all(each.holds and not each.who for each in gates.gates(rollback))
+    assert gates.missing(rollback, Needed.DEPLOY) == []
+
+
+def test_a_file_that_is_still_there_holds_up_the_next_deployment_and_not_the_rollback(world: World) -> None:
+    rollback = rollback_in(world, Status.APPROVED)
+    assert "still has V3__index_wallets.sql as it was applied" in missing(rollback, "release")
     assert gates.missing(rollback, Needed.EXECUTE) == []
+    assert [each.key for each in gates.missing(rollback, Needed.DEPLOY)] == ["release"]
 
 
 def test_what_is_missing_comes_first(world: World) -> None:
@@ -83,6 +93,7 @@ def test_what_is_needed_later_is_not_missing_yet(world: World) -> None:
     assert keys[Needed.SUBMIT] == {"reason", "forward_fix", "facts", "file"}
     assert keys[Needed.APPROVE] == keys[Needed.SUBMIT] | {"checklist", "rehearsal", "backup"}
     assert keys[Needed.EXECUTE] == keys[Needed.APPROVE] | {"approvals"}
+    assert keys[Needed.DEPLOY] == keys[Needed.EXECUTE] | {"release"}
 
 
 # Scripts and checks

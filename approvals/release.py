@@ -1,0 +1,109 @@
+"""The files of a service as they were imported last: what Flyway would find in the next release."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+from typing import Any
+
+from django.db.models import QuerySet
+
+from .flyway.checksums import checksum_of_text
+from .flyway.names import FileName, Kind
+from .flyway.patterns import FUTURE, Pattern
+from .flyway.placeholders import PlaceholderProblem, substitute
+from .flyway.versions import Version
+from .models import ImportRun, Migration, MigrationRevision, Service, Target
+
+
+@dataclass(frozen=True, slots=True)
+class StoredFile:
+    """A file by its newest revision. `filled_checksum` is that of a repeatable migration with the target's
+    placeholders filled; None where there are none or one is not known."""
+
+    path: str
+    name: FileName
+    checksum: int
+    filled_checksum: int | None = None
+
+
+@dataclass(frozen=True)
+class Deployment:
+    """How the service is deployed, as the settings file beside its migrations says; else Flyway's defaults.
+
+    `known` is False where no such file was imported: then outOfOrder is anybody's guess.
+    """
+
+    known: bool = False
+    out_of_order: bool = False
+    patterns: tuple[Pattern, ...] = (FUTURE,)
+    validate_on_migrate: bool = True
+
+
+def newest_revisions(service_id: int) -> QuerySet[MigrationRevision]:
+    """The revision of every V, R and B file that the last import found, without text and analysis."""
+    return (
+        MigrationRevision.objects.filter(migration__service=service_id, migration__removed_at__isnull=True)
+        .order_by("migration_id", "-number")
+        .distinct("migration_id")
+        .select_related("migration")
+        .defer("sql", "analysis")
+    )
+
+
+def files_of(target: Target) -> list[StoredFile]:
+    """Every V, R and B file that the last import found, with the target's placeholders; two queries."""
+    newest = newest_revisions(target.service_id)
+    repeatable = newest.filter(migration__kind=Migration.Kind.REPEATABLE)
+    texts = dict(repeatable.values_list("migration_id", "sql"))
+    return [stored(revision, _filled(texts.get(revision.migration_id), target)) for revision in newest]
+
+
+def stored(revision: MigrationRevision, filled_checksum: int | None = None) -> StoredFile:
+    """This revision as a file."""
+    migration = revision.migration
+    name = FileName(
+        Kind(migration.kind),
+        Version.parse(migration.version) if migration.version else None,
+        migration.description,
+        PurePosixPath(revision.path).name,
+    )
+    return StoredFile(revision.path, name, revision.checksum, filled_checksum)
+
+
+def _filled(sql: str | None, target: Target) -> int | None:
+    if sql is None:
+        return None
+    try:
+        return checksum_of_text(substitute(sql, known_values(target)))
+    except (PlaceholderProblem, ValueError):
+        return None
+
+
+def known_values(target: Target) -> dict[str, str]:
+    """Placeholders that are known here: the service's, the target's over them, and of Flyway's own those
+    that never change."""
+    own = {
+        "flyway:defaultSchema": target.history_schema,
+        "flyway:database": target.dbname,
+        "flyway:table": target.history_table,
+    }
+    return {**own, **target.service.placeholders, **target.placeholders}
+
+
+def last_import(service: Service) -> ImportRun | None:
+    """The newest reading of the service's files."""
+    return service.import_runs.order_by("-at", "-id").first()
+
+
+def deployment_of(run: ImportRun | None) -> Deployment:
+    """What the settings of this import say of how Flyway is run."""
+    settings: dict[str, Any] = run.settings if run is not None else {}
+    if not settings:
+        return Deployment()
+    return Deployment(
+        known=True,
+        out_of_order=settings["out_of_order"],
+        patterns=tuple(Pattern.parse(text) for text in settings["ignore_patterns"]),
+        validate_on_migrate=settings["validate_on_migrate"],
+    )
