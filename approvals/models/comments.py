@@ -50,6 +50,11 @@ class Thread(models.Model):
         return self.resolved_at is None
 
     @property
+    def latest(self) -> Comment:
+        """What was said last; no query where the comments were read."""
+        return list(self.comments.all())[-1]
+
+    @property
     def quoted(self) -> str:
         """The line that it is about, as it stands in its revision; empty where it is about the whole."""
         return (line_of(self.script.sql, self.line) or "").strip() if self.script and self.line else ""

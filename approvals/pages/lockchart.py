@@ -23,6 +23,29 @@ class Bar:
     seconds: float | None
     waited: float
 
+    @property
+    def held_ms(self) -> float | None:
+        return None if self.seconds is None else self.seconds * 1000
+
+    @property
+    def waited_ms(self) -> float:
+        return self.waited * 1000
+
+
+@dataclass(frozen=True)
+class Row:
+    """All locks on one relation: its strongest, and a bar for each, the weaker ones first so that the
+    stronger lie above them."""
+
+    strongest: Bar
+    bars: list[Bar]
+
+    @property
+    def others(self) -> str:
+        """The weaker modes, as words."""
+        modes = dict.fromkeys(bar.mode for bar in reversed(self.bars))
+        return ", ".join(mode for mode in modes if mode != self.strongest.mode)
+
 
 @dataclass(frozen=True)
 class LockChart:
@@ -30,6 +53,22 @@ class LockChart:
 
     bars: list[Bar]
     seconds: float
+
+    @property
+    def milliseconds(self) -> float:
+        return self.seconds * 1000
+
+    @property
+    def rows(self) -> list[Row]:
+        """One row per relation, the strongest locks first, then as they were taken."""
+        by_relation: dict[str, list[Bar]] = {}
+        for bar in self.bars:
+            by_relation.setdefault(bar.relation, []).append(bar)
+        rows = []
+        for bars in by_relation.values():
+            weak_first = sorted(bars, key=lambda bar: LockMode(bar.mode).strength)
+            rows.append(Row(weak_first[-1], weak_first))
+        return sorted(rows, key=lambda row: -LockMode(row.strongest.mode).strength)
 
 
 def lock_chart(locks: Sequence[dict[str, Any]], *, until: datetime) -> LockChart:

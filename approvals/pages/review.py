@@ -109,6 +109,11 @@ class Sheet:
         return [gate for gate in self.gates if gate.holds]
 
     @property
+    def given(self) -> int:
+        """How many of the signatures were given."""
+        return sum(1 for line in self.signatures if line.approval is not None)
+
+    @property
     def statements(self) -> int:
         return sum(len(item.back) for item in self.items)
 

@@ -47,3 +47,8 @@ document.body.addEventListener("htmx:afterSettle", (event) => {
   const thread = event.detail.elt.closest?.(".thread") ?? null;
   thread?.focus({ preventScroll: true });
 });
+
+// On a phone the long halves are folded until somebody wants them; a link into one opens it by itself.
+if (matchMedia("(max-width: 44rem)").matches) {
+  for (const fold of document.querySelectorAll("details[data-fold][open]")) fold.open = Boolean(fold.querySelector(":target"));
+}

@@ -51,3 +51,23 @@ def test_a_lock_that_is_held_still_reaches_to_now_and_one_never_granted_is_a_wai
 
 def test_no_locks_make_no_chart() -> None:
     assert lockchart.lock_chart([], until=T0).bars == []
+
+
+def test_a_relation_is_one_row_with_its_strongest_lock_and_the_strongest_rows_first() -> None:
+    chart = lockchart.lock_chart(
+        [
+            lock("h", 0, 10, "ROW EXCLUSIVE"),
+            lock("wallets", 1, 10, "ACCESS SHARE"),
+            lock("wallets", 2, 10),
+            lock("users", None, None, "SHARE", waited=2.0),
+        ],
+        until=at(10),
+    )
+    assert [(row.strongest.relation, row.strongest.mode, row.others) for row in chart.rows] == [
+        ("wallets", "ACCESS EXCLUSIVE", "ACCESS SHARE"),
+        ("users", "SHARE", ""),
+        ("h", "ROW EXCLUSIVE", ""),
+    ]
+    assert [bar.mode for bar in chart.rows[0].bars] == ["ACCESS SHARE", "ACCESS EXCLUSIVE"]
+    assert [row.strongest.held_ms for row in chart.rows] == [8000, None, 10000]
+    assert chart.rows[1].strongest.waited_ms == 2000
