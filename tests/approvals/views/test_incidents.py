@@ -10,7 +10,8 @@ from django.test import Client
 from django.utils import timezone
 
 from approvals import incidents
-from approvals.models import Incident, PostMortem, Status
+from approvals.models import Incident, IncidentAction, Migration, PostMortem, Status
+from approvals.pages import incident_page
 from tests.approvals import factories
 from tests.approvals.factories import World, body, trail
 from tests.approvals.views.visits import as_, see, send
@@ -215,3 +216,201 @@ def test_a_long_story_takes_as_many_queries_as_a_short_one(
         client.get(address)
         counts.append(queries_of(client, address))
     assert counts[0] == counts[1] <= 14
+
+
+# The report
+
+
+def test_the_report_is_assembled_from_facts(world: World) -> None:
+    incident = executed(world)
+    page = see(as_(world.axel), f"/incidents/{incident.pk}/")
+    assert "Recovered in" in page
+    assert "Committed and verified EX-" in page
+    assert "started by Olga" in page
+    assert "Nobody approved what they asked for or wrote." in page
+    assert "Asked Alice Wrote Bob Approved" in page
+
+
+def test_the_report_says_what_stays_lost_only_where_something_ran(world: World) -> None:
+    rollback = factories.rollback_in(world, Status.APPROVED, "critical")
+    incident = rollback.incident
+    assert incident is not None
+    page = see(as_(world.axel), f"/incidents/{incident.pk}/")
+    assert "What stays lost" not in page
+    assert "Acknowledged: transactions" in page
+
+
+def test_the_four_demands_are_met_one_by_one(world: World) -> None:
+    incident, client = executed(world), as_(world.alice)
+    address = f"/incidents/{incident.pk}/"
+    page = see(client, address)
+    assert "The post-mortem is due." in page
+    assert "No corrected migration is linked yet." in page
+    migration = world.migration("5")
+    fields = {"references-change_record": "CHG-2291", "references-corrected_by": str(migration.pk)}
+    send(client, address + "references/", **fields)
+    send(client, address + "post-mortem/", hand_in="yes", **ANSWERS)
+    page = see(client, address)
+    assert "Entry CHG-2291 in the change management system" in page
+    assert "V5 prevents that it happens again." in page
+    assert "Post-mortem handed in in time." in page
+
+
+def test_a_migration_of_another_service_can_t_be_chosen(world: World) -> None:
+    incident = executed(world)
+    other = Migration.objects.create(service=world.foreign, kind="V", version="9", version_key=[9])
+    fields = {"references-change_record": "", "references-corrected_by": str(other.pk)}
+    page = send(as_(world.alice), f"/incidents/{incident.pk}/references/", **fields)
+    assert page.status == 400
+    assert "references-corrected_by_error" in page.html
+
+
+def test_the_page_says_whom_to_call(world: World) -> None:
+    incident = factories.incident(world)
+    assert "Whom to call" in see(as_(world.alice), f"/incidents/{incident.pk}/")
+
+
+# Actions
+
+
+def tomorrow() -> str:
+    return (timezone.localdate() + timedelta(days=1)).isoformat()
+
+
+def given(world: World, incident: Incident, owner: str = "bob", text: str = "Try it first") -> IncidentAction:
+    fields = {"action-text": text, "action-owner": owner, "action-due_on": tomorrow()}
+    send(as_(world.alice), f"/incidents/{incident.pk}/actions/", **fields)
+    return IncidentAction.objects.latest("pk")
+
+
+def test_an_action_is_given_changed_and_done_on_the_pages(world: World) -> None:
+    incident = executed(world)
+    action = given(world, incident)
+    client = as_(world.bob)
+    page = see(client, f"/incidents/{incident.pk}/")
+    assert "Try it first added by Alice" in page
+    fields = {"action-text": "Try it twice", "action-owner": "bob", "action-due_on": tomorrow()}
+    page = send(client, f"/incidents/actions/{action.pk}/", **fields)
+    assert "The action is changed." in page
+    page = send(client, f"/incidents/actions/{action.pk}/done/", done="yes")
+    assert "Try it twice" in page
+    assert "done by Bob" in page
+    assert send(client, f"/incidents/actions/{action.pk}/done/", done="yes").status == 409
+
+
+def test_what_is_missing_on_an_action_is_said_beside_its_field_on_the_incident(world: World) -> None:
+    incident = factories.incident(world)
+    fields = {"action-text": "Try it first", "action-owner": "axel", "action-due_on": "soon"}
+    page = send(as_(world.alice), f"/incidents/{incident.pk}/actions/", **fields)
+    assert page.status == 400
+    assert 'id="id_action-owner_error"' in page.html
+    assert 'id="id_action-due_on_error"' in page.html
+    assert page.fields["action-text"] == "Try it first"
+
+
+def test_a_day_that_is_past_is_refused_with_what_was_entered(world: World) -> None:
+    incident = factories.incident(world)
+    fields = {"action-text": "Try it first", "action-owner": "bob", "action-due_on": "2020-01-01"}
+    page = send(as_(world.alice), f"/incidents/{incident.pk}/actions/", **fields)
+    assert page.status == 409
+    assert "The day it is due on is past." in page
+    assert page.fields["action-text"] == "Try it first"
+
+
+def test_the_list_of_actions_has_mine_first_and_marks_what_is_overdue(world: World) -> None:
+    incident = factories.incident(world)
+    for owner, text in (("bob", "Bob's thing"), ("alice", "Alice's thing"), ("dora", "Dora's thing")):
+        given(world, incident, owner, text)
+    IncidentAction.objects.filter(owner=world.dora).update(due_on=timezone.localdate() - timedelta(days=2))
+    text = see(as_(world.alice), "/incidents/actions/").text
+    places = [text.index(f"{name}'s thing") for name in ("Alice", "Dora", "Bob")]
+    assert places == sorted(places)
+    assert "overdue" in text.replace("overdue done all", "")
+    only = see(as_(world.alice), "/incidents/actions/", state="overdue")
+    assert "Dora's thing" in only
+    assert "Bob's thing" not in only
+    assert "Alice's thing" not in see(as_(world.bob), "/incidents/actions/", whose="mine")
+    assert "Bob's thing" not in see(as_(world.eve), "/incidents/actions/", state="all")
+
+
+def test_a_thousand_actions_take_as_many_queries_as_ten(
+    world: World, queries_of: Callable[[Client, str], int]
+) -> None:
+    incident, counts = factories.incident(world), []
+    for rows in (10, 1000):
+        IncidentAction.objects.bulk_create(
+            IncidentAction(
+                incident=incident, text="t", owner=world.bob, due_on=timezone.localdate(), added_by=world.bob
+            )
+            for _row in range(rows)
+        )
+        client = as_(world.again("alice"))
+        client.get("/incidents/actions/")
+        counts.append(queries_of(client, "/incidents/actions/"))
+    assert counts[0] == counts[1] <= 12
+
+
+# The post-mortem's form
+
+
+def test_the_facts_can_be_taken_over_without_losing_what_was_written(world: World) -> None:
+    incident = executed(world)
+    address = f"/incidents/{incident.pk}/post-mortem/"
+    page = send(as_(world.alice), address, take_over="yes", what_happened="Mine.", root_cause="A lock.")
+    assert page.status == 200
+    written = page.html[page.html.index('name="what_happened"') :]
+    assert written.index("Mine.") < written.index("UTC  Alice opened the incident")
+    assert "committed and verified RB-" in written
+    assert "A lock." in page
+    assert PostMortem.objects.get(incident=incident).what_happened == ""
+
+
+def test_who_was_slower_keeps_their_text_and_sees_the_other_one(world: World) -> None:
+    incident = executed(world)
+    address = f"/incidents/{incident.pk}/post-mortem/"
+    revision = see(as_(world.alice), address).fields["revision"]
+    send(as_(world.bob), address, revision=revision, what_happened="Bob's words.")
+    page = send(as_(world.alice), address, revision=revision, what_happened="Alice's words.")
+    assert page.status == 409
+    assert "Bob saved the post-mortem since you opened this page." in page
+    assert "Alice&#x27;s words.</textarea>" in page.html
+    assert "What is stored now" in page
+    assert "Bob's words." in page
+    send(as_(world.alice), address, revision=page.fields["revision"], what_happened="Both.")
+    assert PostMortem.objects.get(incident=incident).what_happened == "Both."
+
+
+def test_a_lead_reopens_it_with_a_reason_and_the_first_version_stays_readable(world: World) -> None:
+    incident = executed(world)
+    address = f"/incidents/{incident.pk}/post-mortem/"
+    send(as_(world.alice), address, hand_in="yes", **ANSWERS)
+    assert "Reopen it" not in see(as_(world.alice), address)
+    assert send(as_(world.alice), address + "reopen/", because="Mine.").status == 403
+    assert send(as_(world.lea), address + "reopen/", because=" ").status == 400
+    page = send(as_(world.lea), address + "reopen/", because="The cause is another one.")
+    assert "The post-mortem is open again." in page
+    assert "Reopened by Lea: The cause is another one." in page
+    send(as_(world.alice), address, hand_in="yes", **(ANSWERS | {"root_cause": "Another one."}))
+    page = see(as_(world.axel), address)
+    assert "Version 1, handed in by Alice" in page
+    assert "Nobody read the plan." in page
+    assert "Another one." in page
+
+
+def test_the_clock_says_to_the_minute_what_is_left_and_by_how_much_it_is_late(world: World) -> None:
+    incident = executed(world)
+    address = f"/incidents/{incident.pk}/"
+    later = timedelta(hours=13, minutes=3, seconds=20)
+    PostMortem.objects.update(due_at=timezone.now() + later)
+    assert "13 h 3 min left , due" in see(as_(world.alice), address)
+    PostMortem.objects.update(due_at=timezone.now() - timedelta(hours=5, seconds=20))
+    assert "Overdue by 5 h , due" in see(as_(world.alice), address)
+
+
+@pytest.mark.parametrize("sort", ["", "oldest", "due", "service", "nonsense"])
+def test_incidents_are_sorted_as_the_url_says(sort: str, world: World) -> None:
+    urgent = executed(world)
+    late = factories.incident(world)
+    found = list(incident_page.listed(world.alice, sort=sort).values_list("pk", flat=True))
+    order = found.index(urgent.pk) < found.index(late.pk)
+    assert order is (sort in ("oldest", "due"))
