@@ -139,6 +139,7 @@ def migrations(service: Service, *, text: str = "", show: str = "", sort: str = 
         risk=Subquery(revisions.values("risk")[:1]),
         revision_number=Subquery(revisions.values("number")[:1]),
         unreadable=Subquery(revisions.annotate(n=_length("analysis", "errors")).values("n")[:1]),
+        script_pk=Subquery(scripts.values("pk")[:1]),
         script_number=Subquery(scripts.values("number")[:1]),
         script_origin=Subquery(scripts.values("origin")[:1]),
         script_problems=Subquery(scripts.annotate(n=_length("plan", "problems")).values("n")[:1]),

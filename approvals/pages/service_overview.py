@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 from approvals import queries
 from approvals.models import ImportRun, Migration, RollbackScript, Service, Target, User
 
 from .findings import Finding, of_directory
+from .ways_back import hazards, risk_of
 
 # So many targets are listed on the page; a link leads to all.
 LISTED = 20
@@ -48,3 +51,11 @@ def read(service: Service, user: User) -> ServiceOverview:
         versioned=present.count(),
         with_script=scripts.values("migration").distinct().count(),
     )
+
+
+def add_risks(migrations: Iterable[Any]) -> None:
+    """Raise the risks of one page of `queries.migrations` by what their scripts endanger; one query."""
+    scripts = [migration for migration in migrations if migration.script_pk]
+    words = hazards(migration.script_pk for migration in scripts)
+    for migration in scripts:
+        migration.risk = risk_of(migration.risk, words.get(migration.script_pk, []))

@@ -61,6 +61,15 @@ class Line:
         return self.flyway.state in (flyway.State.IGNORED, flyway.State.OUT_OF_ORDER)
 
     @property
+    def tone(self) -> str:
+        """How the state is shown: quiet where all is as it should be."""
+        if self.is_trap or self.flyway.state in FAILED:
+            return "fail"
+        if self.flyway.state == flyway.State.PENDING:
+            return "wait"
+        return "" if self.flyway.state in QUIET else "warn"
+
+    @property
     def is_trap(self) -> bool:
         """A rollback that is named as a repeatable migration, which Flyway runs."""
         file = self.flyway.file
@@ -75,6 +84,18 @@ class Line:
 
 STANDING = frozenset(
     {flyway.State.APPLIED, flyway.State.OUT_OF_ORDER, flyway.State.MISSING, flyway.State.FUTURE}
+)
+FAILED = frozenset({flyway.State.FAILED, flyway.State.MISSING_FAILED, flyway.State.FUTURE_FAILED})
+# States that nobody has to do anything about.
+QUIET = frozenset(
+    {
+        flyway.State.APPLIED,
+        flyway.State.BASELINE,
+        flyway.State.BELOW_BASELINE,
+        flyway.State.DELETED,
+        flyway.State.UNDONE,
+        flyway.State.SUPERSEDED,
+    }
 )
 Fits = Callable[[Line], bool]
 
@@ -199,8 +220,7 @@ def _line(state: flyway.MigrationState, known: dict[Identity, Known], back: dict
 
 def add_risks(lines: Iterable[Line]) -> None:
     """Raise the risks of the lines of one page by what their scripts endanger; one query."""
-    lines = [line for line in lines if line.back.script]
-    words = hazards(line.back.script for line in lines if line.back.script)
-    for line in lines:
-        if line.back.script:
-            line.risk = risk_of(line.risk, words.get(line.back.script.pk, []))
+    scripts = [(line, line.back.script.pk) for line in lines if line.back.script]
+    words = hazards(pk for _line, pk in scripts)
+    for line, pk in scripts:
+        line.risk = risk_of(line.risk, words.get(pk, []))

@@ -144,10 +144,9 @@ def coverage(stages: Iterable[Stage]) -> Coverage:
     return Coverage(tuple(parts), len(found))
 
 
-def hazards(scripts: Iterable[Script]) -> dict[int, list[str]]:
-    """The hazard words of these scripts, by their key; one query."""
-    keys = [script.pk for script in scripts]
-    return dict(RollbackScript.objects.filter(pk__in=keys).values_list("pk", hazards_of()))
+def hazards(keys: Iterable[int]) -> dict[int, list[str]]:
+    """The hazard words of the scripts with these keys, by key; one query."""
+    return dict(RollbackScript.objects.filter(pk__in=list(keys)).values_list("pk", hazards_of()))
 
 
 def risk_of(forward: int | None, hazards: Sequence[str]) -> int | None:

@@ -43,11 +43,12 @@ def service_detail(request: Request, name: str) -> HttpResponse:
     service = get_object_or_404(queries.services(request.user), name=name)
     form = MigrationFilter(request.GET)
     filters = {name: form.chosen(name) for name in ("show", "sort")}
-    found = queries.migrations(service, text=form.chosen("q"), **filters)
+    page = paging.page(request, queries.migrations(service, text=form.chosen("q"), **filters))
+    service_overview.add_risks(page.object_list)
     context = {
         "service": service,
         "overview": service_overview.read(service, request.user),
-        "page": paging.page(request, found),
+        "page": page,
         "form": form,
     }
     return render(request, "services/detail.html", context)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from datetime import timedelta
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from approvals.models import (
     Role,
     RollbackScript,
     Service,
+    Status,
 )
 from tests.approvals import factories
 from tests.approvals.factories import World
@@ -330,3 +332,158 @@ def test_people_and_their_roles_are_readable_by_all(world: World) -> None:
     page = see(as_(world.alice), "/people/")
     assert "Dora dora Senior DBA" in page
     assert "nora" not in page
+
+
+# What a target page says beyond its rows
+
+
+def long_history(world: World, count: int) -> None:
+    """A history of that many rows on production, of files that nobody imported."""
+    first = factories.history_row(1, world.migration("1"))
+    rows = [
+        dataclasses.replace(first, installed_rank=rank, version=f"7.{rank}") for rank in range(1, count + 1)
+    ]
+    factories.sync(world.production, rows)
+
+
+def test_a_history_of_five_thousand_rows_comes_in_pages(world: World) -> None:
+    long_history(world, 5_000)
+    page = see(as_(world.alice), f"/targets/{world.production.name}/", page="100", sort="oldest")
+    assert "7.5000" in page
+    assert "Page 100 of" in page
+    assert page.html.count("<tr data-row") == 50
+
+
+def test_the_lines_of_a_history_can_be_searched_and_turned_round(world: World) -> None:
+    client, address = as_(world.alice), f"/targets/{world.production.name}/"
+    text = see(client, address, sort="oldest", show="applied").text
+    assert text.index("create users") < text.index("index wallets")
+    found = see(client, address, q="INDEX")
+    assert "index wallets" in found
+    assert "create users" not in found
+    assert "Nothing fits." in see(client, address, show="late")
+
+
+def test_a_target_shows_how_far_its_ways_back_have_come(world: World) -> None:
+    page = see(as_(world.alice), f"/targets/{world.production.name}/")
+    assert 'aria-label="1 rehearsed here, 0 script only, 2 none"' in page.html
+    assert "of 3 applied migrations" in page
+
+
+def test_a_rollback_that_flyway_would_run_is_said_once(world: World, tmp_path: Path) -> None:
+    trap = {"R__Rollback_wallets.sql": "DROP TABLE wallets;\n"}
+    factories.import_files(world, tmp_path, factories.FILES | trap)
+    page = see(as_(world.alice), f"/targets/{world.production.name}/")
+    assert page.text.count("Runs by itself") == 1
+
+
+def test_what_a_target_lacks_is_said_with_what_to_run(world: World) -> None:
+    history.record_sync(
+        world.production,
+        [],
+        system_identifier="1",
+        database_oid=1,
+        server_version="160004",
+        lacking=["The schema waqiti_rollback is not set up for x. Run the setup SQL."],
+    )
+    page = see(as_(world.alice), f"/targets/{world.production.name}/")
+    assert "It answers, but nothing can run there yet. The schema waqiti_rollback is not set up" in page
+    assert "PostgreSQL 16.4" in page
+    assert 'id="setup" open' in page.html
+    assert "something is missing" in see(as_(world.alice), "/targets/", health="lacking")
+
+
+def test_the_setup_is_on_the_page_and_can_be_downloaded(world: World) -> None:
+    client, address = as_(world.alice), f"/targets/{world.production.name}/"
+    assert "CREATE SCHEMA IF NOT EXISTS waqiti_rollback" in see(client, address)
+    response = client.get(f"{address}setup.sql")
+    assert response["Content-Disposition"] == 'attachment; filename="wallet-service-production-setup.sql"'
+    assert 'GRANT "wallet_owner" TO' in response.content.decode()
+
+
+# Lists, sorted and filtered
+
+
+def test_targets_of_one_service_longest_not_read_first(world: World) -> None:
+    factories.target(world.service, "new", environment="staging")
+    text = see(as_(world.axel), "/targets/", service="wallet-service", sort="stale").text
+    assert text.index("wallet-service-new") < text.index("wallet-service-production")
+    assert "Databases of wallet-service" in text
+
+
+def test_services_in_which_something_is_wrong(world: World, tmp_path: Path) -> None:
+    assert "No service fits." in see(as_(world.axel), "/services/", show="problems")
+    factories.import_files(world, tmp_path, factories.FILES | {"V7_one.sql": "SELECT 1;\n"})
+    assert "wallet-service" in see(as_(world.axel), "/services/", show="problems", sort="problems")
+
+
+def test_problems_can_be_filtered_by_sort_and_words(world: World, tmp_path: Path) -> None:
+    bad = {"V7_one.sql": "SELECT 1;\n", "V8__typing.sql": "CREATE TABEL x ();\n"}
+    factories.import_files(world, tmp_path, factories.FILES | bad)
+    page = see(as_(world.alice), "/services/wallet-service/problems/", code="syntax")
+    assert "V8__typing.sql" in page
+    assert "V7_one.sql" not in page
+    assert "Nothing fits." in see(as_(world.alice), "/services/wallet-service/problems/", q="no such words")
+
+
+def test_migrations_by_risk_and_with_a_script(world: World) -> None:
+    page = see(as_(world.alice), "/services/wallet-service/", show="script", sort="risk")
+    assert page.text.index("key to users") < page.text.index("index wallets")
+    assert "create users" not in page
+    assert "V5 create transactions as first imported r1, written CRITICAL" in page
+
+
+# A migration beside its script
+
+
+def test_statements_stand_beside_the_steps_that_take_them_back(world: World) -> None:
+    page = see(as_(world.alice), f"/migrations/{world.migration('4').pk}/")
+    assert "Script revision 1 has a step for every statement." in page
+    dropped, added = page.text.split("Statement 2")
+    assert dropped.index("Statement 1") < dropped.index("Step 2")
+    assert "Step 1 ALTER TABLE wallets DROP CONSTRAINT wallets_user" in added
+
+
+def test_a_statement_without_a_step_is_shown_as_a_gap(world: World) -> None:
+    factories.write_script(world, "4", sql="ALTER TABLE wallets DROP CONSTRAINT wallets_user;\n")
+    page = see(as_(world.alice), f"/migrations/{world.migration('4').pk}/")
+    assert "Script revision 2 has no step for 1 statement." in page
+    assert "No step takes this back. Way back: " in page
+
+
+def test_any_two_revisions_of_a_script_can_be_compared(world: World) -> None:
+    factories.write_script(world, "3", sql="DROP INDEX IF EXISTS wallets_by_user;\n")
+    factories.write_script(world, "3", sql="DROP INDEX IF EXISTS wallets_by_user CASCADE;\n")
+    address = f"/migrations/{world.migration('3').pk}/"
+    page = see(as_(world.alice), address, **{"script-was": "1", "script-now": "3"})
+    assert "Revision 1 against revision 3 1 line went, 1 came." in page
+    assert "against revision" not in see(as_(world.alice), address, **{"script-was": "1", "script-now": "9"})
+
+
+def test_what_was_applied_is_compared_with_what_the_file_is_now(world: World, tmp_path: Path) -> None:
+    checksum = world.migration("3").revisions.get().checksum
+    changed = {"V3__index_wallets.sql": "CREATE INDEX wallets_by_user ON wallets (user_id, id);\n"}
+    factories.import_files(world, tmp_path, factories.FILES | changed)
+    page = see(as_(world.alice), f"/migrations/{world.migration('3').pk}/", applied=str(checksum))
+    assert "Revision 1 against revision 2" in page
+
+
+@pytest.mark.parametrize("number", ["", "x", "-1", "99999999999999999999", "²"])
+def test_numbers_that_make_no_sense_show_the_newest(world: World, number: str) -> None:
+    asked = {"revision": number, "script": number, "was": number, "now": number, "applied": number}
+    page = see(as_(world.alice), f"/migrations/{world.migration('3').pk}/", **asked)
+    assert page.status == 200
+    assert "file revision 1" in page
+
+
+def test_a_migration_names_the_rollbacks_that_take_it_back(world: World) -> None:
+    page = see(as_(world.alice), f"/migrations/{world.migration('3').pk}/")
+    assert "Rollbacks 3 take it back" in page
+    assert page.leads_to(f"/rollbacks/{world.prepared['production', Status.DRAFT]}/")
+
+
+def test_a_version_is_found_on_a_target_however_it_is_written(world: World) -> None:
+    rows = [factories.history_row(1, world.migration("3"), version="003.0")]
+    factories.sync(world.production, rows)
+    page = see(as_(world.alice), f"/migrations/{world.migration('3').pk}/")
+    assert "wallet-service-production Production 1 Mar 2026, 09:01 deploy, UTC revision 1" in page
