@@ -57,6 +57,8 @@ def _chain(chain: list[Step], server: str, human: bool, rows: bool) -> list[Resu
         results.append(result)
         for loss in result.lost:
             print(f"{result.chain}/{result.name}: LOST {loss}", file=sys.stderr)
+        for loss in result.unannounced:
+            print(f"{result.chain}/{result.name}: NOT ANNOUNCED {loss}", file=sys.stderr)
         if result.applied and result.generated_exact_verdict != "exact":
             print(
                 f"{result.chain}/{result.name}: {result.generated_exact_verdict}: {result.reason}",
@@ -88,8 +90,10 @@ def table(results: list[Result]) -> str:
     if populated:
         share = sum(filled for filled, _ in populated) / max(1, sum(total for _, total in populated))
         losing = sum(bool(result.lost) for result in applied)
+        silent = sum(bool(result.unannounced) for result in applied)
         lines.append(
-            f"  rows in {share:.0%} of the tables; steps that lost values the migration kept: {losing}"
+            f"  rows in {share:.0%} of the tables; steps that lost values the migration kept: {losing};"
+            f" that lost values without announcing it: {silent}"
         )
     return "\n".join(lines)
 

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import psycopg
 
+from executor.schema.lost import Lost
 from executor.schema.names import dotted, literal, quoted
 from executor.schema.objects import Object, Ref, Snapshot
 
 Connection = psycopg.Connection[tuple[Any, ...]]
 ROWS = 3
+Prints = dict[Ref, tuple[int, str]]
 
 
 def populate(connection: Connection, now: Snapshot) -> tuple[int, int]:
@@ -154,3 +156,35 @@ def lost(
         there = after.by_address.get(column.address)
         if there is not None and first.get(column.ref) == second.get(there) != third.get(column.ref):
             yield f"{column.ref}: {first.get(column.ref)} → {third.get(column.ref)}"
+
+
+def unannounced(
+    before: Snapshot,
+    after: Snapshot,
+    back: Snapshot,
+    prints: tuple[Prints, Prints, Prints],
+    announced: Iterable[Lost],
+) -> Iterator[str]:
+    """Values that stood behind the migration, are other ones behind the way back, and were not announced."""
+    known = set(announced)
+    relations = {lost.relation for lost in known if not lost.column}
+    columns = {(lost.relation, lost.column) for lost in known}
+    _, second, third = prints
+    for column in after.of_kind("column"):
+        had = second.get(column.ref)
+        if column["generated"] or not had or not had[0] or column.ref.relation in relations:
+            continue
+        now = back.get(Ref("column", _before(column, before, after)))
+        if (column.ref.relation, column.ref.name) in columns:
+            continue
+        if now is None or third.get(now.ref) != had:
+            yield f"{column.ref}: {had} → {third.get(now.ref) if now else None}"
+
+
+def _before(column: Object, before: Snapshot, after: Snapshot) -> tuple[str, ...]:
+    """The name that the way back must give to a column, or to a new one of the same table."""
+    there = before.by_address.get(column.address)
+    if there is not None:
+        return there.path
+    table = before.by_address.get(after[Ref("table", column.ref.relation)].address)
+    return (*table.path, column.ref.name) if table is not None else column.ref.path

@@ -15,6 +15,7 @@ from benchmarks.inverse.chains import Step
 from executor.schema.dump import EXACT, dump, verdict
 from executor.schema.inverse import Inverse, Options, undo
 from executor.schema.inverse.options import ASK, NEUTRAL
+from executor.schema.loss import measure
 from executor.schema.objects import Ref, Snapshot
 from executor.schema.shadow import Shadow
 from executor.schema.snapshot import snapshot
@@ -43,6 +44,8 @@ class Result:
     forward_again: bool | None = None
     rows: tuple[int, int] | None = None
     lost: list[str] = field(default_factory=list)
+    announced: dict[str, int | None] = field(default_factory=dict)
+    unannounced: list[str] = field(default_factory=list)
     detail: dict[str, str] = field(default_factory=dict)
 
     def json(self) -> dict[str, Any]:
@@ -98,13 +101,17 @@ class Chain:
         after = snapshot(self.shadow.connection)
         started = time.perf_counter()
         fill = NEUTRAL if self.with_rows else ASK
-        cheap = undo(self.shadow.connection, self.before, after, Options(fill_default=fill))
+        cheap = undo(self.shadow.connection, self.before, after, Options(fill_default=fill), forward=forward)
         exact = cheap
         if cheap.choices:
-            exact = undo(self.shadow.connection, self.before, after, Options.exact(fill_default=fill))
+            exact = undo(
+                self.shadow.connection, self.before, after, Options.exact(fill_default=fill), forward=forward
+            )
         kept = rows.fingerprints(self.shadow.connection, after) if self.with_rows else {}
         result.derive_seconds = time.perf_counter() - started
         result.data_loss = bool(cheap.losses)
+        if self.with_rows:
+            self._count(exact, result)
         result.retried = max(cheap.retried, exact.retried)
         back = step.back_sql()
         if self.human and back is not None:
@@ -138,6 +145,12 @@ class Chain:
         else:
             self._begin_again()
 
+    def _count(self, inverse: Inverse, result: Result) -> None:
+        """What the data plan announces on tables with rows."""
+        losses = measure(self.shadow.connection, inverse.goes)
+        result.announced = {str(loss.lost): loss.count for loss in losses if not loss.nothing}
+        result.data_loss = bool(result.announced)
+
     def _elsewhere(self, script: str) -> tuple[str, str]:
         """Run a way back on a copy."""
         copy = self.shadow.copy()
@@ -163,6 +176,7 @@ class Chain:
             back = snapshot(self.shadow.connection)
             prints = (self.prints, kept, rows.fingerprints(self.shadow.connection, back))
             result.lost = list(rows.lost(self.before, after, prints))
+            result.unannounced = list(rows.unannounced(self.before, after, back, prints, inverse.losses))
         try:
             self.shadow.apply(forward)
             result.forward_again = True

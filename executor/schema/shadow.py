@@ -69,13 +69,19 @@ class Shadow:
                 self._apply(text)
                 return
             except psycopg.errors.UndefinedObject as error:
-                missing = _MISSING_ROLE.search(str(error))
-                if missing is None:
+                if not self.make_missing_role(error):
                     raise
-                self._admin(sql.SQL("CREATE ROLE {}"), missing[1])
-                self.made_roles.append(missing[1])
             finally:
                 self._settle()
+
+    def make_missing_role(self, error: psycopg.Error) -> bool:
+        """Make the role that the server missed; False where the error is another one."""
+        missing = _MISSING_ROLE.search(str(error))
+        if missing is None or not isinstance(error, psycopg.errors.UndefinedObject):
+            return False
+        self._admin(sql.SQL("CREATE ROLE {}"), missing[1])
+        self.made_roles.append(missing[1])
+        return True
 
     def _apply(self, text: str) -> None:
         try:
