@@ -19,6 +19,8 @@ from approvals.models import Approval, Role, RollbackRequest, Status
 from approvals.pages import news, review, rollback_queries
 from approvals.requests import Request
 
+from .rollbacks import seen
+
 # A decision that could not be recorded (a proof too old, a request changed meanwhile) leaves its text here.
 KEPT = "kept_decision"
 
@@ -33,24 +35,18 @@ def rollback_decide(request: Request, pk: int, decision: str) -> HttpResponse:
     if request.method == "POST":
         return _record(request, page, chosen)
     if not (page.actions.get(decision) and page.actions[decision].allowed):
-        return _not_here(request, page, decision)
+        return _not_here(request, page, chosen)
     if stepup.confirmed_at(request) is None:
         return redirect(f"{reverse('confirm')}?{urlencode({'next': request.get_full_path()})}")
     digest = request.GET.get("digest", rollback.request_digest)
     newest = looks.newest_event(rollback)
-    seen = min(_number(request.GET.get("seen", "")), newest) or newest
     kept = request.session.get(KEPT, {}).get(str(pk), {})
     initial = {"digest": digest, "seen": newest} | kept
     form = DecisionForm(
         posted(request), rollback=rollback, user=request.user, decision=chosen, initial=initial
     )
-    since = news.meanwhile(page.known, seen=seen, digest=digest, reader=request.user)
+    since = news.meanwhile(page.known, seen=seen(request, newest), digest=digest, reader=request.user)
     return _show(request, page, chosen, form, changed=digest != rollback.request_digest, since=since)
-
-
-def _number(text: str) -> int:
-    """A number from a URL; 0 for what is none."""
-    return int(text) if text.isascii() and text.isdigit() and len(text) < 19 else 0
 
 
 def _record(request: Request, page: review.Sheet, decision: Approval.Decision) -> HttpResponse:
@@ -84,10 +80,10 @@ def _refused(
     """
     rollback = get_object_or_404(rollback_queries.with_everything(request.user), pk=form.rollback.pk)
     page = review.sheet(rollback, request.user)
-    digest, seen = form.cleaned_data["digest"], form.cleaned_data["seen"]
+    digest, known = form.cleaned_data["digest"], form.cleaned_data["seen"]
     newest = looks.newest_event(rollback)
     since = news.meanwhile(
-        page.known, seen=newest if seen is None else seen, digest=digest, reader=request.user
+        page.known, seen=newest if known is None else known, digest=digest, reader=request.user
     )
     action = page.actions.get(decision.value)
     changed = digest != rollback.request_digest or action is None or not action.allowed
@@ -142,19 +138,21 @@ def _show(
     return render(request, "rollbacks/decide.html", context, status=REFUSED if changed else form.status)
 
 
-def _not_here(request: Request, page: review.Sheet, decision: str) -> HttpResponse:
-    """Say why this person can't decide now, instead of showing a form that would be refused."""
-    action = page.actions.get(decision)
+def _not_here(request: Request, page: review.Sheet, decision: Approval.Decision) -> HttpResponse:
+    """Say why this person can't decide now, and what others did, instead of a form that would be refused."""
+    rollback, action = page.rollback, page.actions.get(decision.value)
     why = (
         action.why_not
         if action
         else _("%(label)s is %(status)s now, so this can't be done.")
-        % {
-            "label": page.rollback.label,
-            "status": page.rollback.get_status_display().lower(),
-        }
+        % {"label": rollback.label, "status": rollback.get_status_display().lower()}
     )
-    return render(request, "409.html", {"why": why}, status=REFUSED)
+    digest = request.GET.get("digest", rollback.request_digest)
+    newest = looks.newest_event(rollback)
+    since = news.meanwhile(page.known, seen=seen(request, newest), digest=digest, reader=request.user)
+    kept = request.session.get(KEPT, {}).get(str(rollback.pk), {})
+    form = DecisionForm(rollback=rollback, user=request.user, decision=decision, initial=kept)
+    return _show(request, page, decision, form, changed=True, since=since, why=why)
 
 
 def _keep(request: Request, rollback: RollbackRequest, comment: str) -> None:

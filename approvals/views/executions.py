@@ -10,35 +10,60 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
 from django.utils.translation import gettext as _
 
-from approvals import access, executions, stepup
+from approvals import access, executions, looks, stepup
 from approvals.errors import Refused
 from approvals.forms import REFUSED, posted
 from approvals.forms.decisions import StartForm
 from approvals.forms.rollbacks import ReasonForm
 from approvals.models import Execution, RollbackRequest
-from approvals.pages import progress, review, rollback_queries
+from approvals.pages import news, progress, review, rollback_queries
 from approvals.requests import Request
+
+from .errors import conflict
+from .rollbacks import seen
 
 
 def rollback_start(request: Request, pk: int) -> HttpResponse:
     """Start the real execution: names target and action (GET), queues it (POST)."""
-    rollback = get_object_or_404(rollback_queries.with_everything(request.user), pk=pk)
-    page = review.sheet(rollback, request.user)
-    start = page.actions.get("start")
-    if request.method != "POST" and not (start and start.allowed):
-        why = start.why_not if start else _("It can't be started from where it stands.")
-        return render(request, "409.html", {"why": why}, status=REFUSED)
-    if request.method != "POST" and stepup.confirmed_at(request) is None:
+    page = _sheet(request, pk)
+    digest = request.GET.get("digest", page.rollback.request_digest)
+    fits = digest == page.rollback.request_digest and not _why_not(page)
+    if fits and request.method != "POST" and stepup.confirmed_at(request) is None:
         return redirect(f"{reverse('confirm')}?{urlencode({'next': request.get_full_path()})}")
-    seen = request.GET.get("digest", rollback.request_digest)
-    form = StartForm(posted(request), initial={"digest": seen}, rollback=rollback, target=page.target_name)
+    form = StartForm(
+        posted(request), initial={"digest": digest}, rollback=page.rollback, target=page.target_name
+    )
     if form.is_valid():
+        digest = form.cleaned_data["digest"]
         try:
-            return redirect("execution_detail", _start(request, rollback, form).pk)
+            return redirect("execution_detail", _start(request, page.rollback, form).pk)
         except Refused as refused:
             form.refuse(refused)
-    changed = not form.is_bound and seen != rollback.request_digest
+        page = _sheet(request, pk)
+    return _show_start(request, page, form, digest)
+
+
+def _sheet(request: Request, pk: int) -> review.Sheet:
+    rollback = get_object_or_404(rollback_queries.with_everything(request.user), pk=pk)
+    return review.sheet(rollback, request.user)
+
+
+def _why_not(page: review.Sheet) -> str:
+    """Why it can't be started as things are; empty where it can."""
+    start = page.actions.get("start")
+    return start.why_not if start else _("It can't be started from where it stands.")
+
+
+def _show_start(request: Request, page: review.Sheet, form: StartForm, digest: str) -> HttpResponse:
+    """The form; or what others did, where what somebody read is not what there is any more."""
+    rollback = page.rollback
+    # What the domain said tells more than that it no longer fits.
+    why = _why_not(page) and " ".join(form.non_field_errors() if form.refused else [_why_not(page)])
+    changed = bool(why) or digest != rollback.request_digest
+    newest = looks.newest_event(rollback)
+    since = news.meanwhile(page.known, seen=seen(request, newest), digest=digest, reader=request.user)
     context = {"rollback": rollback, "page": page, "form": form, "changed": changed}
+    context |= {"since": since, "why": why}
     return render(request, "rollbacks/start.html", context, status=REFUSED if changed else form.status)
 
 
@@ -82,7 +107,7 @@ def execution_cancel(request: Request, pk: str) -> HttpResponse:
     cancel = now.actions.get("cancel")
     if request.method != "POST" and not (cancel and cancel.allowed):
         why = cancel.why_not if cancel else _("There is nothing to cancel, or it is not yours to cancel.")
-        return render(request, "409.html", {"why": why}, status=REFUSED)
+        return conflict(request, str(why))
     form = ReasonForm(posted(request))
     if form.is_valid():
         try:

@@ -112,6 +112,12 @@ def posted_revision(request: Request) -> int:
     return int(text) if text.isascii() and text.isdigit() and len(text) < 10 else -1
 
 
+def seen(request: Request, newest: int) -> int:
+    """The newest event that the page knew of from which somebody came, never above the newest there is."""
+    text = request.GET.get("seen", "")
+    return min(int(text), newest) if text.isascii() and text.isdigit() and len(text) < 19 else newest
+
+
 def _text(form: PortalForm, name: str) -> str:
     """A text of a form that has no rules of its own."""
     form.is_valid()

@@ -321,3 +321,18 @@ def test_a_withdrawn_rollback_can_not_start(world: World) -> None:
     page = send(client, start_url(rollback), digest=rollback.request_digest)
     assert page.status == 409
     assert f"{rollback.label} is cancelled now, so this can't be done." in page
+
+
+def test_who_starts_what_a_colleague_started_already_reads_who_was_faster(world: World) -> None:
+    rollback = rollback_in(world, Status.APPROVED)
+    second = factories.person("otto", *world.olga.groups.all())
+    client = as_(second, confirmed=True)
+    reviewed = see(client, reverse("rollback_detail", args=[rollback.pk]))
+    address = next(each for each in reviewed.links if each.startswith(f"/rollbacks/{rollback.pk}/start/"))
+    form = Page(client.get(address)).fields
+    factories.start(world, rollback)
+    for page in (Page(client.post(address, form)), Page(client.get(address))):
+        assert page.status == 409
+        assert "Nothing was started: Olga was faster." in page
+        assert "Run it on" not in page
+    assert Execution.objects.filter(rollback_target__rollback=rollback, purpose="real").count() == 1
