@@ -28,10 +28,12 @@ from django.db import connection, transaction
 from django.db.models import Model, QuerySet
 from django.utils import timezone
 
+from . import models
 from .errors import Denied
 from .models import AuditEvent, Execution, Incident, RollbackRequest, Target, User
-from .models.audit import DENIED
 
+# How the action of an attempt that was refused ends.
+DENIED = models.audit.DENIED
 DOMAIN = b"waqiti-audit/v1\0"
 CHAIN = "portal"
 # The fixed first event, written by the migration: a chain that was emptied lacks it.
@@ -197,7 +199,7 @@ def verify_slice(after: Verdict | None = None, *, limit: int) -> Verdict:
     return replace(verdict, complete=not more)
 
 
-def _stored(first: int) -> QuerySet[AuditEvent, tuple[int, str, bytes, bytes]]:
+def _stored(first: int) -> QuerySet[AuditEvent, tuple[int, str, Any, Any]]:
     rows = AuditEvent.objects.filter(seq__gte=first).order_by("seq")
     return rows.values_list("seq", "body", "prev", "hash")
 

@@ -109,7 +109,9 @@ def save(
         if team and service:
             raise Refused(_("A contact is for a team or for a service, not for both."))
         other = Contact.objects.filter(duty=duty, team=team, service=service)
-        if taken := other.exclude(pk=contact.pk if contact else None).first():
+        if contact:
+            other = other.exclude(pk=contact.pk)
+        if taken := other.first():
             raise Refused(
                 _("%(name)s is %(duty)s there already; change that contact instead.")
                 % {"name": taken.name, "duty": Duty(duty).label}

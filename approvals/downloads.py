@@ -22,5 +22,9 @@ def download(
 
 async def _off_the_loop(parts: Iterator[str]) -> AsyncIterator[str]:
     """Each part is made in the thread that the request's views run in, which holds its connection."""
-    while (part := await sync_to_async(next)(parts, None)) is not None:
+
+    def take() -> str | None:
+        return next(parts, None)
+
+    while (part := await sync_to_async(take)()) is not None:
         yield part

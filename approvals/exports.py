@@ -40,7 +40,7 @@ def record(actor: User, form: str, wanted: Mapping[str, Any]) -> int:
     typed is free text, so it is chained by its digest."""
     with audit.unit_of_work("trail.exported", actor=actor) as facts:
         facts |= {"format": form, "filter_sha256": audit.digest_of(json.dumps(wanted, sort_keys=True))}
-        facts |= {name: wanted[name] for name in ("action", "refused", "since", "before") if name in wanted}
+        facts |= {name: wanted[name] for name in ("action", "denied", "since", "before") if name in wanted}
         upto: int = AuditEvent.objects.latest("seq").seq
         facts["upto"] = upto
     return upto
@@ -75,7 +75,7 @@ def rollbacks_as_csv(since: datetime | None, before: datetime | None, upto: int)
         "items__migration",
         "approvals__approver",
         "rollback_targets__target",
-        Prefetch("rollback_targets__executions", real.select_related("requested_by"), to_attr="real"),
+        Prefetch("rollback_targets__executions", real.select_related("requested_by"), to_attr="real_ones"),
     )
     return _csv(ROLLBACK_COLUMNS, _slices(full, "pk", upto), _rollback_row)
 
@@ -144,7 +144,7 @@ def _rollback_row(rollback: RollbackRequest) -> list[Any]:
         incident.change_record if incident else "",
         _utc(rollback.submitted_at),
         *_decisions(list(rollback.approvals.all())),
-        *_outcome([found for each in rollback.rollback_targets.all() for found in each.real]),
+        *_outcome(_attempts(rollback)),
         *_review(getattr(incident, "post_mortem", None)),
         rollback.request_digest,
     ]
@@ -161,6 +161,11 @@ def _decisions(decisions: list[Approval]) -> list[str]:
 def _signature(approval: Approval) -> str:
     voided = f", voided {_utc(approval.voided_at)}" if approval.voided_at else ""
     return f"{approval.approver.username} ({approval.role}) {approval.decision} {_utc(approval.at)}{voided}"
+
+
+def _attempts(rollback: RollbackRequest) -> list[Execution]:
+    """Executions that are not rehearsals, oldest first, as `rollbacks_as_csv` has read them."""
+    return [found for each in rollback.rollback_targets.all() for found in getattr(each, "real_ones")]  # noqa: B009
 
 
 def _outcome(executions: list[Execution]) -> list[Any]:

@@ -8,9 +8,12 @@ This shows edits, deletions between linked events and swaps. That the end was no
 was not rewritten as a whole, shows only against a head hash that was kept elsewhere.
 """
 
+from __future__ import annotations
+
 import hashlib
 import json
 import sys
+from collections.abc import Iterable
 
 DOMAIN = b"waqiti-audit/v1\0"
 
@@ -19,9 +22,10 @@ class Bad(Exception):
     """A line that does not hold; the message says which and why."""
 
 
-def verify(lines):
+def verify(lines: Iterable[str]) -> tuple[int, int, int | None, str]:
     """Return (events, gaps, last number, last hash in hex). Raises Bad for the first line that fails."""
-    events, gaps, last, head = 0, 0, None, None
+    events, gaps, head = 0, 0, b""
+    last: int | None = None
     for place, line in enumerate(lines, start=1):
         try:
             found = json.loads(line)
@@ -40,10 +44,10 @@ def verify(lines):
             raise Bad(f"event {seq} does not follow from event {last}")
         gaps += seq != (0 if last is None else last + 1)
         events, last, head = events + 1, seq, stored
-    return events, gaps, last, head.hex() if head else ""
+    return events, gaps, last, head.hex()
 
 
-def main(path):
+def main(path: str) -> int:
     """Verify one file and say so; returns the exit status."""
     try:
         with open(path, encoding="utf-8") as lines:
@@ -56,7 +60,7 @@ def main(path):
     return say(f"GOOD: {events} events, {linked}. The last is {last}, head {head}", 0)
 
 
-def say(sentence, status):
+def say(sentence: str, status: int) -> int:
     """Write a line to standard output and return the exit status that goes with it."""
     sys.stdout.write(sentence + "\n")
     return status

@@ -87,7 +87,7 @@ class AuditFilter(PortalForm):
     )
     since = MomentField(label=_("From"))
     until = MomentField(label=_("To"), ends=True)
-    refused = forms.BooleanField(label=_("Refused attempts only"), required=False)
+    denied = forms.BooleanField(label=_("Refused attempts only"), required=False)
 
     def clean_about(self) -> str:
         """Without what a pasted label may have around it."""
@@ -98,7 +98,7 @@ class AuditFilter(PortalForm):
         """What to filter by, as `audit_filter.events` takes it; only what was understood and given."""
         self.is_valid()
         values = self.cleaned_data
-        found = {name: values.get(name) for name in ("person", "about", "target", "action", "refused")}
+        found = {name: values.get(name) for name in ("person", "about", "target", "action", "denied")}
         if values.get("since"):
             found["since"] = audit.stamp(values["since"])
         if values.get("until"):

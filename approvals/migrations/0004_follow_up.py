@@ -235,4 +235,9 @@ class Migration(migrations.Migration):
                 name="done_by_somebody_at_some_time",
             ),
         ),
+        migrations.RemoveIndex(model_name="auditevent", name="audit_by_time"),
+        migrations.AddIndex(
+            model_name="auditevent",
+            index=models.Index(fields=["at", "seq"], name="audit_by_time_and_seq"),
+        ),
     ]

@@ -53,7 +53,7 @@ class AuditEvent(models.Model):
             models.Index(fields=["target", "-seq"], name="audit_by_target"),
             models.Index(fields=["rollback", "-seq"], name="audit_by_rollback"),
             models.Index(fields=["incident", "-seq"], name="audit_by_incident"),
-            models.Index(fields=["at"], name="audit_by_time"),
+            models.Index(fields=["at", "seq"], name="audit_by_time_and_seq"),
             models.Index(family(), models.F("seq").desc(), name="audit_by_family"),
             models.Index(fields=["-seq"], condition=models.Q(action__endswith=DENIED), name="audit_refused"),
         ]

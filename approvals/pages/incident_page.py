@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from django.db.models import Case, F, Q, QuerySet, When
+from django.db.models import Case, F, OrderBy, Q, QuerySet, When
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
@@ -18,7 +18,7 @@ from . import audit_trail
 # Two kinds of events say nothing that the notes and the post-mortem don't say better.
 SAID_ELSEWHERE = ("incident.note_added", "post_mortem.saved")
 EVENTS_SHOWN = 1000
-SORTS: dict[str, tuple[F | str, ...]] = {
+SORTS: dict[str, tuple[OrderBy | str, ...]] = {
     "oldest": ("id",),
     "due": (
         F("post_mortem__submitted_at").desc(nulls_first=True),

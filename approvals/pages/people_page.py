@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from django.db.models import F, Prefetch, Q, QuerySet
+from django.db.models import F, OrderBy, Prefetch, Q, QuerySet
 from django.utils.functional import Promise
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy as lazy
@@ -15,7 +15,7 @@ from approvals.models import IncidentAction, Role, RollbackRequest, Status, Team
 from approvals.queries import with_subjects
 from approvals.workflow import ENDED, MOVES, Party
 
-SORTS: dict[str, tuple[F | str, ...]] = {
+SORTS: dict[str, tuple[OrderBy | str, ...]] = {
     "seen": (F("last_login").desc(nulls_last=True), "username"),
     "username": ("username",),
 }

@@ -60,10 +60,10 @@ def incident_reopen(request: Request, pk: int) -> HttpResponse:
 
 
 def _due(incident: Incident) -> PostMortem:
-    found = getattr(incident, "post_mortem", None)
-    if found is None:
-        raise Http404
-    return found
+    try:
+        return incident.post_mortem
+    except PostMortem.DoesNotExist:
+        raise Http404 from None
 
 
 def _with_facts(incident: Incident, found: PostMortem, form: PostMortemForm) -> PostMortemForm:

@@ -121,5 +121,5 @@ def test_an_engineer_who_types_the_address_of_the_decision_is_refused_and_that_i
     assert answer is not None
     assert answer.status == 403
     hassan = sign_in("hassan")
-    hassan.goto("/audit/?refused=on")
+    hassan.goto("/audit/?denied=on")
     expect(hassan.get_by_role("listitem").filter(has_text="Amina").first).to_be_visible()

@@ -66,7 +66,7 @@ def test_a_refused_attempt_says_why(world: World) -> None:
     rollback = factories.rollback_in(world, Status.IN_REVIEW)
     with pytest.raises(Denied):
         factories.decide(world, rollback, world.bob)
-    page = see(as_(world.axel), "/audit/", refused="on")
+    page = see(as_(world.axel), "/audit/", denied="on")
     assert "Bob Engineer was refused: approved the rollback" in page
     assert len(events(page)) == 1
 
@@ -372,11 +372,11 @@ def test_no_cell_is_a_formula(begin: str) -> None:
 
 def test_taking_away_is_on_record_and_what_was_typed_only_by_its_digest(world: World) -> None:
     client = as_(world.axel)
-    rows_of(client.get("/audit/export/csv/", {"person": "a secret", "action": "rollback", "refused": "on"}))
+    rows_of(client.get("/audit/export/csv/", {"person": "a secret", "action": "rollback", "denied": "on"}))
     facts = body("trail.exported")["facts"]
     upto = AuditEvent.objects.latest("seq").seq - 1
     assert facts.pop("filter_sha256")
-    assert facts == {"format": "csv", "action": "rollback", "refused": True, "upto": upto}
+    assert facts == {"format": "csv", "action": "rollback", "denied": True, "upto": upto}
     assert "a secret" not in AuditEvent.objects.latest("seq").body
 
 
