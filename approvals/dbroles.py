@@ -41,6 +41,7 @@ KEPT = frozenset(
         "approvals_postmortem",
         "approvals_rollbackrequest",
         "approvals_rollbacktarget",
+        "approvals_trial",
         "approvals_thread",
     }
 )

@@ -21,6 +21,7 @@ QUEUES = {
     Job.Kind.FACTS: "facts",
     Job.Kind.REHEARSE: "scratch",
     Job.Kind.EXECUTE: "execute",
+    Job.Kind.TRY: "scratch",
 }
 RESEND_AFTER = timedelta(seconds=30)
 # Reading changes nothing, so a reading whose worker died may be given to another one.

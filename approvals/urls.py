@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.urls import include, path
 
-from .views import account, catalog, dashboard, kept, search
+from .views import account, catalog, dashboard, kept, scripts, search
 
 urlpatterns = [
     path("", dashboard.dashboard, name="dashboard"),
@@ -22,7 +22,8 @@ urlpatterns = [
     path("targets/<slug:name>/sync/", catalog.target_sync, name="target_sync"),
     path("targets/<slug:name>/setup.sql", catalog.target_setup, name="target_setup"),
     path("migrations/<int:pk>/", catalog.migration_detail, name="migration_detail"),
-    path("migrations/<int:pk>/script/", catalog.script_new, name="script_new"),
+    path("migrations/<int:pk>/script/", scripts.script_new, name="script_new"),
+    path("migrations/<int:pk>/script/plan/", scripts.script_analysis, name="script_analysis"),
     path("", include("approvals.urls_record")),
     path("", include("approvals.urls_rollbacks")),
 ]

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from django.urls import URLPattern, path
 
-from .views import changes, comments, decisions, drafts, executions, rollbacks
+from .views import changes, comments, decisions, drafts, executions, rollbacks, scripts
 
 urlpatterns: list[URLPattern] = [
     path("rollbacks/", rollbacks.rollback_list, name="rollback_list"),
     path("rollbacks/new/", drafts.rollback_new, name="rollback_new"),
     path("rollbacks/<int:pk>/", rollbacks.rollback_detail, name="rollback_detail"),
     path("rollbacks/<int:pk>/edit/", drafts.rollback_edit, name="rollback_edit"),
-    path("rollbacks/<int:pk>/items/<int:position>/", drafts.rollback_script, name="rollback_script"),
+    path("rollbacks/<int:pk>/form/<slug:step>/", drafts.rollback_form, name="rollback_form"),
+    path("rollbacks/<int:pk>/form/<slug:step>/<slug:field>/", drafts.rollback_field, name="rollback_field"),
+    path("rollbacks/<int:pk>/items/<int:position>/", scripts.rollback_script, name="rollback_script"),
+    path("rollbacks/<int:pk>/items/<int:position>/trial/", scripts.rollback_trial, name="rollback_trial"),
     path("rollbacks/<int:pk>/submit/", rollbacks.rollback_submit, name="rollback_submit"),
     path("rollbacks/<int:pk>/withdraw/", rollbacks.rollback_withdraw, name="rollback_withdraw"),
     path("rollbacks/<int:pk>/reopen/", rollbacks.rollback_reopen, name="rollback_reopen"),

@@ -11,7 +11,7 @@ from django.db import close_old_connections
 
 from approvals import alarms, attempts, audit, jobs, rollbacks
 from approvals.models import Job
-from executor import execute, read, rehearse, settle
+from executor import execute, read, rehearse, settle, trials
 from executor.recorder import worker_name
 
 log = logging.getLogger(__name__)
@@ -21,6 +21,7 @@ WORK: dict[str, Callable[[Job], str]] = {
     Job.Kind.FACTS: read.facts_job,
     Job.Kind.REHEARSE: rehearse.job,
     Job.Kind.EXECUTE: execute.job,
+    Job.Kind.TRY: trials.job,
 }
 
 

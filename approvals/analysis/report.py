@@ -31,10 +31,10 @@ def analyze_file(path: Path) -> Analysis:
     try:
         return analyze(data.decode(), name=str(path))
     except UnicodeDecodeError as error:
-        return Analysis(str(path), errors=(_not_utf8(data, error.start),))
+        return Analysis(str(path), errors=(not_utf8(data, error.start),))
 
 
-def _not_utf8(data: bytes, offset: int) -> Problem:
+def not_utf8(data: bytes, offset: int) -> Problem:
     """Where a file stops being UTF-8, and what it may be instead."""
     if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         return Problem(1, 1, "The file is UTF-16; Flyway and this portal read UTF-8.", "encoding")

@@ -64,6 +64,7 @@ class Migration(migrations.Migration):
                     ("rehearse", "rehearse a rollback"),
                     ("execute", "execute a rollback"),
                     ("import", "import migrations"),
+                    ("try", "try checks on a copy"),
                 ],
                 max_length=12,
             ),

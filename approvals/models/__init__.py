@@ -31,6 +31,7 @@ from .rollbacks import (
     Urgency,
 )
 from .scripts import Check, RollbackScript, Stage
+from .trials import Trial
 
 __all__ = [
     "BUSY",
@@ -73,6 +74,7 @@ __all__ = [
     "Status",
     "Target",
     "Team",
+    "Trial",
     "Thread",
     "Urgency",
     "User",

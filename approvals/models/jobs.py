@@ -19,6 +19,7 @@ class Job(models.Model):
         REHEARSE = "rehearse", _("rehearse a rollback")
         EXECUTE = "execute", _("execute a rollback")
         IMPORT = "import", _("import migrations")
+        TRY = "try", _("try checks on a copy")
 
     class State(models.TextChoices):
         WAITING = "waiting", _("waiting")

@@ -34,6 +34,8 @@ WORDS: dict[str, tuple[str | Promise, str, str]] = {
     "rollback.facts_requested": (lazy("asked for the facts to be read again"), "dot", PLAIN),
     "rollback.facts_read": (lazy("read the facts from the target"), "dot", PLAIN),
     "rollback.checklist_confirmed": (lazy("confirmed a point of the checklist"), "ok", OK),
+    "trial.asked": (lazy("asked for the checks to be tried on a copy"), "dot", PLAIN),
+    "trial.ended": (lazy("tried the checks on a copy"), "dot", PLAIN),
     "rollback.submitted": (lazy("submitted the rollback"), "review", PLAIN),
     "rollback.approved": (lazy("approved the rollback"), "key", OK),
     "rollback.changes_requested": (lazy("asked for changes"), "talk", WARN),

@@ -4,28 +4,19 @@ from __future__ import annotations
 
 from functools import partial
 
-from django.contrib import messages
 from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
-from django.utils.translation import gettext as _
 
-from approvals import access, history, jobs, once, permissions, queries, scripts, setup_sql
-from approvals.errors import Refused
-from approvals.forms import posted
+from approvals import access, history, jobs, once, permissions, queries, setup_sql
 from approvals.forms.catalog import (
-    CheckForm,
-    CheckRows,
     HistoryFilter,
     MigrationFilter,
     ProblemFilter,
-    ScriptForm,
     ServiceFilter,
     TargetFilter,
-    check_forms,
-    checks_of,
 )
-from approvals.models import Job, Migration, Target
+from approvals.models import Job, Target
 from approvals.pages import findings, migration_page, paging, service_overview, target_overview
 from approvals.requests import Request
 
@@ -137,27 +128,3 @@ def migration_detail(request: Request, pk: int) -> HttpResponse:
         "may_write": access.owns(request.user, migration.service_id),
     }
     return render(request, "migrations/detail.html", context)
-
-
-def script_new(request: Request, pk: int) -> HttpResponse:
-    """Write the next revision of the script that takes a migration back, with its checks."""
-    migration = get_object_or_404(access.migrations(request.user), pk=pk)
-    last = migration.scripts.order_by("-number").first()
-    form = ScriptForm(posted(request), initial={"sql": last.sql if last else ""})
-    rows = check_forms(posted(request), last)
-    rows_hold = not rows.is_bound or rows.is_valid()
-    if form.is_valid() and rows_hold:
-        try:
-            return redirect(once.run(request, partial(_add_script, request, migration, form, rows)))
-        except Refused as refused:
-            form.refuse(refused)
-    context = {"migration": migration, "form": form, "rows": rows, "last": last}
-    return render(request, "migrations/script.html", context, status=form.status if rows_hold else 400)
-
-
-def _add_script(request: Request, migration: Migration, form: ScriptForm, rows: CheckRows[CheckForm]) -> str:
-    script = scripts.add_script(
-        migration, sql=form.cleaned_data["sql"], checks=checks_of(rows), actor=request.user
-    )
-    messages.success(request, _("Revision %(n)d is stored.") % {"n": script.number})
-    return f"{reverse('migration_detail', args=[migration.pk])}?script={script.number}"

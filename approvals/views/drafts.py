@@ -1,63 +1,151 @@
-"""Asking for a rollback and changing the request: target, migrations, reasons, scripts of its items."""
+"""Asking for a rollback, step by step: each step has its address, is saved on leaving it, and may wait."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
 from django.contrib import messages
-from django.http import HttpResponse
+from django.http import Http404, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
 from django.utils.translation import gettext as _
+from django.views.decorators.cache import never_cache
 
-from approvals import audit, incidents, once, rollbacks, scripts, workflow
+from approvals import audit, checklist, gates, incidents, jobs, once, rollbacks, trials, workflow
 from approvals.errors import Conflict, Denied, Refused
 from approvals.forms import PortalForm, posted
-from approvals.forms.catalog import CheckRows, ScriptForm, check_forms, checks_of
-from approvals.forms.rollbacks import ItemScriptsForm, RequestForm
-from approvals.models import Incident, RollbackItem, RollbackRequest, Service, Target, User
-from approvals.pages import rollback_queries
-from approvals.pages.rollback_queries import Choice
+from approvals.forms.asking import ChecklistStep, DraftForm, FileStep, ItemScriptsForm, ReasonStep
+from approvals.models import Job, RollbackRequest, Status, Target, User
+from approvals.pages import form_steps, review, rollback_queries
+from approvals.pages.form_steps import Along, Step
 from approvals.requests import Request
 from approvals.views.rollbacks import posted_revision, visible
 
 
 def rollback_new(request: Request) -> HttpResponse:
-    """Choose the target, then how far down to go, then say why: three steps of one address."""
+    """Choose the target, then how far down to go; with that the draft begins."""
     targets = rollback_queries.asks_for(request.user)
     if "target" not in request.GET:
-        return render(request, "rollbacks/new_target.html", {"targets": targets.order_by("name")})
+        context = {"targets": targets.order_by("name"), "lines": form_steps.lines_before(Step.TARGET)}
+        return render(request, "rollbacks/form/target.html", context | {"step": Step.TARGET})
     target = get_object_or_404(targets, name=request.GET["target"])
-    applied = rollback_queries.applied(target)
-    chosen = applied.down_to(request.GET.get("down_to", ""))
-    context = {"target": target, "applied": applied, "chosen": chosen}
-    if not chosen:
-        return render(request, "rollbacks/new_migrations.html", context)
-    form = RequestForm(posted(request), service=target.service, instance=RollbackRequest())
-    if form.is_valid():
+    form = PortalForm(posted(request))
+    chosen, context = _migrations(request, target, request.GET.get("down_to", ""))
+    if chosen and form.is_valid():
         try:
-            return redirect(once.run(request, partial(_create, request.user, target, chosen, form)))
+            return redirect(once.run(request, partial(_create, request.user, target, chosen)))
         except Refused as refused:
             form.refuse(refused)
-    return render(request, "rollbacks/new.html", context | {"form": form}, status=form.status)
+    lines = form_steps.lines_before(Step.MIGRATIONS, target)
+    context |= {"form": form, "step": Step.MIGRATIONS, "target": target, "lines": lines}
+    return render(request, "rollbacks/form/migrations.html", context, status=form.status)
 
 
-def _create(user: User, target: Target, chosen: list[Choice], form: RequestForm) -> str:
-    """Make the draft and return its address."""
-    migrations = [choice.migration for choice in chosen if choice.migration is not None]
-    answers = _answers(user, target.service, form)
-    rollback = rollbacks.create(target, migrations, actor=user, **answers)
-    return reverse("rollback_detail", args=[rollback.pk])
+def _create(user: User, target: Target, chosen: list[Along]) -> str:
+    """Make the draft and return the address of its next step."""
+    rollback = rollbacks.create(target, _named(chosen), actor=user)
+    return form_steps.url_of(rollback, Step.REASON)
 
 
-def _answers(user: User, service: Service, form: RequestForm) -> dict[str, Any]:
-    """What the requester said, with a new incident where they asked for one."""
-    if not form.opens_incident:
+def _named(chosen: list[Along]) -> list[Any]:
+    return [each.choice.migration for each in chosen if each.choice.migration is not None]
+
+
+def _migrations(request: Request, target: Target, down_to: str) -> tuple[list[Along], dict[str, Any]]:
+    """What goes when it goes down to this version, and what the page of that step shows."""
+    applied = rollback_queries.applied(target)
+    chosen = form_steps.along(applied, down_to)
+    context = {
+        "applied": applied,
+        "chosen": chosen,
+        "versions": {each.choice.version for each in chosen},
+        "blocked": [each for each in chosen if each.choice.problem],
+        "not_there": "" if chosen else down_to,
+    }
+    return chosen, context
+
+
+def rollback_edit(request: Request, pk: int) -> HttpResponse:
+    """Lead to the first step in which something is missing."""
+    rollback = own(request, pk)
+    return redirect(form_steps.url_of(rollback, form_steps.first_open(rollback)))
+
+
+@never_cache
+def rollback_form(request: Request, pk: int, step: str) -> HttpResponse:
+    """One step of the form of a rollback that its requester may edit."""
+    rollback = own(request, pk)
+    if step not in STEPS:
+        raise Http404
+    return STEPS[Step(step)](request, rollback)
+
+
+def rollback_field(request: Request, pk: int, step: str, field: str) -> HttpResponse:
+    """What is wrong with one field as it stands in the page, as a fragment; nothing is saved."""
+    form = _draft_form(request, own(request, pk), step)
+    if form is None or field not in form.fields:
+        raise Http404
+    form.is_valid()
+    return render(request, "includes/field_foot.html", {"field": form[field]})
+
+
+def _draft_form(request: Request, rollback: RollbackRequest, step: str) -> DraftForm | None:
+    """The form of a step that is about fields of the request; an instance of its own, which it changes."""
+    instance = RollbackRequest.objects.get(pk=rollback.pk)
+    if step == Step.REASON:
+        return ReasonStep(posted(request), instance=instance, service=rollback.service)
+    return FileStep(posted(request), instance=instance) if step == Step.FILE else None
+
+
+def _target(request: Request, rollback: RollbackRequest) -> HttpResponse:
+    """Where it is to run. That is settled: what was read, rehearsed and backed up belongs to this target."""
+    others = rollback_queries.asks_for(request.user).order_by("name")
+    return _page(request, rollback, Step.TARGET, targets=others)
+
+
+def _choose(request: Request, rollback: RollbackRequest) -> HttpResponse:
+    """Which migrations go; changing that keeps everything else that was said."""
+    target = _target_of(rollback)
+    present = [item.migration.version for item in rollback.items.select_related("migration")]
+    wanted = request.POST.get("down_to") or request.GET.get("down_to") or (present[-1] if present else "")
+    form = PortalForm(posted(request))
+    chosen, context = _migrations(request, target, wanted)
+
+    def act() -> str:
+        if [each.choice.version for each in chosen] != present:
+            revision = posted_revision(request)
+            rollbacks.edit(rollback, actor=request.user, revision=revision, migrations=_named(chosen))
+        return _onward(request, rollback, Step.MIGRATIONS)
+
+    done = _saved(form, act) if chosen else None
+    return done or _page(request, rollback, Step.MIGRATIONS, form=form, **context)
+
+
+def _say(step: Step, request: Request, rollback: RollbackRequest) -> HttpResponse:
+    """What the requester says: the incident and reasons, or the file and deployments."""
+    form = _draft_form(request, rollback, step)
+    assert form is not None  # noqa: S101 (only these two steps come here)
+
+    def act() -> str:
+        if answers := _answers(request.user, rollback, form):
+            rollbacks.edit(rollback, actor=request.user, revision=posted_revision(request), **answers)
+        return _onward(request, rollback, step)
+
+    def act_once() -> str:
+        return once.run(request, act) if isinstance(form, ReasonStep) and form.opens_incident else act()
+
+    return _saved(form, act_once) or _page(request, rollback, step, form=form)
+
+
+def _answers(user: User, rollback: RollbackRequest, form: DraftForm) -> dict[str, Any]:
+    """What changed of what the requester says, with a new incident where they asked for one."""
+    if not isinstance(form, ReasonStep) or not form.opens_incident:
         return form.answers()
     clean = form.cleaned_data
-    incident: Incident = incidents.open_incident(
-        service,
+    incident = incidents.open_incident(
+        rollback.service,
         title=clean["incident_title"],
         reason=clean["reason"],
         impact=clean["incident_impact"],
@@ -67,74 +155,119 @@ def _answers(user: User, service: Service, form: RequestForm) -> dict[str, Any]:
     return form.answers() | {"incident": incident}
 
 
-def rollback_edit(request: Request, pk: int) -> HttpResponse:
-    """Change what the requester said and which scripts run. Every approval given so far becomes void."""
-    rollback = _own(request, pk)
+def _scripts(request: Request, rollback: RollbackRequest) -> HttpResponse:
+    """Which script takes each migration back, with its plan, its checks and how they did when tried."""
     items = list(rollback.items.select_related("migration", "script"))
-    form = RequestForm(posted(request), service=rollback.service, instance=visible(request, pk))
-    choice = ItemScriptsForm(posted(request), items=items)
-    if choice.is_valid() and form.is_valid():
-        try:
-            return redirect(once.run(request, partial(_edit, request, rollback, form, choice)))
-        except Refused as refused:
-            form.refuse(refused)
-    context = {
+    form = ItemScriptsForm(posted(request), items=items)
+
+    def act() -> str:
+        if chosen := form.chosen():
+            rollbacks.edit(rollback, actor=request.user, revision=posted_revision(request), scripts=chosen)
+        return _onward(request, rollback, Step.SCRIPTS)
+
+    tried = trials.latest_of(rollback)
+    rows = [(item, form[f"script_{item.position}"], tried.get(item.position)) for item in items]
+    return _saved(form, act) or _page(request, rollback, Step.SCRIPTS, form=form, rows=rows)
+
+
+def _checklist(request: Request, rollback: RollbackRequest) -> HttpResponse:
+    """What the worker found, and what only a person can know."""
+    points = checklist.points(rollback)
+    form = ChecklistStep(posted(request), points=points)
+
+    def act() -> str:
+        for name, note in form.notes().items():
+            point = checklist.ChecklistEntry.Point(name)
+            checklist.confirm(rollback, point, note=note, actor=request.user)
+        return _onward(request, rollback, Step.CHECKLIST)
+
+    job = jobs.latest(Job.Kind.FACTS, rollback.pk)
+    return _saved(form, act) or _page(request, rollback, Step.CHECKLIST, form=form, points=points, job=job)
+
+
+def _review(request: Request, rollback: RollbackRequest) -> HttpResponse:
+    """Everything once more, what is missing with where to supply it, and the button that submits."""
+    form = PortalForm(posted(request))
+
+    def act() -> str:
+        rollbacks.submit(rollback, actor=request.user)
+        messages.success(request, _("Submitted for review."))
+        return reverse("rollback_detail", args=[rollback.pk])
+
+    if done := _saved(form, lambda: once.run(request, act)):
+        return done
+    rollback = get_object_or_404(rollback_queries.with_everything(request.user), pk=rollback.pk)
+    sheet = review.sheet(rollback, request.user)
+    missing = form_steps.missing(rollback, sheet.gates)
+    return _page(
+        request,
+        rollback,
+        Step.REVIEW,
+        form=form,
+        judged=sheet.gates,
+        page=sheet,
+        before=[each for each in missing if each.before_submit],
+        later=[each for each in missing if not each.before_submit],
+        job=jobs.latest(Job.Kind.FACTS, rollback.pk),
+        is_draft=rollback.status == Status.DRAFT,
+    )
+
+
+STEPS: dict[Step, Callable[[Request, RollbackRequest], HttpResponse]] = {
+    Step.TARGET: _target,
+    Step.MIGRATIONS: _choose,
+    Step.REASON: partial(_say, Step.REASON),
+    Step.SCRIPTS: _scripts,
+    Step.CHECKLIST: _checklist,
+    Step.FILE: partial(_say, Step.FILE),
+    Step.REVIEW: _review,
+}
+
+
+def _saved(form: PortalForm, act: Callable[[], str]) -> HttpResponse | None:
+    """Do what a valid form asks for and go on; None where its page has to be shown (again)."""
+    if not form.is_valid():
+        return None
+    try:
+        return redirect(act())
+    except Refused as refused:
+        form.refuse(refused)
+    return None
+
+
+def _onward(request: Request, rollback: RollbackRequest, step: Step) -> str:
+    """The step that was asked for, or the next one."""
+    wanted = request.POST.get("go", "")
+    return form_steps.url_of(rollback, Step(wanted) if wanted in STEPS else step.following)
+
+
+def _page(
+    request: Request,
+    rollback: RollbackRequest,
+    step: Step,
+    *,
+    form: PortalForm | None = None,
+    judged: list[gates.Gate] | None = None,
+    **context: Any,
+) -> HttpResponse:
+    shown = {
         "rollback": rollback,
+        "target": _target_of(rollback),
+        "step": step,
         "form": form,
-        "rows": [(item, choice[f"script_{item.position}"]) for item in items],
-        "revision": _shown_revision(request, rollback, form),
+        "lines": form_steps.lines(rollback, step, judged),
+        "revision": shown_revision(request, rollback, form),
         "voids": rollback.approvals.filter(voided_at=None, decision="approve").count(),
     }
-    return render(request, "rollbacks/edit.html", context, status=max(form.status, choice.status))
+    status = form.status if form else 200
+    return render(request, f"rollbacks/form/{step}.html", shown | context, status=status)
 
 
-def _edit(request: Request, rollback: RollbackRequest, form: RequestForm, choice: ItemScriptsForm) -> str:
-    revision = posted_revision(request)
-    _require_revision(rollback, revision)
-    answers = _answers(request.user, rollback.service, form)
-    rollbacks.edit(rollback, actor=request.user, revision=revision, scripts=choice.chosen(), **answers)
-    messages.success(request, _("Saved. It is a draft, and needs its approvals anew."))
-    return reverse("rollback_detail", args=[rollback.pk])
+def _target_of(rollback: RollbackRequest) -> Target:
+    return rollback.rollback_targets.select_related("target__service").get().target
 
 
-def rollback_script(request: Request, pk: int, position: int) -> HttpResponse:
-    """Write the next revision of an item's script, with its checks, and let the request use it."""
-    rollback = _own(request, pk)
-    items = rollback.items.select_related("migration", "revision", "script")
-    item = get_object_or_404(items, position=position)
-    form = ScriptForm(posted(request), initial={"sql": item.script.sql if item.script else ""})
-    rows = check_forms(posted(request), item.script)
-    rows_hold = not rows.is_bound or rows.is_valid()
-    if form.is_valid() and rows_hold:
-        try:
-            return redirect(once.run(request, partial(_write, request, rollback, item, form, rows)))
-        except Refused as refused:
-            form.refuse(refused)
-    context = {
-        "rollback": rollback,
-        "item": item,
-        "form": form,
-        "rows": rows,
-        "revision": _shown_revision(request, rollback, form),
-    }
-    return render(request, "rollbacks/script.html", context, status=form.status if rows_hold else 400)
-
-
-def _write(
-    request: Request, rollback: RollbackRequest, item: RollbackItem, form: ScriptForm, rows: CheckRows[Any]
-) -> str:
-    revision = posted_revision(request)
-    _require_revision(rollback, revision)
-    script = scripts.add_script(
-        item.migration, sql=form.cleaned_data["sql"], checks=checks_of(rows), actor=request.user
-    )
-    rollbacks.edit(rollback, actor=request.user, revision=revision, scripts=[script])
-    said = _("Script revision %(n)d is stored, and this request uses it.") % {"n": script.number}
-    messages.success(request, said)
-    return reverse("rollback_detail", args=[rollback.pk])
-
-
-def _own(request: Request, pk: int) -> RollbackRequest:
+def own(request: Request, pk: int) -> RollbackRequest:
     """The rollback, for its requester while it can be edited. Writing to another's is put on record."""
     rollback = visible(request, pk)
     try:
@@ -147,7 +280,7 @@ def _own(request: Request, pk: int) -> RollbackRequest:
     return rollback
 
 
-def _require_revision(rollback: RollbackRequest, revision: int) -> None:
+def require_revision(rollback: RollbackRequest, revision: int) -> None:
     """Look before anything is stored for this edit; `rollbacks.edit` asks again under the lock."""
     if revision != rollback.revision:
         raise Conflict(
@@ -156,8 +289,8 @@ def _require_revision(rollback: RollbackRequest, revision: int) -> None:
         )
 
 
-def _shown_revision(request: Request, rollback: RollbackRequest, form: PortalForm) -> int | str:
+def shown_revision(request: Request, rollback: RollbackRequest, form: PortalForm | None) -> int | str:
     """The revision in the form: the one the page was opened with, until its reader heard of a newer one."""
-    if form.is_bound and not form.refused:
-        return request.POST.get("revision", "")
+    if form is not None and form.is_bound and not form.refused:
+        return str(form.data.get("revision", ""))
     return rollback.revision

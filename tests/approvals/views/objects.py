@@ -25,7 +25,14 @@ from tests.approvals.factories import World
 Objects = dict[str, dict[str, Any]]
 
 # Arguments beside the object, by name, such as Django would take them from a URL.
-BESIDES: dict[str, Any] = {"form": "csv", "position": 1, "point": "dependencies", "decision": "approve"}
+BESIDES: dict[str, Any] = {
+    "form": "csv",
+    "position": 1,
+    "point": "dependencies",
+    "decision": "approve",
+    "step": "reason",
+    "field": "reason",
+}
 
 
 def wallet(world: World) -> Objects:

@@ -224,13 +224,17 @@ def test_an_engineer_of_the_team_writes_a_script_with_its_checks(world: World) -
     assert list(stored.authors.all()) == [world.alice]
 
 
-def test_a_script_that_leaves_its_transaction_is_stored_and_refused_with_line_and_column(
+def test_a_script_that_leaves_its_transaction_is_refused_with_line_and_column_and_may_be_stored(
     world: World,
 ) -> None:
     migration = world.migration("2")
     sql = "DROP TABLE wallets;\nCOMMIT;\nDROP TABLE users;\n"
-    page = send(as_(world.alice), f"/migrations/{migration.pk}/script/", **script(sql, GONE))
-    assert "Refused at line 2, column 1" in page
+    client, address = as_(world.alice), f"/migrations/{migration.pk}/script/"
+    page = send(client, address, **script(sql, GONE))
+    assert page.status == 400
+    assert "line 2, column 1: " in page
+    assert not migration.scripts.exists(), "not before a second press"
+    assert "Refused at line 2, column 1" in send(client, address, **script(sql, GONE, anyway="yes"))
 
 
 def test_a_check_that_is_no_select_is_refused_and_nothing_is_lost(world: World) -> None:
