@@ -21,11 +21,13 @@ from django.db import models, transaction
 from django.urls import get_resolver, reverse
 from django.utils import timezone
 
-from approvals import analysis, audit, executions, incidents
+from approvals import analysis, audit, comments, executions, followups, incidents
 from approvals.models import (
     Approval,
     AuditEvent,
     Backup,
+    Comment,
+    Contact,
     Evidence,
     Execution,
     ExecutionLog,
@@ -34,6 +36,7 @@ from approvals.models import (
     HistoryRow,
     ImportRun,
     Incident,
+    IncidentAction,
     IncidentNote,
     Job,
     Migration,
@@ -46,6 +49,8 @@ from approvals.models import (
     Service,
     Status,
     Target,
+    Team,
+    Thread,
     User,
 )
 from tests.approvals import factories
@@ -95,6 +100,9 @@ class Grown:
     execution: Execution
     waiting: Execution
     incident: Incident
+    thread: Thread
+    action: IncidentAction
+    contact: Contact
     event: int
 
 
@@ -111,9 +119,28 @@ def begin(world: World) -> Grown:
     incidents.post_mortem_due(rollback)
     execution = Execution.objects.get(rollback_target__rollback=rollback)
     waiting = executions.ask_for_rehearsal(rollback, actor=world.alice)
+    thread = comments.open_thread(rollback, actor=world.alice, text="Who told support?")
+    today = timezone.localdate()
+    action = followups.add_action(
+        rollback.incident, text="Try it first.", owner=world.alice, due_on=today, actor=world.alice
+    )
+    contact = Contact.objects.create(
+        duty=Contact.Duty.PRIMARY_DBA, name="Dora", email="dora@waqiti.example", phone="+254 20 123"
+    )
     event = AuditEvent.objects.latest("seq").seq
     return Grown(
-        world, world.service, target, migration, rollback, execution, waiting, rollback.incident, event
+        world=world,
+        service=world.service,
+        target=target,
+        migration=migration,
+        rollback=rollback,
+        execution=execution,
+        waiting=waiting,
+        incident=rollback.incident,
+        thread=thread,
+        action=action,
+        contact=contact,
+        event=event,
     )
 
 
@@ -135,7 +162,9 @@ def grow(grown: Grown, n: int) -> None:
         _executions(rollbacks)
         _below_rollback(grown, n)
         _below_execution(grown, n)
-        bulk(IncidentNote(incident=grown.incident, author=world.alice, text=f"Note {k}.") for k in numbers)
+        _below_incident(grown, numbers)
+        _said(grown, n)
+        _contacts(numbers)
         bulk(
             Job(
                 kind=Job.Kind.SYNC,
@@ -467,6 +496,42 @@ def _below_execution(grown: Grown, n: int) -> None:
     )
 
 
+def _below_incident(grown: Grown, numbers: Iterable[int]) -> None:
+    """Notes and actions of one incident; every third action is done."""
+    numbers, alice, now = list(numbers), grown.world.alice, timezone.now()
+    bulk(IncidentNote(incident=grown.incident, author=alice, text=f"Note {k}.") for k in numbers)
+    bulk(
+        IncidentAction(
+            incident=grown.incident,
+            text=f"Do {k}.",
+            owner=alice,
+            added_by=alice,
+            due_on=timezone.localdate() + timedelta(days=k % 30 - 10),
+            done_by=None if k % 3 else alice,
+            done_at=None if k % 3 else now,
+        )
+        for k in numbers
+    )
+
+
+def _said(grown: Grown, n: int) -> None:
+    """Threads about one rollback, every other one about a line of its script; and comments in one thread."""
+    script = grown.migration.scripts.order_by("number")[0]
+    of_line = {"script": script, "line": 1}
+    threads = bulk(Thread(rollback=grown.rollback, **(of_line if k % 2 else {})) for k in range(n))
+    bulk(Comment(thread=thread, author=grown.world.bob, text="Why?") for thread in threads)
+    bulk(Comment(thread=grown.thread, author=grown.world.dora, text=f"Answer {k}.") for k in range(n))
+
+
+def _contacts(numbers: Iterable[int]) -> None:
+    """One person to call for each of as many teams."""
+    teams = bulk(Team(name=f"team-{k}") for k in numbers)
+    bulk(
+        Contact(duty=Contact.Duty.PRIMARY_DBA, team=team, name="Dora", email="d@waqiti.example", phone="+254")
+        for team in teams
+    )
+
+
 def _events(grown: Grown, n: int) -> None:
     """Links of the chain about everything that grows; the trigger looks at each as at any other."""
     labels = {
@@ -507,6 +572,7 @@ def addresses(grown: Grown) -> dict[str, str]:
             arguments = _arguments(grown, name, rule.about)
             found[name] = reverse(name, kwargs={each: arguments[each] for each in _names(name)})
     found["rollback_new"] += f"?target={grown.target.name}"
+    found["search"] += "?q=many"
     return found
 
 
@@ -521,12 +587,15 @@ def _arguments(grown: Grown, name: str, about: str) -> dict[str, Any]:
         "service": {"name": grown.service.name},
         "target": {"name": grown.target.name},
         "migration": {"pk": grown.migration.pk},
-        "rollback": {"pk": rollback},
+        "rollback": {"pk": rollback, "thread": grown.thread.pk},
         "execution": {"pk": (grown.waiting if name == "execution_cancel" else grown.execution).pk},
         "incident": {"pk": grown.incident.pk},
+        "action": {"pk": grown.action.pk},
+        "contact": {"pk": grown.contact.pk},
+        "person": {"username": "alice"},
         "event": {"seq": grown.event},
     }
-    return objects.get(about, {}) | {"position": 1, "decision": "approve"}
+    return objects.get(about, {}) | {"position": 1, "decision": "approve", "form": "csv"}
 
 
 def _names(url_name: str) -> list[str]:
