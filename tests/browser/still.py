@@ -21,7 +21,7 @@ from tests.approvals.views.visits import as_
 PASSWORD = "correct horse battery staple"
 READERS = ("alice", "dora", "olga", "axel", "adam")
 # What nobody reads as a page: parts of pages, streams, files.
-NO_PAGES = frozenset({"execution_live", "target_sync"})
+NO_PAGES = frozenset({"execution_live", "target_sync", "audit_export", "audit_report", "audit_verifier"})
 # How an execution may have ended; each has a page state of its own.
 OUTCOMES = (
     ExecutionStatus.SUCCEEDED,
