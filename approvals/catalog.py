@@ -1,20 +1,21 @@
-"""The catalog: a service's directory of migrations becomes revisions, with everything wrong named."""
+"""The catalog: a service's migrations become revisions, with everything wrong named."""
 
 from __future__ import annotations
 
-import hashlib
 from collections import Counter
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from . import access, analysis, audit, scripts
+from . import access, audit, importing, scripts, sources
 from .errors import Denied, Refused
-from .flyway.files import FileProblem, MigrationFile, read_directory
+from .flyway.files import FileProblem, MigrationFile
 from .flyway.names import Kind
+from .importing import Analysed, Progress, Reading
 from .models import ImportRun, Migration, MigrationRevision, Role, RollbackScript, Service, User
 
 STORED = {
@@ -22,8 +23,23 @@ STORED = {
     Kind.REPEATABLE: Migration.Kind.REPEATABLE,
     Kind.BASELINE: Migration.Kind.BASELINE,
 }
-LONGEST_PATH = 1_000
-SYNTAX, MYSQL, SCRIPT = "syntax", "mysql-dialect", "refused-script"
+SYNTAX, MYSQL, SCRIPT, PLACEHOLDER = "syntax", "mysql-dialect", "refused-script", "placeholder"
+AT_ONCE = 1_000
+"""So many rows go to the database in one statement."""
+
+Identity = tuple[str, tuple[int, ...] | str]
+"""What makes a migration the same one: its kind, and its version or description."""
+
+
+class Known(NamedTuple):
+    """A migration as it is in the catalog, with what its newest revision says."""
+
+    pk: int
+    facts: dict[str, Any]
+    number: int
+    sha256: str
+    errors: list[dict[str, Any]]
+    dialect: str
 
 
 @dataclass
@@ -35,122 +51,267 @@ class _Tally:
 
 
 def import_directory(service: Service, directory: Path, *, actor: User | None) -> ImportRun:
-    """Read V, U, R and B files below `directory` into the catalog and return the run with summary and
-    problems.
+    """`import_source` for a directory of this machine."""
+    return import_source(service, sources.in_directory(directory), actor=actor)
+
+
+def import_source(
+    service: Service, source: sources.Source, *, actor: User | None, progress: Progress | None = None
+) -> ImportRun:
+    """Read V, U, R and B files into the catalog and return the run with summary and problems.
 
     A changed file becomes a new revision, an unchanged one changes nothing, a missing one is marked removed.
-    Bad files are reported and do not stop the good ones. `actor` None is the command line. Raises Refused
-    where the directory does not exist, Denied for somebody who does not own the service.
+    Bad files are reported and do not stop the good ones. `actor` None is the command line. Reading and
+    analysis come before the transaction; `progress` hears how many of the new files are analysed. Raises
+    Refused where the source cannot be read as a whole, Denied for somebody who does not own the service.
     """
+    require_importer(service, actor, action="catalog.imported")
+    reading = importing.read(source, service)
+    before, known = _last(service), _known(service)
+    analysed = importing.analysed(_new_texts(reading, known), progress=progress)
     with audit.unit_of_work("catalog.imported", actor=actor) as facts:
-        if actor is not None and not (access.owns(actor, service.pk) or Role.ADMIN in actor.roles):
-            raise Denied(_("Only an engineer of the owning team or an admin can import migrations."))
         service = Service.objects.select_for_update(no_key=True).get(pk=service.pk)
-        try:
-            found = read_directory(directory)
-        except NotADirectoryError as error:
-            raise Refused(_("There is no directory %(path)s.") % {"path": directory}) from error
-        files = [file for file in found.files if len(file.path) <= LONGEST_PATH]
-        too_long = [_too_long(file) for file in found.files if len(file.path) > LONGEST_PATH]
-        tally = _Tally(problems=[*found.problems, *too_long])
-        tally.counts["files"] = len({p.path for p in found.problems} | {f.path for f in found.files})
-        present = {_store(service, file, actor, tally) for file in files if file.name.kind in STORED}
-        for file in files:
-            if file.name.kind == Kind.UNDO:
-                _store_undo(service, file, actor, tally)
-        _mark_removed(service, present, {problem.path for problem in found.problems}, tally)
-        run = ImportRun.objects.create(
-            service=service,
-            by=actor,
-            summary=dict(tally.counts) | {"problems": dict(Counter(p.code for p in tally.problems))},
-            problems=[
-                asdict(problem) for problem in sorted(tally.problems, key=lambda p: (p.path, p.line or 0))
-            ],
-        )
+        if _last(service) != before:  # somebody else imported meanwhile
+            known = _known(service)
+        run = _Import(service, reading, actor, known, analysed).store()
         facts |= {"service": service.name, "summary": run.summary}
+        if run.commit:
+            facts |= {"source": run.source, "commit": run.commit}
     return run
 
 
-def _too_long(file: MigrationFile) -> FileProblem:
-    message = _("The path has more than 1,000 characters, as many as a history can hold: shorten it.")
-    return FileProblem(file.path, None, None, "path-too-long", message)
+def require_importer(service: Service, actor: User | None, *, action: str) -> None:
+    """Raise Denied, on record, unless this person may import; the command line may."""
+    if actor is None or access.owns(actor, service.pk) or Role.ADMIN in actor.roles:
+        return
+    with audit.unit_of_work(action, actor=actor):
+        raise Denied(_("Only an engineer of the owning team or an admin can import migrations."))
 
 
-def _store(service: Service, file: MigrationFile, actor: User | None, tally: _Tally) -> int:
-    """Write one V, R or B file; returns the migration's primary key."""
-    version, description = file.name.version, file.name.description
-    identity: dict[str, Any] = {"service": service, "kind": STORED[file.name.kind]} | (
-        {"version_key": list(version.parts)} if version else {"description": description}
-    )
-    facts: dict[str, Any] = {
-        "version": version.text if version else "",
-        "description": description,
-        "script": file.path,
-        "removed_at": None,
+def _new_texts(reading: Reading, known: Mapping[Identity, Known]) -> dict[str, str]:
+    """What has to be analysed: the texts that no newest revision has."""
+    sums = {identity: each.sha256 for identity, each in known.items()}
+    return {
+        file.path: reading.filled[file.path]
+        for file in reading.files
+        if file.name.kind in STORED and sums.get(_identity(file)) != reading.sha256[file.path]
     }
-    migration, created = Migration.objects.update_or_create(**identity, defaults=facts)
-    read = analysis.analyze(file.sql, name=file.path)
-    tally.problems += [_parse_problem(file, error, read.dialect) for error in read.errors[:1]]
-    sha256 = hashlib.sha256(file.data).hexdigest()
-    last = migration.revisions.order_by("-number").first()
-    if last and last.sha256 == sha256:
-        tally.counts["unchanged"] += 1
-        return migration.pk
-    tally.counts["new" if created else "changed"] += 1
-    MigrationRevision.objects.create(
-        migration=migration,
-        number=last.number + 1 if last else 1,
-        path=file.path,
-        sql=file.sql,
-        sha256=sha256,
-        checksum=file.checksum,
-        analysis=analysis.as_json(read),
-        risk=read.risk,
-        imported_by=actor,
+
+
+def _last(service: Service) -> int | None:
+    return ImportRun.objects.filter(service=service).order_by("-id").values_list("id", flat=True).first()
+
+
+FACTS = ("version", "description", "script", "removed_at", "commit", "author", "committed_at")
+
+
+def _known(service: Service) -> dict[Identity, Known]:
+    """The service's migrations by identity; one query, however many there are."""
+    newest = (
+        MigrationRevision.objects.filter(migration__service=service)
+        .order_by("migration_id", "-number")
+        .distinct("migration_id")
+        .values_list(
+            "migration_id",
+            "migration__kind",
+            "migration__version_key",
+            "number",
+            "sha256",
+            "analysis__errors",
+            "analysis__dialect",
+            *(f"migration__{name}" for name in FACTS),
+        )
     )
-    return migration.pk
+    found: dict[Identity, Known] = {}
+    for pk, kind, key, number, sha256, errors, dialect, *values in newest:
+        facts = dict(zip(FACTS, values, strict=True))
+        repeatable = kind == Migration.Kind.REPEATABLE
+        identity = (kind, facts["description"] if repeatable else tuple(map(int, key)))
+        found[identity] = Known(pk, facts, number, sha256, errors or [], dialect or "")
+    return found
 
 
-def _parse_problem(file: MigrationFile, error: analysis.Problem, dialect: str) -> FileProblem:
-    code = MYSQL if dialect == "mysql" else SYNTAX
-    hint = _(" It looks like MySQL.") if code == MYSQL else ""
-    return FileProblem(file.path, error.line, error.column, code, error.message + hint, "warning")
+def _identity(file: MigrationFile) -> Identity:
+    version = file.name.version
+    return STORED[file.name.kind].value, version.parts if version else file.name.description
 
 
-def _store_undo(service: Service, file: MigrationFile, actor: User | None, tally: _Tally) -> None:
-    """A U file becomes an imported script of its migration; whoever imports it counts as its author."""
-    migration = Migration.objects.filter(
-        service=service,
-        kind=Migration.Kind.VERSIONED,
-        version_key=list(file.name.version.parts),  # type: ignore[union-attr]
-    ).first()
-    if migration is None:
-        return
-    newest_first = migration.scripts.order_by("-number")
-    last, imported = newest_first.first(), newest_first.filter(origin=RollbackScript.Origin.IMPORTED).first()
-    if imported and imported.sha256 == scripts.sha256(file.sql):
-        tally.counts["unchanged"] += 1
-        return
-    try:
-        script, _created = scripts.store(
-            migration,
+class _Import:
+    """The part of an import that writes; the caller holds the service's row locked."""
+
+    def __init__(
+        self,
+        service: Service,
+        reading: Reading,
+        actor: User | None,
+        known: Mapping[Identity, Known],
+        analysed: Mapping[str, Analysed],
+    ) -> None:
+        self.service, self.reading, self.actor = service, reading, actor
+        self.known, self.analysed = known, dict(analysed)
+        self.tally = _Tally(problems=list(reading.problems))
+        self.unresolved = {p.path for p in reading.problems if p.code == PLACEHOLDER}
+
+    def store(self) -> ImportRun:
+        """Write everything, a few statements for however many files, and the run itself."""
+        self.tally.counts["files"] = self.reading.files_seen
+        stored = [file for file in self.reading.files if file.name.kind in STORED]
+        self._analyse([file for file in stored if self._is_new(file) and file.path not in self.analysed])
+        self._mark_removed(stored)
+        self._store(stored)
+        self._store_undos([file for file in self.reading.files if file.name.kind is Kind.UNDO])
+        source, tally = self.reading.source, self.tally
+        return ImportRun.objects.create(
+            service=self.service,
+            by=self.actor,
+            source=source.name[:500],
+            commit=source.commit,
+            settings=importing.settings_json(self.reading.settings),
+            summary=dict(tally.counts) | {"problems": dict(Counter(p.code for p in tally.problems))},
+            problems=[asdict(each) for each in sorted(tally.problems, key=lambda p: (p.path, p.line or 0))],
+        )
+
+    def _is_new(self, file: MigrationFile) -> bool:
+        known = self.known.get(_identity(file))
+        return known is None or known.sha256 != self.reading.sha256[file.path]
+
+    def _analyse(self, files: Iterable[MigrationFile]) -> None:
+        """What another import has meanwhile made new to us."""
+        self.analysed |= importing.analysed({file.path: self.reading.filled[file.path] for file in files})
+
+    def _store(self, files: Iterable[MigrationFile]) -> None:
+        created: list[tuple[Migration, MigrationFile, int]] = []
+        changed: list[Migration] = []
+        revised: list[tuple[Migration, MigrationFile, int]] = []
+        for file in files:
+            known, facts = self.known.get(_identity(file)), self._facts(file)
+            if known is None:
+                created.append((self._made(file, facts), file, 1))
+                continue
+            migration = Migration(pk=known.pk, **known.facts | facts)
+            if any(known.facts[name] != value for name, value in facts.items()):
+                changed.append(migration)
+            if self._is_new(file):
+                revised.append((migration, file, known.number + 1))
+            else:
+                self.tally.counts["unchanged"] += 1
+                self._tell_errors(file, known.errors, known.dialect)
+        Migration.objects.bulk_create([migration for migration, _file, _number in created], AT_ONCE)
+        Migration.objects.bulk_update(changed, FACTS, AT_ONCE)
+        new = [self._revision(*each) for each in (*created, *revised)]
+        MigrationRevision.objects.bulk_create(new, AT_ONCE)
+        for what, count in (("new", len(created)), ("changed", len(revised))):
+            if count:
+                self.tally.counts[what] = count
+
+    def _made(self, file: MigrationFile, facts: dict[str, Any]) -> Migration:
+        version = file.name.version
+        return Migration(
+            service=self.service,
+            kind=STORED[file.name.kind],
+            version_key=list(version.parts) if version else [],
+            **facts,
+        )
+
+    def _facts(self, file: MigrationFile) -> dict[str, Any]:
+        """What the migration's row has to say of the file; its commit only where that is known or over."""
+        version, commit = file.name.version, self._commit(file)
+        facts = {
+            "version": version.text if version else "",
+            "description": file.name.description,
+            "script": file.path,
+            "removed_at": None,
+        }
+        return facts | commit if commit["commit"] or self._is_new(file) else facts
+
+    def _commit(self, file: MigrationFile) -> dict[str, Any]:
+        commit = self.reading.source.commits.get(file.path)
+        if commit is None:
+            return {"commit": "", "author": "", "committed_at": None}
+        return {"commit": commit.id, "author": commit.author, "committed_at": commit.at}
+
+    def _revision(self, migration: Migration, file: MigrationFile, number: int) -> MigrationRevision:
+        read, risk = self.analysed[file.path]
+        self._tell_errors(file, read["errors"], read["dialect"])
+        return MigrationRevision(
+            migration=migration,
+            number=number,
+            path=file.path,
             sql=file.sql,
-            checks=last.check_list() if last else [],
-            origin=RollbackScript.Origin.IMPORTED,
-            authors=[actor] if actor else [],
-        )
-    except Refused as refused:
-        tally.problems.append(FileProblem(file.path, None, None, SCRIPT, str(refused)))
-        return
-    tally.counts["scripts"] += 1
-    for problem in script.plan["problems"][:1]:
-        tally.problems.append(
-            FileProblem(file.path, problem["line"], problem["column"], SCRIPT, problem["message"], "warning")
+            sha256=self.reading.sha256[file.path],
+            checksum=file.checksum,
+            analysis=read,
+            risk=risk,
+            imported_by=self.actor,
+            **self._commit(file),
         )
 
+    def _tell_errors(self, file: MigrationFile, errors: list[dict[str, Any]], dialect: str) -> None:
+        if not errors or file.path in self.unresolved:
+            return
+        code = MYSQL if dialect == "mysql" else SYNTAX
+        message = errors[0]["message"] + (_(" It looks like MySQL.") if code == MYSQL else "")
+        line, column = errors[0]["line"], errors[0]["column"]
+        self.tally.problems.append(FileProblem(file.path, line, column, code, message, "warning"))
 
-def _mark_removed(service: Service, present: set[int], bad: set[str], tally: _Tally) -> None:
-    """A file that was refused is still there; its migration keeps the last good revision."""
-    gone = Migration.objects.filter(service=service, removed_at=None)
-    gone = gone.exclude(pk__in=present).exclude(script__in=bad)
-    tally.counts["removed"] += gone.update(removed_at=timezone.now())
+    def _mark_removed(self, present: Iterable[MigrationFile]) -> None:
+        """A file that was refused is still there; its migration keeps the last good revision."""
+        bad = {problem.path for problem in self.reading.problems}
+        there = {_identity(file) for file in present}
+        gone = [
+            known.pk
+            for identity, known in self.known.items()
+            if identity not in there
+            and known.facts["removed_at"] is None
+            and known.facts["script"] not in bad
+        ]
+        self.tally.counts["removed"] += Migration.objects.filter(pk__in=gone).update(
+            removed_at=timezone.now()
+        )
+
+    # Undo files
+
+    def _store_undos(self, files: Iterable[MigrationFile]) -> None:
+        """Each becomes an imported script of its migration; whoever imports it counts as its author."""
+        files = list(files)
+        migrations = self._versioned() if files else {}
+        imported = dict(
+            RollbackScript.objects.filter(
+                migration__in=migrations.values(), origin=RollbackScript.Origin.IMPORTED
+            )
+            .order_by("migration_id", "-number")
+            .distinct("migration_id")
+            .values_list("migration_id", "sha256")
+        )
+        for file in files:
+            pk = migrations.get(file.name.version.parts if file.name.version else ())
+            if pk is None:
+                continue
+            if imported.get(pk) == scripts.sha256(file.sql):
+                self.tally.counts["unchanged"] += 1
+            else:
+                self._store_undo(Migration.objects.get(pk=pk), file)
+
+    def _versioned(self) -> dict[tuple[int, ...], int]:
+        found = Migration.objects.filter(service=self.service, kind=Migration.Kind.VERSIONED)
+        return {tuple(map(int, key)): pk for pk, key in found.values_list("pk", "version_key")}
+
+    def _store_undo(self, migration: Migration, file: MigrationFile) -> None:
+        last = migration.scripts.order_by("-number").first()
+        try:
+            script, _created = scripts.store(
+                migration,
+                sql=file.sql,
+                checks=last.check_list() if last else [],
+                origin=RollbackScript.Origin.IMPORTED,
+                authors=[self.actor] if self.actor else [],
+            )
+        except Refused as refused:
+            self.tally.problems.append(FileProblem(file.path, None, None, SCRIPT, str(refused)))
+            return
+        self.tally.counts["scripts"] += 1
+        for problem in script.plan["problems"][:1]:
+            line, column = problem["line"], problem["column"]
+            self.tally.problems.append(
+                FileProblem(file.path, line, column, SCRIPT, problem["message"], "warning")
+            )

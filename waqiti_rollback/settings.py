@@ -132,6 +132,10 @@ LOGIN_REDIRECT_URL = "dashboard"
 STEP_UP_SECONDS = 300
 # A worker says every second that it lives; this long without a word, and the resolver asks the target.
 WORKER_SILENCE_SECONDS = env.float("WORKER_SILENCE_SECONDS", default=15.0)
+# Git repositories that migrations may be imported from: URLs, or their beginnings; none unless named.
+IMPORT_GIT_URLS = env.list("IMPORT_GIT_URLS", default=[])
+IMPORT_GIT_SECONDS = env.float("IMPORT_GIT_SECONDS", default=300.0)
+IMPORT_PROCESSES = env.int("IMPORT_PROCESSES", default=1)
 
 SESSION_COOKIE_AGE = 12 * 3600
 SESSION_COOKIE_SAMESITE = "Lax"

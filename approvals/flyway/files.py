@@ -34,7 +34,8 @@ class MigrationFile:
     `path` is relative to the directory, with slashes: what Flyway stores as the script. `sql` is the text
     without a byte-order mark, line ends as they are; `data` are the bytes on disk. `filled_checksum` is the
     checksum with all placeholders filled, which Flyway records for repeatable migrations; None where there
-    are none, where they are not filled, or where a value is not known here.
+    are none, where they are not filled, or where a value is not known here. `fills`: Flyway fills placeholders
+    in this file.
     """
 
     path: str
@@ -44,6 +45,7 @@ class MigrationFile:
     checksum: int
     had_bom: bool
     filled_checksum: int | None = None
+    fills: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +93,9 @@ class Directory:
         return tuple(sorted(seen, key=_resolving_order))
 
 
-def read_directory(directory: Path, settings: Settings | None = None) -> Directory:
+def read_directory(
+    directory: Path, settings: Settings | None = None, *, look_at_placeholders: bool = True
+) -> Directory:
     """Read all migrations below `directory`, hidden folders excepted, as Flyway's filesystem location does.
 
     `settings` are the project's; without them Flyway's defaults hold and placeholders are not looked at. A
@@ -99,7 +103,8 @@ def read_directory(directory: Path, settings: Settings | None = None) -> Directo
     """
     if not directory.is_dir():
         raise NotADirectoryError(f"{directory} is not a directory")
-    reading = _Reading(directory, settings or Settings(), fills=settings is not None)
+    looks = settings is not None and look_at_placeholders
+    reading = _Reading(directory, settings or Settings(), looks=looks)
     named = reading.named()
     reading.problems += [
         *_duplicates(named),
@@ -198,8 +203,8 @@ def _undos_without_migration(named: list[tuple[str, FileName]]) -> Iterator[File
 class _Reading:
     """Reads one directory and gathers what is wrong with it."""
 
-    def __init__(self, directory: Path, settings: Settings, *, fills: bool) -> None:
-        self.directory, self.settings, self.fills = directory, settings, fills
+    def __init__(self, directory: Path, settings: Settings, *, looks: bool) -> None:
+        self.directory, self.settings, self.looks = directory, settings, looks
         self.problems: list[FileProblem] = []
         self.paths: frozenset[str] = frozenset()
 
@@ -265,8 +270,11 @@ class _Reading:
             return None
         sql = text.removeprefix(BOM)
         checksum = checksum_of_text(text)
-        filled = self._filled(path, name, text, rules)
-        file = MigrationFile(path, name, data, sql, checksum, sql != text, filled)
+        fills = self.settings.placeholder_replacement
+        if rules.placeholder_replacement is not None:
+            fills = rules.placeholder_replacement
+        filled = self._filled(path, name, text) if fills else None
+        file = MigrationFile(path, name, data, sql, checksum, sql != text, filled, fills)
         self._look_at(file)
         return file
 
@@ -276,11 +284,8 @@ class _Reading:
             return _NO_RULES
         return read_rules(decode(_bytes(self.directory / conf), self.settings.encoding))
 
-    def _filled(self, path: str, name: FileName, text: str, rules: FileRules) -> int | None:
-        fills = self.settings.placeholder_replacement
-        if rules.placeholder_replacement is not None:
-            fills = rules.placeholder_replacement
-        if not (self.fills and fills and name.kind is Kind.REPEATABLE) or name.is_program:
+    def _filled(self, path: str, name: FileName, text: str) -> int | None:
+        if not (self.looks and name.kind is Kind.REPEATABLE) or name.is_program:
             return None
         try:
             return checksum_of_text(substitute(text, self.settings.placeholders, self.settings.syntax))
