@@ -12,14 +12,13 @@ from functools import cached_property
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
-from . import access, comments, decisions, gates, signed, workflow
+from . import access, alarms, comments, decisions, executions, gates, signed, workflow
 from .gates import Gate, Needed
 from .known import Known
 from .models import (
     OPEN,
     Approval,
     Execution,
-    ExecutionStatus,
     Job,
     Role,
     RollbackRequest,
@@ -267,14 +266,10 @@ def why_nothing(user: User) -> str:
 
 def execution_actions(execution: Execution, user: User) -> dict[str, Action]:
     """What this person would expect to be able to do with an execution. No queries but for their roles."""
+    found = {}
     own_rehearsal = execution.purpose == Execution.Purpose.REHEARSAL and execution.requested_by_id == user.pk
-    if not execution.is_open or not (Role.OPS in user.roles or own_rehearsal):
-        return {}
-    why_not = ""
-    if execution.cancel_requested_at is not None:
-        why_not = _("Somebody cancelled it already; the target tells how it ended.")
-    elif execution.status in (ExecutionStatus.COMMITTING, ExecutionStatus.VERIFYING):
-        why_not = _("It can't be cancelled any more: COMMIT was sent.")
-    elif execution.status in (ExecutionStatus.UNRESOLVED, ExecutionStatus.AWAITING_RESTART):
-        why_not = _("It can't be cancelled: nothing of it runs any more.")
-    return {"cancel": Action("cancel", _("Cancel the execution…"), why_not)}
+    if execution.is_open and (Role.OPS in user.roles or own_rehearsal):
+        found["cancel"] = Action("cancel", _("Cancel the execution…"), executions.past_cancelling(execution))
+    if execution.reappeared_at is not None and execution.alarm_answered_at is None:
+        found["answer"] = Action("answer", _("Answer for the alarm…"), alarms.why_not_answer(execution, user))
+    return found

@@ -182,6 +182,7 @@ def record_outcome(
     checks: Sequence[dict[str, Any]] | None = None,
     timings: dict[str, Any] | None = None,
     locks: Sequence[dict[str, Any]] | None = None,
+    pools: Sequence[dict[str, Any]] | None = None,
 ) -> Execution | None:
     """The outcome and what follows from it, in one transaction with its event. None if it had one already.
 
@@ -195,9 +196,11 @@ def record_outcome(
             facts |= {"said": status, "is": fresh.status}
             return None
         fresh.sqlstate, fresh.blocker = sqlstate, blocker
-        for name, value in (("checks", checks), ("timings", timings), ("locks", locks)):
+        for name, value in (("checks", checks), ("timings", timings), ("locks", locks), ("pools", pools)):
             if value is not None:
                 setattr(fresh, name, value)
+        if resolved:
+            fresh.marks["resolved"] = timezone.now().isoformat()
         end(fresh, status, sentence)
         facts |= {
             "rollback_status": fresh.rollback_target.rollback.status,

@@ -114,8 +114,8 @@ def cancel(execution: Execution, *, actor: User, reason: str) -> Execution:
             raise Denied(_("Only ops can cancel an execution."))
         if not reason.strip():
             raise Refused(_("Say why you cancel it."))
-        if not execution.is_open:
-            raise Refused(_("%(execution)s has ended already.") % {"execution": execution})
+        if why_not := past_cancelling(execution):
+            raise Refused(why_not)
         execution.cancel_requested_at, execution.cancel_requested_by = timezone.now(), actor
         execution.cancelled_because = reason.strip()
         execution.save(update_fields=["cancel_requested_at", "cancel_requested_by", "cancelled_because"])
@@ -128,6 +128,19 @@ def cancel(execution: Execution, *, actor: User, reason: str) -> Execution:
                 _("Cancelled by %(who)s before a worker took it.") % {"who": actor},
             )
     return execution
+
+
+def past_cancelling(execution: Execution) -> str:
+    """Why nobody can cancel this execution any more, as a sentence; empty if ops still can."""
+    if not execution.is_open:
+        return _("%(execution)s has ended already.") % {"execution": execution}
+    if execution.cancel_requested_at is not None:
+        return _("Somebody cancelled it already; the target tells how it ended.")
+    if execution.status in (ExecutionStatus.COMMITTING, ExecutionStatus.VERIFYING):
+        return _("It can't be cancelled any more: COMMIT was sent.")
+    if execution.status in (ExecutionStatus.UNRESOLVED, ExecutionStatus.AWAITING_RESTART):
+        return _("It can't be cancelled: nothing of it runs any more.")
+    return ""
 
 
 def _queue(rollback_target: RollbackTarget, purpose: Execution.Purpose, actor: User) -> Execution:

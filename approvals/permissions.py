@@ -18,6 +18,7 @@ from django.utils.translation import gettext as _
 
 from . import audit, kept
 from .access import SEES_ALL
+from .alarms import ANSWERS
 from .incidents import WRITES
 from .models import Role, User
 
@@ -40,6 +41,7 @@ ADMINS: Who = frozenset({Role.ADMIN})
 # Who may take the record out of the portal.
 EXPORTERS: Who = frozenset({Role.AUDITOR, Role.ADMIN})
 OPS: Who = frozenset({Role.OPS})
+ALARM_ANSWERS: Who = frozenset(ANSWERS)
 # Everybody who acts on rollbacks at all; the domain knows who may do what to which.
 ACTORS: Who = frozenset(Role) - {Role.AUDITOR, Role.ADMIN}
 
@@ -145,6 +147,8 @@ TABLE: dict[str, Rule] = {
     "execution_changes": Rule(READERS, about="execution"),
     "rollback_changes": Rule(READERS, about="rollback"),
     "dashboard_changes": Rule(READERS),
+    "execution_log": Rule(READERS, about="execution"),
+    "execution_answer": Rule(ALARM_ANSWERS, ALARM_ANSWERS, about="execution"),
     "execution_cancel": Rule(ACTORS, ACTORS, about="execution"),
 }
 

@@ -31,5 +31,7 @@ urlpatterns: list[URLPattern] = [
     path("executions/<uuid:pk>/changes/", changes.execution_changes, name="execution_changes"),
     path("rollbacks/<int:pk>/changes/", changes.rollback_changes, name="rollback_changes"),
     path("changes/", changes.dashboard_changes, name="dashboard_changes"),
+    path("executions/<uuid:pk>/log/", executions.execution_log, name="execution_log"),
+    path("executions/<uuid:pk>/alarm/", executions.execution_answer, name="execution_answer"),
     path("executions/<uuid:pk>/cancel/", executions.execution_cancel, name="execution_cancel"),
 ]

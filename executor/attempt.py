@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from django.utils import timezone
 
@@ -13,7 +14,7 @@ from approvals.models import Backup, Execution, ExecutionStatus
 from executor import backup, credentials
 from executor.connect import Endpoint
 from executor.errors import BackupFailed, BackupRefused, Cancelled, ExecutorError
-from executor.recorder import PortalRecorder, blocker_json, lock_json
+from executor.recorder import PortalRecorder, blocker_json, check_json, lock_json
 from executor.run import run
 from executor.spec import Result, RunSpec
 
@@ -96,7 +97,13 @@ def carry_out(execution: Execution, spec: RunSpec, endpoint: Endpoint) -> Result
     return result
 
 
-def record(execution: Execution, result: Result, *, sentence: str = "") -> None:
+def record(
+    execution: Execution,
+    result: Result,
+    *,
+    sentence: str = "",
+    pools: list[dict[str, Any]] | None = None,
+) -> None:
     """The outcome of a run with all that was seen, in one transaction with its event."""
     attempts.record_outcome(
         execution,
@@ -104,19 +111,8 @@ def record(execution: Execution, result: Result, *, sentence: str = "") -> None:
         sentence or result.sentence,
         sqlstate=result.sqlstate or "",
         blocker=blocker_json(result.blocker),
-        checks=[
-            {
-                "name": each.check.name,
-                "sql": each.check.sql,
-                "expected": each.check.expected,
-                "stage": each.check.stage,
-                "actual": each.actual,
-                "passed": each.passed,
-                "error": each.error,
-                "ms": each.ms,
-            }
-            for each in result.checks
-        ],
+        checks=[check_json(each) for each in result.checks],
         timings=asdict(result.timings),
         locks=[lock_json(lock) for lock in result.locks],
+        pools=pools,
     )

@@ -11,8 +11,10 @@ from approvals.models import Execution, ExecutionStatus, Job
 from executor import briefing, credentials
 from executor.attempt import carry_out, dump_path, record, take_backup
 from executor.errors import ExecutorError
+from executor.pools import to_recycle
 from executor.read import in_plain_words, read_facts
 from executor.recorder import alive, worker_name
+from executor.spec import COMMITTED
 
 
 def job(job: Job) -> str:
@@ -24,10 +26,9 @@ def job(job: Job) -> str:
         if no_go := _ready(execution):
             attempts.record_outcome(execution, ExecutionStatus.NO_EFFECT, no_go)
             return no_go
-        result = carry_out(
-            execution, briefing.run_spec(execution), credentials.endpoint(execution.target, "executor")
-        )
-        record(execution, result)
+        target = credentials.endpoint(execution.target, "executor")
+        result = carry_out(execution, briefing.run_spec(execution), target)
+        record(execution, result, pools=to_recycle(target) if result.outcome in COMMITTED else None)
         return result.sentence
 
 

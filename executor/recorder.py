@@ -24,7 +24,17 @@ from django.utils import timezone
 from approvals import attempts
 from approvals.models import Execution, ExecutionLog, ExecutionStatus, ExecutionStep
 from executor.errors import ExecutorError, masked
-from executor.spec import Backend, Blocker, CheckSpec, Level, Limits, ObservedLock, Phase, Waiters
+from executor.spec import (
+    Backend,
+    Blocker,
+    CheckResult,
+    CheckSpec,
+    Level,
+    Limits,
+    ObservedLock,
+    Phase,
+    Waiters,
+)
 
 log = logging.getLogger(__name__)
 
@@ -249,3 +259,17 @@ def lock_json(lock: ObservedLock) -> dict[str, Any]:
     for name in ("held_from", "held_to"):
         found[name] = found[name].isoformat() if found[name] else None
     return found
+
+
+def check_json(result: CheckResult) -> dict[str, Any]:
+    """A check and what it answered, as the page reads it."""
+    return {
+        "name": result.check.name,
+        "sql": result.check.sql,
+        "expected": result.check.expected,
+        "stage": result.check.stage,
+        "actual": result.actual,
+        "passed": result.passed,
+        "error": result.error,
+        "ms": result.ms,
+    }

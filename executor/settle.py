@@ -9,6 +9,8 @@ from executor.checks import after, of_stage
 from executor.clone import drop_clone
 from executor.connect import connect
 from executor.errors import ExecutorError, plain
+from executor.pools import to_recycle
+from executor.recorder import check_json
 from executor.resolve import Attempt, Resolution, Verdict, resolve
 from executor.spec import Backend, RunSpec
 
@@ -58,19 +60,24 @@ def _still_unresolved(execution: Execution, sentence: str) -> None:
 
 def _committed(execution: Execution, spec: RunSpec, resolution: Resolution) -> None:
     """It committed; the checks after commit are still owed."""
-    failed = ""
+    failed, results = "", []
+    target = credentials.endpoint(execution.target, "executor")
     if owed := of_stage(spec.checks, "after commit"):
         try:
-            with connect(credentials.endpoint(execution.target, "executor")) as connection:
+            with connect(target) as connection:
                 results = list(after(connection, spec, owed))
             failed = ", ".join(f"“{result.check.name}”" for result in results if not result.passed)
         except Exception as error:  # noqa: BLE001 (a check that can't be asked is not passed)
             failed = f"the checks could not be asked: {plain(error)}"
-    if failed:
-        sentence = f"{resolution.sentence} Not passed after commit: {failed}."
-        attempts.record_outcome(execution, ExecutionStatus.COMMITTED_CHECK_FAILED, sentence, resolved=True)
-    else:
-        attempts.record_outcome(execution, ExecutionStatus.SUCCEEDED, resolution.sentence, resolved=True)
+    sentence = f"{resolution.sentence} Not passed after commit: {failed}." if failed else resolution.sentence
+    attempts.record_outcome(
+        execution,
+        ExecutionStatus.COMMITTED_CHECK_FAILED if failed else ExecutionStatus.SUCCEEDED,
+        sentence,
+        resolved=True,
+        checks=[check_json(result) for result in results],
+        pools=to_recycle(target),
+    )
 
 
 def _settle_rehearsal(execution: Execution) -> None:

@@ -210,6 +210,9 @@ class Outcome(enum.StrEnum):
     COMMITTED_CHECK_FAILED = "committed_check_failed"
 
 
+COMMITTED = frozenset({Outcome.SUCCEEDED, Outcome.COMMITTED_CHECK_FAILED, Outcome.AWAITING_RESTART})
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Result:
     """The end of an attempt. `sentence` says in plain words what happened, with names and numbers."""

@@ -17,6 +17,7 @@ class Migration(migrations.Migration):
         migrations.AddField("execution", "waiters", models.JSONField(default=list)),
         migrations.AddField("execution", "marks", models.JSONField(default=dict)),
         migrations.AddField("execution", "limits", models.JSONField(default=dict)),
+        migrations.AddField("execution", "pools", models.JSONField(null=True)),
         migrations.AddField("execution", "alarm_answered_at", models.DateTimeField(null=True)),
         migrations.AddField(
             "execution",

@@ -80,6 +80,8 @@ class Execution(models.Model):
     # When each part of the attempt began on the target, as ISO times, and what limits it has, in seconds.
     marks = models.JSONField(default=dict)
     limits = models.JSONField(default=dict)
+    # The sessions that were there before the commit: {application, user, client, count}. None: not asked.
+    pools = models.JSONField(null=True)
     watch_until = models.DateTimeField(null=True)
     # The alarm: the migration was seen again. It is shown until somebody answers for it.
     reappeared_at = models.DateTimeField(null=True)

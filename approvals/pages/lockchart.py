@@ -1,13 +1,17 @@
-"""The locks that an attempt was seen with, as bars over the time from the first of them to the end."""
+"""The locks that an attempt was seen with, as bars over the time from the first of them to the end, and
+around them those of its rehearsal."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
 from approvals.analysis import LockMode
+
+Locks = Sequence[dict[str, Any]]
+Spanned = tuple[dict[str, Any], datetime, datetime]
 
 
 @dataclass(frozen=True)
@@ -35,10 +39,11 @@ class Bar:
 @dataclass(frozen=True)
 class Row:
     """All locks on one relation: its strongest, and a bar for each, the weaker ones first so that the
-    stronger lie above them."""
+    stronger lie above them; and the rehearsal's strongest. Without bars only the rehearsal took any."""
 
     strongest: Bar
     bars: list[Bar]
+    rehearsed: Bar | None = None
 
     @property
     def others(self) -> str:
@@ -49,10 +54,11 @@ class Row:
 
 @dataclass(frozen=True)
 class LockChart:
-    """The locks an execution was seen with; `seconds` is the whole width."""
+    """The locks an execution was seen with, and those of a rehearsal; `seconds` is the whole width."""
 
     bars: list[Bar]
     seconds: float
+    rehearsed: list[Bar] = field(default_factory=list)
 
     @property
     def milliseconds(self) -> float:
@@ -61,24 +67,49 @@ class LockChart:
     @property
     def rows(self) -> list[Row]:
         """One row per relation, the strongest locks first, then as they were taken."""
-        by_relation: dict[str, list[Bar]] = {}
-        for bar in self.bars:
-            by_relation.setdefault(bar.relation, []).append(bar)
-        rows = []
-        for bars in by_relation.values():
-            weak_first = sorted(bars, key=lambda bar: LockMode(bar.mode).strength)
-            rows.append(Row(weak_first[-1], weak_first))
+        observed, rehearsed = _by_relation(self.bars), _by_relation(self.rehearsed)
+        rows = [
+            Row(bars[-1], bars, rehearsed[name][-1] if name in rehearsed else None)
+            for name, bars in observed.items()
+        ]
+        rows += [Row(bars[-1], [], bars[-1]) for name, bars in rehearsed.items() if name not in observed]
         return sorted(rows, key=lambda row: -LockMode(row.strongest.mode).strength)
 
 
-def lock_chart(locks: Sequence[dict[str, Any]], *, until: datetime) -> LockChart:
-    """The observed locks as bars, in the order in which they were taken. `until` ends what is held still."""
-    spans = [(lock, *_span(lock, until)) for lock in locks]
+def _by_relation(bars: list[Bar]) -> dict[str, list[Bar]]:
+    """Each relation's bars, the weaker ones first."""
+    found: dict[str, list[Bar]] = {}
+    for bar in bars:
+        found.setdefault(bar.relation, []).append(bar)
+    return {name: sorted(bars, key=lambda bar: LockMode(bar.mode).strength) for name, bars in found.items()}
+
+
+def lock_chart(
+    locks: Locks, *, until: datetime, rehearsed: Locks = (), rehearsed_until: datetime | None = None
+) -> LockChart:
+    """The observed locks as bars, in the order in which they were taken. `until` ends what is held still.
+
+    Both runs begin with their first lock, so what is held longer than in the rehearsal is drawn longer.
+    """
+    now = [(lock, *_span(lock, until)) for lock in locks]
+    before = [(lock, *_span(lock, rehearsed_until or until)) for lock in rehearsed]
+    whole = max(0.001, _seconds(now), _seconds(before))
+    return LockChart(_bars(now, whole), whole if now or before else 0.0, _bars(before, whole))
+
+
+def _seconds(spans: list[Spanned]) -> float:
+    """From the first lock to the end of the last."""
     if not spans:
-        return LockChart([], 0.0)
+        return 0.0
     first = min(start for _lock, start, _end in spans)
-    whole = max(max((end - first).total_seconds() for _lock, _start, end in spans), 0.001)
-    bars = []
+    return max((end - first).total_seconds() for _lock, _start, end in spans)
+
+
+def _bars(spans: list[Spanned], whole: float) -> list[Bar]:
+    bars: list[Bar] = []
+    first = min((start for _lock, start, _end in spans), default=None)
+    if first is None:
+        return bars
     for lock, start, end in sorted(spans, key=lambda span: (span[1], span[0]["relation"])):
         held = lock["held_from"] is not None
         mode = LockMode(lock["mode"])
@@ -94,7 +125,7 @@ def lock_chart(locks: Sequence[dict[str, Any]], *, until: datetime) -> LockChart
                 waited=float(lock["waited_s"]),
             )
         )
-    return LockChart(bars, whole)
+    return bars
 
 
 def _span(lock: dict[str, Any], until: datetime) -> tuple[datetime, datetime]:

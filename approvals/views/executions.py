@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from urllib.parse import urlencode
 
 from django.contrib import messages
@@ -10,13 +11,14 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
 from django.utils.translation import gettext as _
 
-from approvals import access, executions, looks, stepup
+from approvals import access, alarms, executions, looks, stepup
+from approvals.actions import execution_actions
 from approvals.errors import Refused
 from approvals.forms import REFUSED, posted
 from approvals.forms.decisions import StartForm
 from approvals.forms.rollbacks import ReasonForm
 from approvals.models import Execution, RollbackRequest
-from approvals.pages import news, progress, review, rollback_queries
+from approvals.pages import news, outcomes, paging, progress, review, rollback_queries
 from approvals.requests import Request
 
 from .errors import conflict
@@ -97,30 +99,63 @@ def _context(request: Request, pk: str) -> dict[str, object]:
 
 def visible(request: Request, pk: str) -> Execution:
     """The execution if this person may see it; 404 otherwise."""
-    return get_object_or_404(access.executions(request.user), pk=pk)
+    found = access.executions(request.user).select_related("cancel_requested_by", "alarm_answered_by")
+    return get_object_or_404(found, pk=pk)
+
+
+def execution_log(request: Request, pk: str) -> HttpResponse:
+    """All lines of an execution's log, in pages."""
+    execution = visible(request, pk)
+    page = paging.page(request, execution.log.order_by("id"))
+    context = {"execution": execution, "rollback": execution.rollback_target.rollback, "page": page}
+    return render(request, "executions/log.html", context)
 
 
 def execution_cancel(request: Request, pk: str) -> HttpResponse:
     """End an open execution, with a reason: says what that means (GET), asks the worker to (POST)."""
+    return _with_reason(
+        request,
+        pk,
+        "cancel",
+        executions.cancel,
+        otherwise=_("There is nothing to cancel, or it is not yours to cancel."),
+        said=_("Its end is asked for. The target tells how it ended."),
+    )
+
+
+def execution_answer(request: Request, pk: str) -> HttpResponse:
+    """Say that an alarm was seen and what is done about it."""
+    return _with_reason(
+        request,
+        pk,
+        "answer",
+        alarms.answer,
+        otherwise=_("There is no alarm that somebody has to answer for."),
+        said=_("The alarm is answered for. It stays on record."),
+    )
+
+
+def _with_reason(
+    request: Request, pk: str, key: str, verb: Callable[..., Execution], *, otherwise: str, said: str
+) -> HttpResponse:
+    """Do one thing to an execution for a reason: a page that says what it means, then the verb."""
     execution = visible(request, pk)
-    now = progress.progress(execution, request.user)
-    cancel = now.actions.get("cancel")
-    if request.method != "POST" and not (cancel and cancel.allowed):
-        why = cancel.why_not if cancel else _("There is nothing to cancel, or it is not yours to cancel.")
-        return conflict(request, str(why))
+    action = execution_actions(execution, request.user).get(key)
+    if request.method != "POST" and not (action and action.allowed):
+        return conflict(request, str(action.why_not if action else otherwise))
     form = ReasonForm(posted(request))
     if form.is_valid():
         try:
-            executions.cancel(execution, actor=request.user, reason=form.cleaned_data["reason"])
+            verb(execution, actor=request.user, reason=form.cleaned_data["reason"])
         except Refused as refused:
             form.refuse(refused)
         else:
-            messages.success(request, _("Its end is asked for. The target tells how it ended."))
+            messages.success(request, said)
             return redirect("execution_detail", execution.pk)
     context = {
         "execution": execution,
         "rollback": execution.rollback_target.rollback,
-        "now": now,
+        "means": outcomes.cancelling(execution),
         "form": form,
     }
-    return render(request, "executions/cancel.html", context, status=form.status)
+    return render(request, f"executions/{key}.html", context, status=form.status)

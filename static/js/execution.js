@@ -1,12 +1,13 @@
 // Around the live part of an execution's page: say aloud what changed, keep what the reader opened, admit silence.
+import { lastAnswer } from "./live.js";
+
 const announce = document.getElementById("announce");
 const lost = document.getElementById("live-lost");
 const QUIET_MS = 10_000;
 
-let heard = Date.now();
 let said = live()?.dataset.say;
 let opened = new Set();
-let scrolled = { left: 0, top: 0, atEnd: true };
+let scrolled = { top: 0, atEnd: true };
 
 function live() {
   return document.getElementById("live");
@@ -17,6 +18,7 @@ function log() {
 }
 
 document.body.addEventListener("htmx:beforeSwap", (event) => {
+  if (event.detail.target.id !== "live") return;
   // A session that ended leads to the sign-in page: that must not take the place of what is known.
   if (!event.detail.xhr.responseURL.endsWith("/live/")) {
     event.detail.shouldSwap = false;
@@ -27,8 +29,8 @@ document.body.addEventListener("htmx:beforeSwap", (event) => {
   if (box) scrolled = { top: box.scrollTop, atEnd: box.scrollTop + box.clientHeight >= box.scrollHeight - 8 };
 });
 
-document.body.addEventListener("htmx:afterSwap", () => {
-  heard = Date.now();
+document.body.addEventListener("htmx:afterSwap", (event) => {
+  if (event.detail.target.id !== "live") return;
   for (const id of opened) {
     const details = document.getElementById(id);
     if (details) details.open = true;
@@ -41,13 +43,8 @@ document.body.addEventListener("htmx:afterSwap", () => {
 
 setInterval(() => {
   const asking = live()?.hasAttribute("hx-get");
-  lost.hidden = !asking || document.hidden || Date.now() - heard < QUIET_MS;
+  lost.hidden = !asking || document.hidden || Date.now() - lastAnswer() < QUIET_MS;
 }, 1000);
-
-// A browser asks less often for a page that nobody looks at.
-document.addEventListener("visibilitychange", () => {
-  heard = Date.now();
-});
 
 const box = log();
 if (box) box.scrollTop = box.scrollHeight;

@@ -11,20 +11,25 @@ from datetime import datetime
 from django.utils import timezone
 
 from approvals import attempts
-from approvals.models import BUSY, Execution, ExecutionStatus, ExecutionStep
+from approvals.models import BUSY, Backup, Execution, ExecutionStatus, ExecutionStep
 
 from . import real, rehearsal, under_way
+from .cancelling import cancelling
 from .telling import Story, Told
 from .under_way import blocked_by
 
-__all__ = ["Story", "blocked_by", "silence", "story"]
+__all__ = ["Story", "blocked_by", "cancelling", "silence", "story"]
 
 
 def story(
-    execution: Execution, steps: Sequence[ExecutionStep], *, post_mortem_due: datetime | None = None
+    execution: Execution,
+    steps: Sequence[ExecutionStep],
+    *,
+    backups: Sequence[Backup] = (),
+    post_mortem_due: datetime | None = None,
 ) -> Story:
-    """The state of an execution in words. `steps` are its steps in order."""
-    told = Told(execution, steps, post_mortem_due)
+    """The state of an execution in words. `steps` are its steps in order, `backups` the oldest first."""
+    told = Told(execution, steps, post_mortem_due, backups)
     status = ExecutionStatus(execution.status)
     stories = real.STORIES if told.real else rehearsal.STORIES
     return (stories.get(status) or under_way.STORIES[status])(told)

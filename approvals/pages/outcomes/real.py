@@ -7,9 +7,9 @@ from collections.abc import Callable
 from django.utils import formats, timezone
 from django.utils.translation import gettext as _
 
-from approvals import attempts
-from approvals.models import ExecutionStatus, ExecutionStep, FileFate, Status
+from approvals.models import ExecutionStatus, ExecutionStep, FileFate
 
+from . import nothing_changed
 from .telling import Story, Told
 
 
@@ -22,7 +22,8 @@ def _came_back(told: Told) -> Story:
         _(
             "This execution was committed. Since then somebody applied the migration again, most likely a "
             "deployment or a start-up migration."
-        ),
+        )
+        + _answered(told),
         _("The history of %(target)s shows %(versions)s. The rollback is undone.") % told.names,
         (
             _("Stop deployments and start-up migrations of %(service)s.") % told.names,
@@ -30,6 +31,14 @@ def _came_back(told: Told) -> Story:
             _("Ask for the rollback anew: this approval is used up."),
         ),
     )
+
+
+def _answered(told: Told) -> str:
+    """What was said to be done about the alarm."""
+    if told.execution.alarm_answered_at is None:
+        return ""
+    words = {"who": told.execution.alarm_answered_by, "why": told.execution.alarm_answer}
+    return " " + _("%(who)s answered for the alarm: “%(why)s”") % words
 
 
 def _succeeded(told: Told) -> Story:
@@ -70,49 +79,6 @@ def _post_mortem(told: Told) -> tuple[str, ...]:
         return ()
     due = formats.date_format(timezone.localtime(told.post_mortem_due), "D j M, H:i T")
     return (_("Write the post-mortem: it is due %(due)s.") % {"due": due},)
-
-
-def _no_effect(told: Told) -> Story:
-    rollback = told.execution.rollback_target.rollback
-    kept = rollback.status == Status.APPROVED
-    todo = [_("Clear what stood in the way; it is named here.")]
-    if told.execution.blocker:
-        todo = [_("Ask whoever owns that session to finish, or end it.")]
-    if kept:
-        todo.append(
-            _("Start it again: the approvals still count. %(made)d of %(most)d attempts are made.")
-            % {"made": rollback.attempts, "most": attempts.ATTEMPTS}
-        )
-    elif rollback.status == Status.FAILED:
-        todo.append(
-            _("After %(most)d attempts without effect every approval is void: open it again as a draft.")
-            % {"most": attempts.ATTEMPTS}
-        )
-    return Story(
-        "idle",
-        _("No effect"),
-        _("Nothing changed on %(target)s") % told.names,
-        told.sentence,
-        _("Nothing was committed. %(versions)s is still applied on %(target)s.") % told.names,
-        tuple(todo),
-    )
-
-
-def _rolled_back(told: Told) -> Story:
-    return Story(
-        "fail",
-        _("Rolled back"),
-        _("Nothing changed on %(target)s: all of it was taken back") % told.names,
-        told.sentence,
-        _("PostgreSQL took every statement back. %(versions)s is still applied on %(target)s.") % told.names,
-        (
-            _("Find out why: the failed step or check is marked below."),
-            _(
-                "Every approval is void. The requester opens it again as a draft, mends the script or the "
-                "check, and it is rehearsed and approved anew."
-            ),
-        ),
-    )
 
 
 def _unresolved(told: Told) -> Story:
@@ -193,8 +159,8 @@ def _partial(told: Told) -> Story:
 
 STORIES: dict[ExecutionStatus, Callable[[Told], Story]] = {
     ExecutionStatus.SUCCEEDED: _succeeded,
-    ExecutionStatus.NO_EFFECT: _no_effect,
-    ExecutionStatus.ROLLED_BACK: _rolled_back,
+    ExecutionStatus.NO_EFFECT: nothing_changed.no_effect,
+    ExecutionStatus.ROLLED_BACK: nothing_changed.rolled_back,
     ExecutionStatus.UNRESOLVED: _unresolved,
     ExecutionStatus.AWAITING_RESTART: _awaiting_restart,
     ExecutionStatus.COMMITTED_CHECK_FAILED: _committed_check_failed,

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 
-from approvals.models import Execution, ExecutionStep
+from django.utils import formats, timezone
+from django.utils.translation import gettext as _
+
+from approvals.models import Backup, Execution, ExecutionStep
 
 
 @dataclass(frozen=True)
@@ -28,6 +31,7 @@ class Told:
     execution: Execution
     steps: Sequence[ExecutionStep]
     post_mortem_due: datetime | None
+    backups: Sequence[Backup] = ()
 
     @property
     def real(self) -> bool:
@@ -48,4 +52,26 @@ class Told:
 
     @property
     def sentence(self) -> str:
-        return self.execution.sentence
+        """How it ended, in the executor's words, and who asked for the end where somebody did."""
+        said = self.execution.sentence
+        if self.execution.cancel_requested_at is None or self.execution.is_open:
+            return said
+        words = {"who": self.execution.cancel_requested_by, "why": self.execution.cancelled_because}
+        return f"{said} " + _("%(who)s cancelled it: “%(why)s”") % words
+
+    @property
+    def locking(self) -> bool:
+        """Does it try for the locks? The script has not begun then."""
+        return "lock" in self.execution.marks and not {"script", "checks"} & self.execution.marks.keys()
+
+    def until(self, mark: str, limit: str) -> str:
+        """When a limit that began at this mark is over at the latest, for the reader; empty if not known."""
+        began, seconds = self.execution.marks.get(mark), self.execution.limits.get(limit)
+        if began is None or seconds is None:
+            return ""
+        return clock(datetime.fromisoformat(began) + timedelta(seconds=seconds))
+
+
+def clock(at: datetime) -> str:
+    """A time of today, to the second."""
+    return formats.date_format(timezone.localtime(at), "H:i:s T")

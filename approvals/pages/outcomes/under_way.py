@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import timedelta
 
 from django.utils.translation import gettext as _
 
+from approvals import attempts
 from approvals.models import ExecutionStatus, ExecutionStep
 
-from .telling import Story, Told
+from .telling import Story, Told, clock
+
+# A worker that is free takes what is queued within seconds.
+WORKER_DUE = timedelta(minutes=1)
 
 
 def _queued(told: Told) -> Story:
@@ -16,25 +21,61 @@ def _queued(told: Told) -> Story:
         "idle",
         str(ExecutionStatus.QUEUED.label),
         _title(told),
-        _("It waits for a worker."),
+        _("It waits for a worker since %(at)s.") % {"at": clock(told.execution.queued_at)},
         _("Nothing has run. Nothing has changed on %(target)s.") % told.names,
-        (_("Wait. If no worker takes it within a minute, see whether a worker runs."),),
+        (
+            _("Wait. If no worker takes it by %(at)s, see whether a worker runs.")
+            % {"at": clock(told.execution.queued_at + WORKER_DUE)},
+        ),
     )
 
 
 def _before_script(told: Told) -> Story:
+    if told.locking:
+        return _locking(told)
     status = ExecutionStatus(told.execution.status)
     happens = {
         ExecutionStatus.CLAIMED: _("A worker has taken it: %(worker)s."),
         ExecutionStatus.PREFLIGHT: _("The worker asks every gate again and looks at the target."),
-        ExecutionStatus.BACKUP: _("The backup is taken, restored elsewhere and compared."),
+        ExecutionStatus.BACKUP: _(
+            "The backup is taken, restored elsewhere and compared: see below how far it is."
+        ),
     }[status] % {"worker": told.execution.worker}
     certain = (
         _("The script has not begun. Nothing has changed on %(target)s.")
         if told.real
         else _("This is a rehearsal: %(target)s is only read.")
     )
-    return Story("run", str(status.label), _title(told), happens, certain % told.names)
+    return Story("run", str(status.label), _title(told), happens, certain % told.names, (_falls_silent(),))
+
+
+def _falls_silent() -> str:
+    seconds = int(attempts.silence().total_seconds())
+    return _(
+        "Nothing; watch. If the worker is not heard of for %(seconds)d seconds, the target is asked how it "
+        "stands."
+    ) % {"seconds": seconds}
+
+
+def _locking(told: Told) -> Story:
+    """Between backup and script: locks are tried for, and let go of again, until all are had."""
+    blocker = told.execution.blocker
+    until = told.until("lock", "lock_phase_s")
+    happens = blocked_by(blocker) if blocker else _("It takes the locks that the script needs.")
+    if until:
+        happens += " " + _("It tries again and again until %(until)s, and then gives up.") % {"until": until}
+    return Story(
+        "run",
+        _("Taking locks"),
+        _title(told),
+        happens,
+        _("The script has not begun. Nothing has changed on %(target)s.") % told.names
+        if told.real
+        else _("This is a rehearsal: %(target)s is only read.") % told.names,
+        (_("Ask whoever owns that session to finish, or end it. Or wait: giving up has no effect."),)
+        if blocker
+        else (_falls_silent(),),
+    )
 
 
 def _running(told: Told) -> Story:
@@ -53,6 +94,8 @@ def _running(told: Told) -> Story:
         happens = _("Every step has run. The checks and the history row come next.")
     else:
         happens = _("It takes the locks that the script needs.")
+    if until := told.until("connect", "client_deadline_s"):
+        happens += " " + _("At %(until)s at the latest it is ended and taken back.") % {"until": until}
     return Story(
         "run",
         str(ExecutionStatus.RUNNING.label),
@@ -86,7 +129,10 @@ def _committing(told: Told) -> Story:
         _title(told),
         _("COMMIT was sent; the answer is awaited."),
         _("Either all of it is committed or none of it. Only the target knows until it answers."),
-        (_("Wait. Without an answer this page says so, and the target is asked again."),),
+        (
+            _("Wait. Without a word for %(seconds)d seconds this page says so, and the target is asked.")
+            % {"seconds": int(attempts.silence().total_seconds())},
+        ),
     )
 
 
@@ -97,8 +143,12 @@ def _verifying(told: Told) -> Story:
         _title(told),
         _("The target answered COMMIT. The checks after the commit run."),
         _("It is committed: there is no way back but forward."),
-        (_("Wait for the checks."),),
+        (_("Wait for the checks. Each may take %(seconds)d seconds.") % {"seconds": _check_seconds(told)},),
     )
+
+
+def _check_seconds(told: Told) -> int:
+    return int(told.execution.limits.get("check_timeout_ms", 30_000)) // 1000
 
 
 def _title(told: Told) -> str:

@@ -71,3 +71,18 @@ def test_a_relation_is_one_row_with_its_strongest_lock_and_the_strongest_rows_fi
     assert [bar.mode for bar in chart.rows[0].bars] == ["ACCESS SHARE", "ACCESS EXCLUSIVE"]
     assert [row.strongest.held_ms for row in chart.rows] == [8000, None, 10000]
     assert chart.rows[1].strongest.waited_ms == 2000
+
+
+def test_a_rehearsal_is_drawn_around_it_on_the_same_scale_and_what_only_one_of_them_took_is_shown() -> None:
+    chart = lockchart.lock_chart(
+        [lock("users", 100, 105), lock("extra", 102, 105)],
+        until=at(105),
+        rehearsed=[lock("users", 0, 10), lock("wallets", 5, 10)],
+        rehearsed_until=at(10),
+    )
+    assert chart.seconds == 10
+    users, extra, wallets = chart.rows
+    assert users.rehearsed is not None
+    assert (users.strongest.width, users.rehearsed.width) == ("50.0%", "100.0%")
+    assert extra.rehearsed is None
+    assert (wallets.strongest.relation, wallets.bars) == ("wallets", [])

@@ -10,7 +10,7 @@ from django.test.utils import CaptureQueriesContext
 
 from approvals import attempts
 from approvals.models import Execution, ExecutionLog, ExecutionStatus, ExecutionStep, Status
-from approvals.pages import progress
+from approvals.pages import phases, progress
 from tests.approvals import factories
 from tests.approvals.factories import World, rollback_in
 
@@ -22,13 +22,14 @@ def at(seconds: float) -> datetime:
 
 
 def states(execution: Execution, **began: float) -> list[str]:
-    found = progress.phases(execution, {name: at(second) for name, second in began.items()})
+    found = phases.phases(execution, {name: at(second) for name, second in began.items()})
     return [phase.state for phase in found]
 
 
 def test_phases_are_done_up_to_the_one_that_runs_now() -> None:
     running = Execution(status="running", purpose="real")
-    assert states(running, claimed=0, preflight=1, backup=2, running=9) == [
+    assert states(running, claimed=0, preflight=1, backup=2, locking=7, running=9) == [
+        "done",
         "done",
         "done",
         "done",
@@ -44,12 +45,13 @@ def test_each_phase_lasts_until_the_next_begins() -> None:
         "claimed": at(0),
         "preflight": at(1),
         "backup": at(2),
+        "locking": at(7),
         "running": at(9),
         "committing": at(19),
         "verifying": at(19.5),
     }
-    seconds = [phase.seconds for phase in progress.phases(done, began)]
-    assert seconds == [1, 1, 7, 10, 0.5, 0.5]
+    seconds = [phase.seconds for phase in phases.phases(done, began)]
+    assert seconds == [1, 1, 5, 2, 10, 0.5, 0.5]
 
 
 @pytest.mark.parametrize(
@@ -68,16 +70,21 @@ def test_where_it_ended_is_marked(status: str, expected: list[str]) -> None:
 
 def test_what_failed_after_the_script_marks_the_script_as_taken_back() -> None:
     ended = Execution(status="rolled_back", purpose="real", finished_at=at(20))
-    assert states(ended, claimed=0, running=9, committing=10) == ["done", "", "", "undone", "bad", ""]
+    assert states(ended, claimed=0, running=9, committing=10) == ["done", "undone", "bad", ""]
 
 
 def test_an_unanswered_commit_is_marked_as_not_known() -> None:
     lost = Execution(status="unresolved", purpose="real")
-    assert states(lost, claimed=0, running=9, committing=10)[4] == "lost"
+    assert states(lost, claimed=0, running=9, committing=10) == ["done", "done", "lost", ""]
+
+
+def test_a_phase_that_was_left_out_is_not_shown_and_one_that_gave_up_is_where_it_ended() -> None:
+    ended = Execution(status="no_effect", purpose="real", finished_at=at(20))
+    assert states(ended, claimed=0, preflight=1, locking=2) == ["done", "done", "bad", "", "", ""]
 
 
 def test_a_rehearsal_takes_its_backup_before_it_makes_the_clone() -> None:
-    found = progress.phases(
+    found = phases.phases(
         Execution(status="running", purpose="rehearsal"),
         {"claimed": at(0), "backup": at(1), "preflight": at(5)},
     )
@@ -91,7 +98,7 @@ def test_the_times_of_the_phases_are_those_of_this_execution_only(world: World) 
     first = factories.executed(world, rollback, ExecutionStatus.NO_EFFECT)
     second = factories.claimed(factories.start(world, factories.again(rollback)))
     found = progress.progress(Execution.objects.get(pk=second.pk), world.olga)
-    assert [phase.state for phase in found.phases] == ["now", "", "", "", "", ""]
+    assert [phase.state for phase in found.phases] == ["now", *[""] * 6]
     before = progress.progress(Execution.objects.get(pk=first.pk), world.olga)
     assert [phase.state for phase in before.phases] == ["done", "done", "done", "bad", "", ""]
 
@@ -108,7 +115,7 @@ def test_a_thousand_steps_and_lines_take_as_many_queries_as_one(world: World) ->
     ExecutionLog.objects.bulk_create(ExecutionLog(execution=execution, text="x") for _n in range(1000))
     assert asked(execution, world) == few
     found = progress.progress(Execution.objects.get(pk=execution.pk), world.olga)
-    assert (len(found.steps), len(found.log), found.log_left_out) == (1000, progress.LOG_LINES, 700)
+    assert (len(found.steps), len(found.log), found.log_left_out) == (1000, progress.LOG_LINES, 800)
 
 
 def asked(execution: Execution, world: World) -> int:
@@ -126,9 +133,9 @@ def test_it_asks_often_while_it_runs_seldom_while_it_waits_and_not_when_it_ended
     rollback_in(world, Status.EXECUTING)
     execution = Execution.objects.get(purpose="real")
     found = progress.progress(execution, world.olga)
-    assert (found.live, found.every) == (True, "2s")
+    assert (found.live, found.every) == (True, 2)
     factories.claimed(execution)
     found = progress.progress(Execution.objects.get(pk=execution.pk), world.olga)
-    assert (found.live, found.every) == (True, "1s")
+    assert (found.live, found.every) == (True, 1)
     attempts.record_outcome(execution, ExecutionStatus.NO_EFFECT, "Cancelled.")
     assert not progress.progress(Execution.objects.get(pk=execution.pk), world.olga).live

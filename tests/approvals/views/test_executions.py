@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -69,7 +69,7 @@ def test_the_confirmation_names_target_action_and_digest(world: World) -> None:
 def test_ops_start_it_and_watch_it_on_the_next_page(world: World) -> None:
     rollback = rollback_in(world, Status.APPROVED)
     page = send(as_(world.olga, confirmed=True), start_url(rollback), digest=rollback.request_digest)
-    assert "It waits for a worker." in page
+    assert "It waits for a worker since" in page
     assert Execution.objects.filter(purpose="real", status="queued").count() == 1
 
 
@@ -136,7 +136,9 @@ def test_the_live_page_shows_where_it_is_and_asks_for_itself(world: World) -> No
     assert "Nothing is committed." in page
     assert "2,097,152 bytes" in page
     assert "step 1: DROP INDEX" in page
-    assert f'hx-get="{url(execution, "execution_live")}" hx-trigger="every 1s"' in page.html
+    assert f'data-stream="{url(execution, "execution_changes")}" data-every="1"' in page.html
+    assert f'hx-get="{url(execution, "execution_live")}" hx-trigger="changed"' in page.html
+    assert "Without JavaScript this page does not update itself." in page
 
 
 def test_the_fragment_is_the_same_template_without_the_page_around_it(world: World) -> None:
@@ -146,7 +148,7 @@ def test_the_fragment_is_the_same_template_without_the_page_around_it(world: Wor
     assert "<html" not in fragment.html
     assert f"Running: {execution} · Waqiti Rollback" in fragment, "the tab's title follows"
     assert 'id="live"' in fragment.html
-    assert 'hx-trigger="every 1s"' in fragment.html
+    assert 'data-every="1"' in fragment.html
 
 
 def test_it_stops_asking_when_it_has_ended(world: World) -> None:
@@ -169,8 +171,15 @@ def test_the_backup_grows_in_bytes(world: World) -> None:
     execution = factories.claimed(factories.start(world, rollback_in(world, Status.APPROVED)))
     attempts.enter(execution, ExecutionStatus.BACKUP)
     backup = backups.begin(execution)
-    backups.progress(backup, "dump", 123_456_789, 4_000_000)
-    assert "123,456,789 bytes" in look(world, execution)
+    backups.progress(backup, "dump", 123_456_789, 246_913_578)
+    page = look(world, execution)
+    assert "117.7 MB (123,456,789 bytes) of about 235.5 MB" in page
+    assert 'value="50"' in page.html
+    backups.progress(backup, "dump", 130_000_000, 130_000_000, ended=True)
+    backups.progress(backup, "restore", 1_000_000, 4_000_000)
+    assert "1,000,000 bytes" in look(world, execution)
+    backups.progress(backup, "compare", 3, 7)
+    assert "3 of 7 tables equal so far" in look(world, execution)
     assert Backup.objects.get(execution=execution).state == Backup.State.RUNNING
 
 
@@ -268,6 +277,128 @@ def test_cancelling_takes_a_reason_and_says_what_it_means(world: World) -> None:
     assert "Somebody cancelled it already" in page
     assert not page.leads_to(cancel)
     assert attempts.cancel_requested(execution.pk)
+
+
+def test_cancelling_says_what_it_does_at_this_moment(world: World) -> None:
+    execution = factories.start(world, rollback_in(world, Status.APPROVED))
+    cancel = url(execution, "execution_cancel")
+    words = see(as_(world.olga), cancel)
+    assert "it ends at once and nothing runs on wallet-service-production" in words
+    assert "The approvals still count; it was attempt 1 of 3." in words
+    factories.claimed(execution)
+    attempts.enter(execution, ExecutionStatus.PREFLIGHT)
+    attempts.enter(execution, ExecutionStatus.BACKUP)
+    assert "The dump ends, the script never begins" in see(as_(world.olga), cancel)
+    began = {"lock": timezone.now().isoformat()}
+    Execution.objects.filter(pk=execution.pk).update(marks=began)
+    assert "lets go of every lock it has" in see(as_(world.olga), cancel)
+    Execution.objects.filter(pk=execution.pk).update(marks=began | {"script": began["lock"]})
+    factories.run(execution)
+    assert "Every approval is void then." in see(as_(world.olga), cancel)
+    attempts.enter(execution, ExecutionStatus.COMMITTING)
+    for answer in (see(as_(world.olga), cancel), send(as_(world.olga), cancel, reason="Too late.")):
+        assert answer.status == 409
+        assert "It can't be cancelled any more: COMMIT was sent." in answer
+    assert not attempts.cancel_requested(execution.pk)
+
+
+def test_it_is_cancelled_once_however_often_the_button_is_pressed(world: World) -> None:
+    execution = running(world)
+    cancel = url(execution, "execution_cancel")
+    assert send(as_(world.olga), cancel, reason="Payments wait.").status == 200
+    again = send(as_(world.olga), cancel, reason="Payments wait.")
+    assert again.status == 409
+    assert "Somebody cancelled it already" in again
+    assert AuditEvent.objects.filter(action="execution.cancel_requested").count() == 1
+
+
+def test_the_locks_are_tried_for_until_a_time_that_is_named(world: World) -> None:
+    execution = running(world)
+    began = datetime(2026, 3, 1, 2, 0, tzinfo=UTC)
+    Execution.objects.filter(pk=execution.pk).update(
+        status=ExecutionStatus.BACKUP,
+        marks={"connect": began.isoformat(), "lock": began.isoformat()},
+        limits={"lock_phase_s": 120.0, "client_deadline_s": 2100.0},
+        blocker=BLOCKER,
+    )
+    page = look(world, execution)
+    assert "It tries again and again until 02:02:00 UTC, and then gives up." in page
+    assert "The script has not begun." in page
+    assert "Locks" in page
+
+
+def test_who_waits_for_its_locks_is_counted_by_application(world: World) -> None:
+    execution = running(world)
+    waiters = [
+        {"application": "wallet-api", "count": 31, "longest_s": 9.1},
+        {"application": "", "count": 6, "longest_s": 4.0},
+    ]
+    Execution.objects.filter(pk=execution.pk).update(waiters=waiters)
+    page = look(world, execution)
+    assert "Who waits for us 37 sessions" in page
+    assert "wallet-api 31 9.1 s" in page
+    assert "unnamed 6" in page
+    factories.end(execution, ExecutionStatus.ROLLED_BACK)
+    assert "Who waits for us" not in look(world, execution)
+
+
+def test_after_the_commit_it_names_the_pools_to_recycle(world: World) -> None:
+    execution = running(world)
+    pools = [{"application": "wallet-api", "user": "wallet", "client": "10.4.7.20", "count": 24}]
+    factories.end(execution, ExecutionStatus.SUCCEEDED, pools=pools)
+    assert "Recycle these pools" in look(world, execution)
+    assert "wallet-api wallet 10.4.7.20 24" in look(world, execution)
+
+
+def test_steps_and_locks_stand_beside_those_of_the_rehearsal(world: World) -> None:
+    execution = running(world)
+    rehearsal = Execution.objects.filter(purpose="rehearsal", change_digest=execution.change_digest).latest(
+        "queued_at"
+    )
+    lock = {
+        "relation": "public.wallets",
+        "mode": "ACCESS EXCLUSIVE",
+        "held_from": "2026-03-01T02:00:00+00:00",
+        "held_to": "2026-03-01T02:00:08+00:00",
+        "waited_s": 0.0,
+    }
+    Execution.objects.filter(pk__in=[execution.pk, rehearsal.pk]).update(locks=[lock])
+    rehearsal.steps.update(milliseconds=2100.0)
+    page = look(world, execution)
+    assert "Locks, observed and in the rehearsal" in page
+    assert "f-rehearsed" in page.html
+    assert "2.1 s" in page
+
+
+def test_the_whole_log_has_pages_of_its_own(world: World) -> None:
+    execution = running(world)
+    lines = [ExecutionLog(execution=execution, text=f"line {n}.") for n in range(1, 302)]
+    ExecutionLog.objects.bulk_create(lines)
+    page = look(world, execution)
+    assert "101 earlier lines" in page
+    assert "line 1." not in page
+    assert page.leads_to(url(execution, "execution_log"))
+    first = see(as_(world.olga), url(execution, "execution_log"))
+    assert "line 1." in first
+    assert "Page 1 of 7, 301 in all" in first
+    assert see(as_(world.eve), url(execution, "execution_log")).status == 404
+
+
+def test_an_alarm_is_answered_for_by_ops_or_a_dba_who_says_what_is_done(world: World) -> None:
+    rollback_in(world, Status.EXECUTED)
+    execution = Execution.objects.get(purpose="real")
+    assert alarms.check_reappeared(world.production) == 1
+    assert "Only ops or a senior DBA can answer for an alarm." in look(world, execution, "alice")
+    assert look(world, execution, "dora").leads_to(url(execution, "execution_answer"))
+    form = see(as_(world.dora), url(execution, "execution_answer"))
+    assert "is applied again on wallet-service-production" in form
+    empty = send(as_(world.dora), url(execution, "execution_answer"), reason=" ")
+    assert empty.status == 409
+    assert "Say what is done about it." in empty
+    page = send(as_(world.dora), url(execution, "execution_answer"), reason="The pipeline is stopped.")
+    assert "Dora answered for the alarm: “The pipeline is stopped.”" in page
+    assert "V3 is applied on wallet-service-production again" in page, "it is still so"
+    assert see(as_(world.dora), url(execution, "execution_answer")).status == 409
 
 
 def test_what_no_worker_took_ends_at_once(world: World) -> None:

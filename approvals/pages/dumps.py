@@ -1,0 +1,87 @@
+"""How far a backup is: the dump in bytes, its restore elsewhere in bytes, the comparison table by table."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from django.utils import timezone
+from django.utils.translation import gettext as _
+
+from approvals.models import Backup
+
+STAGES = ("dump", "restore", "compare")
+# Under this share of the whole nothing can be said about the rest.
+ENOUGH = 0.02
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One stage of a backup. `state` is done, now, bad or empty (not begun); `of` is about the whole, in
+    bytes, or in tables where `tables`; `left` the seconds that the rest takes at the speed so far, where that
+    can be said."""
+
+    key: str
+    label: str
+    state: str
+    done: int
+    of: int
+    seconds: float | None
+    left: float | None
+    tables: bool
+
+    @property
+    def share(self) -> int:
+        """Percent of the whole; never full before it has ended, since the whole is an estimate."""
+        if self.state == "done":
+            return 100
+        return min(99, self.done * 100 // self.of) if self.of else 0
+
+
+@dataclass(frozen=True)
+class Dump:
+    """A backup and its stages; none where it was taken before stages were told."""
+
+    backup: Backup
+    stages: list[Stage]
+
+    @property
+    def now(self) -> Stage | None:
+        """The stage that runs."""
+        return next((stage for stage in self.stages if stage.state == "now"), None)
+
+
+def dump(backup: Backup) -> Dump:
+    """A backup as the page shows it."""
+    if not backup.progress and backup.state != Backup.State.RUNNING:
+        return Dump(backup, [])
+    return Dump(backup, [_stage(backup, key) for key in STAGES])
+
+
+def _stage(backup: Backup, key: str) -> Stage:
+    labels = {"dump": _("Dump"), "restore": _("Restore elsewhere"), "compare": _("Compare")}
+    found: dict[str, Any] | None = backup.progress.get(key)
+    if found is None:
+        state = "now" if key == "dump" and backup.state == Backup.State.RUNNING else ""
+        return Stage(key, labels[key], state, 0, 0, None, None, key == "compare")
+    began = datetime.fromisoformat(found["began"])
+    ended = datetime.fromisoformat(found["ended"]) if found["ended"] else None
+    running = ended is None and backup.state == Backup.State.RUNNING
+    seconds = ((ended or timezone.now()) - began).total_seconds() if running or ended else None
+    return Stage(
+        key,
+        labels[key],
+        "now" if running else "done" if ended else "bad",
+        found["done"],
+        found["of"],
+        seconds,
+        _left(found["done"], found["of"], seconds) if running else None,
+        key == "compare",
+    )
+
+
+def _left(done: int, of: int, seconds: float | None) -> float | None:
+    if not seconds or not of or done / of < ENOUGH or done >= of:
+        return None
+    return seconds / done * (of - done)

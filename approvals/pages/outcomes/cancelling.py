@@ -1,0 +1,49 @@
+"""What cancelling does: not the same at every moment."""
+
+from __future__ import annotations
+
+from django.utils.translation import gettext as _
+
+from approvals.attempts import ATTEMPTS
+from approvals.models import Execution, ExecutionStatus
+
+from .telling import Told
+
+
+def cancelling(execution: Execution) -> str:
+    """What happens if this execution is cancelled now, and what becomes of the approvals."""
+    told = Told(execution, (), None)
+    status = ExecutionStatus(execution.status)
+    if not told.real:
+        said = _(
+            "The rehearsal ends and its clone is dropped. %(target)s is only read. Nothing is proven, and it "
+            "can be asked for again."
+        )
+    elif status == ExecutionStatus.QUEUED:
+        said = _("No worker has taken it yet, so it ends at once and nothing runs on %(target)s.") + _kept(
+            told
+        )
+    elif status == ExecutionStatus.BACKUP and not told.locking:
+        said = _("The dump ends, the script never begins, and nothing changes on %(target)s.") + _kept(told)
+    elif told.locking or status in (ExecutionStatus.CLAIMED, ExecutionStatus.PREFLIGHT):
+        said = _(
+            "The worker ends before the script begins and lets go of every lock it has. Nothing changes on "
+            "%(target)s."
+        ) + _kept(told)
+    else:
+        said = _(
+            "The worker ends its own session on %(target)s, and PostgreSQL takes every statement of the "
+            "script back. Every approval is void then. If COMMIT is sent before the worker hears of it, it "
+            "is too late: the page says how it ended only after the target has said so."
+        )
+    return said % told.names
+
+
+def _kept(told: Told) -> str:
+    """Without effect the approvals stay, but not for ever."""
+    made = told.execution.rollback_target.rollback.attempts
+    if made >= ATTEMPTS:
+        said = _("It is the last of %(most)d attempts: every approval is void then.")
+    else:
+        said = _("The approvals still count; it was attempt %(made)d of %(most)d.")
+    return " " + said % {"made": made, "most": ATTEMPTS}
