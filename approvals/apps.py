@@ -9,6 +9,7 @@ class ApprovalsConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
+        from . import signins  # noqa: F401 (listens to who signs in)
         from .dbroles import grant_portal_roles
 
         # Sent for every app once all are migrated; ours is enough.

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from datetime import timedelta
 from functools import partial
 
@@ -29,6 +32,20 @@ READINGS = (Job.Kind.SYNC, Job.Kind.FACTS)
 READ_AGAIN_AFTER = timedelta(minutes=5)
 
 
+_unsent: ContextVar[list[int]] = ContextVar("unsent")
+
+
+@contextmanager
+def noting_unsent() -> Iterator[list[int]]:
+    """Yields a list that gets the jobs whose message no broker took while the block lasts."""
+    unsent: list[int] = []
+    token = _unsent.set(unsent)
+    try:
+        yield unsent
+    finally:
+        _unsent.reset(token)
+
+
 def ask(kind: Job.Kind, *, subject: object, actor: User | None, digest: str = "") -> Job:
     """Insert a job inside the caller's transaction; the message leaves when that commits."""
     job = Job.objects.create(kind=kind, subject=str(subject), digest=digest, asked_by=actor)
@@ -41,6 +58,7 @@ def _send(job_id: int, kind: Job.Kind) -> None:
     try:
         current_app.send_task(TASK, [job_id], queue=QUEUES[kind])
     except (OperationalError, OSError) as error:
+        _unsent.get([]).append(job_id)
         log.warning("job %s waits: the broker did not take the message (%s)", job_id, type(error).__name__)
 
 

@@ -5,12 +5,15 @@ from __future__ import annotations
 import zoneinfo
 from collections.abc import Callable
 
+from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import redirect, render, resolve_url
+from django.shortcuts import redirect, resolve_url
 from django.utils import timezone
+from django.utils.translation import gettext as _
 
-from . import audit, kept, permissions
+from . import audit, jobs, kept, permissions
 from .errors import Denied, Refused
+from .views import errors
 
 GetResponse = Callable[[HttpRequest], HttpResponse]
 
@@ -29,6 +32,27 @@ class RequestIdMiddleware:
             return response
         finally:
             audit.request_id.reset(token)
+
+
+class BrokerMiddleware:
+    """Tells whoever asked for work that no worker could be told; the row that they made is the queue."""
+
+    def __init__(self, get_response: GetResponse) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        with jobs.noting_unsent() as unsent:
+            response = self.get_response(request)
+        if unsent:
+            messages.warning(
+                request,
+                _(
+                    "What you asked for is stored, but the broker that wakes the workers does not answer."
+                    " It is sent again every %(seconds)d seconds; you need not ask twice."
+                )
+                % {"seconds": jobs.RESEND_AFTER.seconds},
+            )
+        return response
 
 
 class TimeZoneMiddleware:
@@ -74,5 +98,5 @@ class AccessMiddleware:
         if isinstance(error, Denied):
             return permissions.forbidden(request, str(error))
         if isinstance(error, Refused):
-            return render(request, "409.html", {"why": str(error)}, status=409)
+            return errors.conflict(request, str(error))
         return None

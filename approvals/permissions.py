@@ -180,7 +180,7 @@ def refuse(request: HttpRequest) -> HttpResponse | None:
         return render(request, "404.html", status=404)
     methods = [*(SAFE_METHODS if rule.read else ()), *(["POST"] if rule.write else ())]
     if request.method not in methods:
-        return HttpResponseNotAllowed(methods)
+        return HttpResponseNotAllowed(methods, render(request, "405.html").content)
     if (rule.read if request.method in SAFE_METHODS else rule.write) & held(request.user):
         return None
     if not isinstance(request.user, User):

@@ -8,3 +8,6 @@ urlpatterns = [
     path("", include("approvals.urls")),
     path("accounts/", include("allauth.urls")),
 ]
+
+handler400 = "approvals.views.errors.bad_request"
+handler500 = "approvals.views.errors.server_error"

@@ -86,6 +86,9 @@ WORDS: dict[str, tuple[str | Promise, str, str]] = {
     "post_mortem.submitted": (lazy("handed in the post-mortem"), "ok", OK),
     "identity.confirmed": (lazy("proved who they are"), "key", PLAIN),
     "account.time_zone_set": (lazy("set their time zone"), "dot", PLAIN),
+    "session.began": (lazy("signed in"), "dot", PLAIN),
+    "session.ended": (lazy("signed out"), "dot", PLAIN),
+    "account.password_changed": (lazy("changed their password"), "key", PLAIN),
     "account.single_keys_set": (lazy("switched single keys on or off"), "dot", PLAIN),
     "page.opened": (lazy("opened a page"), "dot", PLAIN),
 }

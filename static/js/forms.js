@@ -35,3 +35,19 @@ document.addEventListener("focusin", (event) => closeMenus(event.target.closest(
 function closeMenus(but) {
   for (const menu of document.querySelectorAll("details.menu[open]")) if (menu !== but) menu.open = false;
 }
+
+// What went wrong with a part of the page is said on the page, which stays as it was; asking again by itself
+// (a page that refreshes a part) says nothing, since it tells in its own place when it lost touch.
+const trouble = document.getElementById("trouble");
+
+function tell(event, note) {
+  if (!trouble || !event.detail.requestConfig?.triggeringEvent) return;
+  trouble.replaceChildren(note);
+}
+
+document.addEventListener("htmx:responseError", (event) => {
+  const answer = new DOMParser().parseFromString(event.detail.xhr.responseText, "text/html");
+  tell(event, answer.querySelector(".note") ?? document.getElementById("no-answer").content.cloneNode(true));
+});
+document.addEventListener("htmx:sendError", (event) => tell(event, document.getElementById("no-answer").content.cloneNode(true)));
+document.addEventListener("htmx:afterSwap", () => trouble?.replaceChildren());
