@@ -7,6 +7,7 @@ import re
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -19,6 +20,9 @@ Connection = psycopg.Connection[tuple[Any, ...]]
 _MISSING_ROLE = re.compile(r'role "([^"]+)" does not exist')
 NOT_IN_A_TRANSACTION = (psycopg.errors.ActiveSqlTransaction, psycopg.errors.UnsafeNewEnumValueUsage)
 MOST_ROLES = 20
+WITH_CONTROL_PATH = 180000
+"""The first server that can look for extensions elsewhere."""
+_PATH = "$system:" + str(Path(__file__).parent / "standins").replace(" ", "\\ ")
 
 
 class Shadow:
@@ -26,12 +30,36 @@ class Shadow:
     of a
     role that may create databases and roles. Methods raise psycopg.Error where the server refuses."""
 
-    def __init__(self, server: str, *, template: str = "template0") -> None:
+    def __init__(self, server: str, *, template: str = "template0", name: str = "") -> None:
         self.server = server
-        self.name = f"shadow_{secrets.token_hex(6)}"
+        self.name = name or f"shadow_{secrets.token_hex(6)}"
         self.made_roles: list[str] = []
         self._admin(sql.SQL("CREATE DATABASE {} TEMPLATE {}"), self.name, template)
         self.connection = self._connect()
+
+    @classmethod
+    def kept(cls, server: str, name: str) -> Shadow | None:
+        """The shadow that was made under that name before; None where there is none."""
+        with psycopg.connect(server, autocommit=True) as admin:
+            if admin.execute("SELECT FROM pg_database WHERE datname = %s", [name]).fetchone() is None:
+                return None
+        found = cls.__new__(cls)
+        found.server, found.name, found.made_roles = server, name, []
+        found.connection = found._connect()
+        return found
+
+    def close(self) -> None:
+        """Leave the database as it is."""
+        self.connection.close()
+
+    @property
+    def stand_ins(self) -> tuple[str, ...]:
+        """Extensions in it that are only stand-ins: the same signatures, and nothing behind them."""
+        rows = self.connection.execute(
+            "SELECT extname::text FROM pg_extension"
+            " WHERE obj_description(oid, 'pg_extension') LIKE 'stand-in for %' ORDER BY 1"
+        )
+        return tuple(name for (name,) in rows)
 
     @property
     def dsn(self) -> str:
@@ -108,7 +136,12 @@ class Shadow:
             self.connection.execute(command)
 
     def _connect(self) -> Connection:
-        return psycopg.connect(self.dsn, autocommit=True)
+        connection = psycopg.connect(self.dsn, autocommit=True)
+        superuser = connection.info.parameter_status("is_superuser") == "on"
+        if connection.info.server_version < WITH_CONTROL_PATH or not superuser:
+            return connection
+        connection.close()
+        return psycopg.connect(self.dsn, autocommit=True, options=f"-c extension_control_path={_PATH}")
 
     def _admin(self, statement: sql.SQL, *names: str) -> None:
         with psycopg.connect(self.server, autocommit=True) as admin:
