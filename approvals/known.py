@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from datetime import datetime
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -39,8 +39,8 @@ class Known:
         self,
         rollback: RollbackRequest,
         *,
-        items: Sequence[RollbackItem] | None = None,
-        rollback_targets: Sequence[RollbackTarget] | None = None,
+        items: Iterable[RollbackItem] | None = None,
+        rollback_targets: Iterable[RollbackTarget] | None = None,
     ) -> None:
         self.rollback = rollback
         self._items, self._rollback_targets = items, rollback_targets

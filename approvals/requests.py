@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from django.http import HttpRequest
+from django_htmx.middleware import HtmxDetails
 
 from .models import User
 
@@ -11,3 +12,4 @@ class Request(HttpRequest):
     """A request whose person is known: the table of permissions lets nobody else come as far as a view."""
 
     user: User
+    htmx: HtmxDetails

@@ -10,7 +10,7 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
 from django.utils.translation import gettext as _
 
-from approvals import access, comments, once
+from approvals import access, comments, looks, once
 from approvals.errors import Denied, Refused
 from approvals.forms import posted
 from approvals.forms.comments import CommentForm, LineCommentForm
@@ -110,6 +110,7 @@ def _fragment(request: Request, pk: int) -> HttpResponse:
     talk = conversation.Conversation(comments.threads(rollback))
     thread = next(each for each in talk.threads if each.pk == pk)
     context: dict[str, Any] = {"thread": thread, "rollback": rollback, "conversation": talk}
+    context["newest"] = looks.newest_event(rollback)
     return render(request, "rollbacks/comments/answer.html", context | {"may_speak": True, "unfold": True})
 
 

@@ -60,7 +60,9 @@ def _show_start(request: Request, page: review.Sheet, form: StartForm, digest: s
     """The form; or what others did, where what somebody read is not what there is any more."""
     rollback = page.rollback
     # What the domain said tells more than that it no longer fits.
-    why = _why_not(page) and " ".join(form.non_field_errors() if form.refused else [_why_not(page)])
+    why = _why_not(page)
+    if why and form.refused:
+        why = " ".join(str(error) for error in form.non_field_errors())
     changed = bool(why) or digest != rollback.request_digest
     newest = looks.newest_event(rollback)
     since = news.meanwhile(page.known, seen=seen(request, newest), digest=digest, reader=request.user)

@@ -49,6 +49,7 @@ def review_page(request: Request, pk: int, *, refused: Refused | None = None, **
         "conversation": talk,
         "news": news.news(reading.since, page.known.items, page.gates, talk.said),
         "seen": reading.newest,
+        "newest": looks.newest_event(rollback),
         "may_speak": comments.may_speak(request.user),
         "verdict": verdicts.verdict(page),
         "covers": review.covers(page),

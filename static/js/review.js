@@ -52,3 +52,35 @@ document.body.addEventListener("htmx:afterSettle", (event) => {
 if (matchMedia("(max-width: 44rem)").matches) {
   for (const fold of document.querySelectorAll("details[data-fold][open]")) fold.open = Boolean(fold.querySelector(":target"));
 }
+
+// Say that something changed, by whomever else, while somebody reads; only they load the page anew.
+const changed = document.getElementById("changed");
+let source = null;
+let since = changed?.dataset.since;
+let speaking = false;
+
+function listen() {
+  source?.close();
+  if (!changed || !window.EventSource) return;
+  source = new EventSource(`${changed.dataset.changes}?since=${since}`);
+  source.addEventListener("away", () => source.close());
+  source.addEventListener("changed", () => {
+    if (speaking) return; // what the reader said here is no news to them
+    source.close();
+    const template = changed.querySelector("template");
+    if (changed.children.length === 1) changed.append(template.content.cloneNode(true));
+  });
+}
+
+document.body.addEventListener("htmx:beforeRequest", (event) => {
+  speaking = event.detail.requestConfig.verb === "post";
+});
+document.body.addEventListener("htmx:afterRequest", () => {
+  if (!speaking) return;
+  speaking = false;
+  const newest = document.getElementById("open-threads")?.dataset.since;
+  if (newest) since = newest;
+  if (changed?.children.length === 1) listen();
+});
+window.addEventListener("pagehide", () => source?.close());
+window.addEventListener("pageshow", listen);

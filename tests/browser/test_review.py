@@ -1,4 +1,4 @@
-"""Reviewers at work: a question and its answer, what changed since, two who decide at once, CRITICAL typed."""
+"""Reviewers at work: a question and its answer, what changed since, two who decide at once, and CRITICAL."""
 
 from __future__ import annotations
 
@@ -113,12 +113,16 @@ def test_a_question_on_a_line_its_answer_and_what_changed_since_the_last_look(
     expect(dora.locator("#open-threads")).to_contain_text("1 open thread")
     assert dora.url.endswith(address), "the page was not left"
 
+    told = dora.get_by_text("Something here changed.")
+    expect(told).to_have_count(0)  # what she said herself is no news
+
     alice.goto(address)
     thread = alice.locator(".sql-back .thread")
     thread.locator("summary").click()
     thread.get_by_label("Your reply").fill("You are right, it comes.")
     thread.get_by_role("button", name="Reply").click()
     expect(thread).to_contain_text("You are right, it comes.")
+    expect(told).to_be_visible()
     alice.goto(f"{address}items/1/")
     alice.locator("textarea[name=sql]").fill("DROP INDEX IF EXISTS wallets_by_user;\n")
     alice.locator("form:has(textarea[name=sql]) button:not([type=button]):not([formaction])").last.click()
