@@ -12,12 +12,15 @@ from django.utils import timezone
 
 from approvals import gates, rollbacks
 from approvals.gates import Gate, Needed
+from approvals.known import Known
 from approvals.models import (
     Backup,
     Evidence,
     FileFate,
+    Role,
     RollbackRequest,
     Status,
+    User,
 )
 from tests.approvals import factories
 from tests.approvals.factories import World, again, rollback_in
@@ -302,4 +305,67 @@ def test_the_number_of_queries_does_not_grow_with_the_items(world: World) -> Non
         with CaptureQueriesContext(connection) as queries:
             gates.gates(again(rollback))
         counts.append(len(queries))
+    assert counts[0] == counts[1]
+
+
+# Who can supply it, and how old it is
+
+
+def test_who_can_sign_is_told_by_name_and_role(world: World) -> None:
+    rollback = rollback_in(world, Status.IN_REVIEW, "critical")
+    assert gate(rollback, "approvals").who == "Senior DBA: Ada, Dan, Dora; Platform lead: Lea"
+    factories.decide(world, rollback, world.dora)
+    assert gate(rollback, "approvals").who == "Senior DBA: Ada, Dan; Platform lead: Lea"
+    factories.decide(world, rollback, world.lea, role=Role.PLATFORM_LEAD)
+    assert gate(rollback, "approvals").who == "Senior DBA: Ada, Dan"
+
+
+def test_neither_requester_nor_author_nor_anybody_who_left_can_sign(world: World) -> None:
+    senior = world.dora.groups.all()
+    for name in ("alice", "bob"):  # who asked, and who wrote
+        world.people[name].groups.add(*senior)
+    User.objects.filter(pk=world.dan.pk).update(is_active=False)
+    rollback = rollback_in(world, Status.IN_REVIEW)
+    assert gate(rollback, "approvals").who == "Senior DBA: Ada, Dora"
+    User.objects.filter(username__in=("ada", "dora")).update(is_active=False)
+    assert gate(rollback, "approvals").who == "Senior DBA: nobody who neither asked nor wrote"
+
+
+def test_of_many_who_can_sign_some_are_named_and_the_others_counted(world: World) -> None:
+    for name in ("abel", "abby", "abe"):
+        factories.person(name, *world.dora.groups.all())
+    found = gate(rollback_in(world, Status.IN_REVIEW), "approvals").who
+    assert found == "Senior DBA: Abby, Abe, Abel, Ada and 2 more"
+
+
+def test_a_gate_says_since_when_and_until_when_its_evidence_counts(world: World) -> None:
+    rollback = rollback_in(world, Status.IN_REVIEW, "critical")
+    rehearsal = Evidence.objects.filter(rollback=rollback, kind=Evidence.Kind.REHEARSAL).get()
+    found = gate(rollback, "rehearsal")
+    assert (found.at, found.until) == (rehearsal.at, rehearsal.at + timedelta(hours=24))
+    assert gate(rollback_in(world, Status.IN_REVIEW), "rehearsal").until is None, "LOW asks for no age"
+    assert gate(rollback, "file").until == rollback.frozen_until
+    assert (gate(rollback, "reason").at, gate(rollback, "reason").until) == (None, None)
+
+
+def test_what_was_read_once_is_not_read_again(world: World) -> None:
+    known = Known(rollback_in(world, Status.IN_REVIEW, "critical"))
+    first = gates.gates(known.rollback, known)
+    with CaptureQueriesContext(connection) as captured:
+        assert gates.gates(known.rollback, known) is first
+        assert known.evidence(Evidence.Kind.FACTS) is known.evidence(Evidence.Kind.FACTS)
+        assert len(known.missing_roles) == 3
+        assert known.rule.senior_dbas == 2
+    assert len(captured) == 0
+
+
+def test_the_number_of_queries_depends_on_no_number_of_items(world: World) -> None:
+    one = rollback_in(world, Status.IN_REVIEW, "critical")
+    three = factories.submitted(world, factories.draft(world, "5", "4", "3", where=world.critical))
+    counts = []
+    for rollback in (one, three):
+        fresh = RollbackRequest.objects.select_related("requester").get(pk=rollback.pk)
+        with CaptureQueriesContext(connection) as captured:
+            gates.gates(fresh)
+        counts.append(len(captured))
     assert counts[0] == counts[1]

@@ -65,3 +65,17 @@ def test_a_very_long_text_is_shown_plainly_and_whole() -> None:
 def test_nothing_of_a_text_is_lost_or_added(sql: str) -> None:
     shown = "\n".join(text for _number, text in lines(to_html(sql)))
     assert shown == sql.removesuffix("\n")
+
+
+def test_each_number_can_lead_somewhere() -> None:
+    html = to_html("SELECT 1;\nSELECT 2;", first=7, link="/say/?script=1&line=")
+    assert '<a class="n" href="/say/?script=1&amp;line=7" tabindex="-1" aria-hidden="true"></a>' in html
+    assert 'href="/say/?script=1&amp;line=8"' in html
+    assert "<a" not in to_html("SELECT 1;")
+
+
+def test_what_is_remembered_of_a_text_is_the_text_alone() -> None:
+    text = "SELECT 'remembered';"
+    assert to_html(text, first=1, prefix="a") != to_html(text, first=2, prefix="b")
+    assert to_html(text, marks={1: "Here."}) != to_html(text)
+    assert to_html(text) == to_html(text)
