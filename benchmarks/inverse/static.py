@@ -55,7 +55,8 @@ def _chain(
                     counts["files that do not apply"] += 1
             live = snapshot(shadow.connection) if shadow is not None and applied else None
             made = inverse_by_reading(text, live, before)
-            before.add(step.forward.name, text)
+            if applied or shadow is None:
+                before.add(step.forward.name, text)
             counts["files without gaps" if not made.todos else "files with named gaps"] += 1
             counts["effects undone"] += made.undone
             counts["gaps"] += len(made.todos)

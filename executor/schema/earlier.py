@@ -76,6 +76,7 @@ class Earlier:
         elif said.what == DROPPED:
             self.defined.pop(key, None)
             self.known.discard(key)
+            self.types.pop(said.name, None)
         elif said.what == RENAMED:
             self.known.discard(key)
             self.known.add((said.kind, said.renamed))
@@ -96,7 +97,7 @@ class Earlier:
     def may_have(self, kind: str, name: tuple[str, ...]) -> bool:
         """Whether the object may have been there before this file. Of files that can't be read to the end it
         is believed that they made nothing without data unless they name it."""
-        if self.unknown or (kind, name) in self.known:
+        if self.unknown or (kind, name) in self.known or (kind == "column" and name in self.types):
             return True
         if kind in _HOLDS_DATA:
             return bool(self.opaque)

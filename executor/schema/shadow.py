@@ -100,7 +100,7 @@ class Shadow:
                 if not self.make_missing_role(error):
                     raise
             finally:
-                self._settle()
+                self.settle()
 
     def make_missing_role(self, error: psycopg.Error) -> bool:
         """Make the role that the server missed; False where the error is another one."""
@@ -115,7 +115,7 @@ class Shadow:
         try:
             self.connection.execute(text)
         except NOT_IN_A_TRANSACTION as refused:
-            self._settle()
+            self.settle()
             source = Source(text)
             try:
                 pieces = parse(source)
@@ -124,7 +124,7 @@ class Shadow:
             for piece in pieces:
                 self.connection.execute(source.slice(piece.start, piece.end))
 
-    def _settle(self) -> None:
+    def settle(self) -> None:
         """No open transaction and no settings left of what ran. (DISCARD ALL would also forget the snapshot's
         prepared statements.)"""
         if self.connection.closed:

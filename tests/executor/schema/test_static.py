@@ -70,6 +70,7 @@ def test_it_leads_back_where_texts_and_catalog_say_all(shadow: Shadow) -> None:
         ("ALTER TABLE wallets ALTER owner TYPE text", "its former type is not in the file"),
         ("DROP TABLE kinds", "Its data are in a backup only."),
         ("CREATE TABLE IF NOT EXISTS kinds (a int)", "IF NOT EXISTS: it may have been there before"),
+        ("ALTER TABLE wallets ADD COLUMN IF NOT EXISTS owner text", "IF NOT EXISTS: it may have been there"),
         ("CREATE OR REPLACE VIEW rich AS SELECT 1 AS id", "whether it replaced another definition"),
         ("DO $$ BEGIN EXECUTE 'DROP TABLE ' || 'kinds'; END $$", "without running it"),
         ("DO $$ BEGIN IF true THEN DROP TABLE kinds; END IF; END $$", "whether code ran it"),
