@@ -38,10 +38,13 @@ class Demand:
 def demands(incident: Incident) -> list[Demand]:
     """How the four demands stand for an incident whose post_mortem and corrected_by are read already."""
     found = getattr(incident, "post_mortem", None)
-    return [_documented(incident), _audited(incident), _reviewed(found), _improved(incident, found)]
+    return [_documented(found), _audited(incident), _reviewed(found), _improved(incident, found)]
 
 
-def _documented(incident: Incident) -> Demand:
+def _documented(found: PostMortem | None) -> Demand:
+    if found is None:
+        says = _("Reason and impact are there; approvals and outcome come with an execution.")
+        return Demand(_("Documented"), WAIT, says)
     says = _("Report with reason, impact, approvals and outcome; written by the portal from facts.")
     return Demand(_("Documented"), OK, says)
 
