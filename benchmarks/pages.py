@@ -6,7 +6,8 @@ Requests go through the portal's own ASGI application in this process, with ever
 person, to a real PostgreSQL that the benchmark starts. Pages take turns, so that noise falls on all of them;
 an empty page of the same stack is one of them, and times are given as multiples of it as well. Queries are
 counted in a pass of their own. The processor's time of this process is given too: it says what a page costs
-where other work on the machine makes the clock say more. It ends with an error only where --limit-ms is given and a median is above it.
+where other work on the machine makes the clock say more. It ends with an error only where --limit-ms is given
+and a median is above it.
 """
 
 from __future__ import annotations
