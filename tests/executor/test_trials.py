@@ -147,6 +147,7 @@ def test_scripts_that_run_before_run_in_the_trial_too(portal: Portal) -> None:
         history.name: ("4", "2", True),
     }
     # What goes after the tried one has no script yet: that is said, and the rest is done.
+    rollback.items.filter(position=2).update(script=None)
     trial = tried(portal, rollback, "SELECT 1;", history)
     assert trial.notes == ["3 has no script that can run yet, so it was left out."]
     broken = scripts.add_script(
