@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import multiprocessing
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 from django.conf import settings as portal
 from django.utils.translation import gettext as _
@@ -28,15 +27,8 @@ AT_ONCE = 50
 """So many files go to another process together; fewer new ones than this are analysed where they are."""
 
 Progress = Callable[[int, int], None]
-
-
-class Analysed(NamedTuple):
-    """What is stored of an analysis: itself as JSON text, its highest risk, and what did not parse."""
-
-    text: str
-    risk: int | None
-    errors: list[dict[str, Any]]
-    dialect: str
+Analysed = tuple[dict[str, Any], int | None]
+"""The analysis as JSON and the highest risk."""
 
 
 @dataclass(frozen=True)
@@ -198,7 +190,5 @@ def _analyse(texts: Sequence[tuple[str, str]]) -> dict[str, Analysed]:
     found: dict[str, Analysed] = {}
     for path, sql in texts:
         read = analysis.analyze(sql, name=path)
-        plain = analysis.as_json(read)
-        text = json.dumps(plain, ensure_ascii=False, separators=(",", ":"))
-        found[path] = Analysed(text, read.risk, plain["errors"], read.dialect)
+        found[path] = (analysis.as_json(read), read.risk)
     return found

@@ -32,8 +32,8 @@ from approvals.workflow import ENDED
 
 LIMIT = 20
 RECENT = 8
-# A migration that came back stays on top this long after it did, a failed attempt with its requester.
-ALARM_SHOWN = FAILURE_SHOWN = timedelta(days=7)
+# A failed attempt stays this long with its requester.
+FAILURE_SHOWN = timedelta(days=7)
 DECIDERS = (Role.SENIOR_DBA, Role.PLATFORM_LEAD)
 # Where the next move is the requester's; what is in review or approved waits for others.
 WITH_REQUESTER = frozenset({Status.DRAFT, Status.CHANGES_REQUESTED, Status.FAILED, Status.EXPIRED})
@@ -169,8 +169,7 @@ def _executions(user: User) -> QuerySet[Execution]:
 
 
 def _alarms(user: User) -> QuerySet[Execution]:
-    since = timezone.now() - ALARM_SHOWN
-    unanswered = _executions(user).filter(reappeared_at__gte=since, alarm_answered_at=None)
+    unanswered = _executions(user).filter(reappeared_at__isnull=False, alarm_answered_at=None)
     return unanswered.order_by("-reappeared_at")
 
 

@@ -4,7 +4,7 @@
 //   [data-every="2"]: without a stream it asks every 2 seconds, with one five times less often.
 // Nobody looks at a hidden page: it listens to nothing, and a browser has but few connections for all its tabs.
 const QUIET_MS = 12_000; // the server says at least every 5 s that it is there
-const AGAIN_MS = 60_000;
+const AGAIN_MS = 300_000;
 let source = null;
 let heard = 0;
 let asked = Date.now();
@@ -56,18 +56,24 @@ function ask() {
     return;
   }
   waiting = asking;
-  if (asking) return;
+  if (!asking) fetchAnew(element);
+}
+
+async function fetchAnew(element) {
   asking = true;
   asked = Date.now();
-  htmx.trigger(element, "changed");
+  try {
+    await htmx.ajax("GET", element.getAttribute("hx-get"), { source: element, target: element, swap: "outerHTML" });
+  } catch {
+    // Said by the page once it has not been answered for a while.
+  }
+  asking = false;
+  if (!asks(shown())) close();
+  else if (waiting) ask();
 }
 
 document.body.addEventListener("htmx:afterRequest", (event) => {
-  if (!asking || !event.detail.elt.matches("[data-stream], #live")) return;
-  asking = false;
-  if (event.detail.successful) answered = Date.now();
-  if (!asks(shown())) close();
-  else if (waiting) ask();
+  if (event.detail.successful && event.detail.elt.matches("[data-stream]")) answered = Date.now();
 });
 
 document.addEventListener("visibilitychange", () => {
@@ -81,7 +87,6 @@ setInterval(() => {
   listen();
   const element = shown();
   if (document.hidden || !asks(element)) return;
-  if (asking && Date.now() - asked > QUIET_MS) asking = false;
   const every = Number(element.dataset.every || 5) * (listening() ? 5 : 1);
   if (Date.now() - asked >= every * 1000) ask();
 }, 500);

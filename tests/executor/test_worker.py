@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 import psycopg
@@ -38,6 +38,32 @@ def holding(portal: Portal, statement: str) -> Iterator[psycopg.Connection[objec
             connection.execute("ROLLBACK")
 
 
+def told(portal: Portal, execution: Execution) -> str:
+    """What ops read on the page of an execution that ended as it was provoked to."""
+    from django.urls import reverse
+
+    from tests.approvals.views.visits import as_, see
+
+    page = see(as_(portal.world.olga), reverse("execution_detail", args=[execution.pk]))
+    assert page.status == 200
+    assert "What is certain" in page
+    return page.text
+
+
+@contextmanager
+def limited(portal: Portal) -> Iterator[None]:
+    """The target may only be dumped up to 1,000 bytes."""
+    from approvals.models import Target
+
+    target = Target.objects.filter(pk=portal.target.pk)
+    before = portal.target.backup_limit_bytes
+    target.update(backup_limit_bytes=1000)
+    try:
+        yield
+    finally:
+        target.update(backup_limit_bytes=before)
+
+
 def actions(execution: Execution) -> list[str]:
     """The audit trail of one execution, oldest first."""
     from approvals.models import AuditEvent
@@ -63,6 +89,10 @@ def test_a_rollback_is_rehearsed_approved_backed_up_executed_and_its_history_row
     execution = portal.ended(portal.start(rollback))
 
     assert execution.status == "succeeded", execution.sentence
+    assert "V4 is rolled back on wallet-service-production" in told(portal, execution)
+    assert "Recycle these pools" in told(portal, execution)
+    assert "Locks, observed and in the rehearsal" in told(portal, execution)
+    assert "The rollback of V4 worked on a clone" in told(portal, rehearsal)
     assert taken_back(portal)
     assert portal.again(rollback).status == "executed"
     assert [(step.state, step.tag) for step in execution.steps.all()] == [("done", "ALTER TABLE")] * 2
@@ -87,6 +117,8 @@ def test_a_check_that_fails_rolls_everything_back_and_voids_the_approvals(portal
 
     assert execution.status == "rolled_back"
     assert "Nobody was renamed" in execution.sentence
+    assert "a check did not pass, and all of it was taken back" in told(portal, execution)
+    assert "Nobody was renamed before commit Not passed 0 1" in told(portal, execution)
     assert untouched(portal)
     assert portal.again(rollback).status == "failed"
     assert not rollback.approvals.filter(voided_at=None).exists()
@@ -102,6 +134,9 @@ def test_a_lock_held_by_somebody_else_ends_without_effect_names_them_and_keeps_t
 
     assert execution.status == "no_effect"
     assert execution.blocker["user"] == "postgres"
+    holder = f"session {execution.blocker['pid']} did not let go of a lock"
+    assert f"Nothing changed on wallet-service-production: {holder}" in told(portal, execution)
+    assert "Start it again: the approvals still count. 1 of 3 attempts are made." in told(portal, execution)
     assert untouched(portal)
     assert portal.again(rollback).status == "approved"
     assert rollback.approvals.filter(voided_at=None).count() == 2
@@ -122,6 +157,7 @@ def test_kill_9_before_the_claim_is_not_committed_and_a_tombstone_keeps_a_late_w
     execution = portal.ended(execution)
 
     assert execution.status == "no_effect"
+    assert "the worker was lost before the script began" in told(portal, execution)
     assert untouched(portal)
     kinds = f"SELECT kind FROM waqiti_rollback.execution_marker WHERE execution_id = '{execution.pk}'"
     assert portal.value(kinds) == "tombstone"
@@ -139,6 +175,7 @@ def test_kill_9_in_the_script_is_rolled_back_and_nothing_has_changed(portal: Por
     execution = portal.ended(execution)
 
     assert execution.status == "rolled_back"
+    assert "the worker was lost, and all of it was taken back" in told(portal, execution)
     assert untouched(portal)
     assert portal.again(rollback).status == "failed"
     assert (
@@ -183,6 +220,8 @@ def test_kill_9_after_commit_was_sent_is_committed_with_one_outcome_on_record(po
     assert taken_back(portal)
     assert portal.again(rollback).status == "executed"
     assert actions(execution).count("execution.succeeded") == 1
+    assert "V4 is rolled back on wallet-service-production" in told(portal, execution)
+    assert "Still so after commit after commit Passed" in told(portal, execution)
 
 
 def test_a_message_that_arrives_three_times_runs_once(portal: Portal) -> None:
@@ -211,6 +250,8 @@ def test_cancelling_ends_the_backend_and_the_target_tells_the_outcome(portal: Po
     execution = portal.ended(execution)
 
     assert execution.status == "rolled_back"
+    assert "it was cancelled, and all of it was taken back" in told(portal, execution)
+    assert "Olga cancelled it: “Support needs the table now.”" in told(portal, execution)
     assert untouched(portal)
     assert portal.value(f"SELECT count(*) FROM pg_stat_activity WHERE pid = {execution.pid}") == 0
 
@@ -226,6 +267,8 @@ def test_an_execution_whose_target_does_not_answer_is_unresolved_until_it_does(p
     portal.worker.start()
 
     execution = portal.reaches(execution, "unresolved")
+    assert f"We do not know yet whether {execution} was committed" in told(portal, execution)
+    assert "do not run the script by hand" in told(portal, execution)
     assert portal.again(rollback).status == "executing"
     with pytest.raises(Refused):
         portal.start(rollback)
@@ -260,17 +303,89 @@ def test_a_migration_that_comes_back_within_a_day_is_an_alarm(portal: Portal) ->
         return execution.reappeared_at is not None or None
 
     wait_for("the alarm", alarmed)
+    assert "V4 is applied on wallet-service-production again" in told(portal, execution)
     assert actions(execution)[-1] == "alarm.migration_came_back"
 
 
 def test_a_target_larger_than_its_limit_is_refused_in_plain_words(portal: Portal) -> None:
     from approvals.models import Backup
 
-    target = portal.target
-    target.backup_limit_bytes = 1000
-    target.save()
-    rehearsal = portal.rehearse(portal.request())
+    with limited(portal):
+        rehearsal = portal.rehearse(portal.request())
 
     assert rehearsal.status == "no_effect"
     assert "above" in rehearsal.sentence
     assert Backup.objects.get(execution=rehearsal).state == "refused"
+    assert "did not work on a clone" in told(portal, rehearsal)
+
+
+def test_a_backup_that_can_not_be_taken_ends_without_effect_and_says_so(portal: Portal) -> None:
+    rollback = portal.ready()
+    with limited(portal):
+        execution = portal.ended(portal.start(rollback))
+    assert execution.status == "no_effect"
+    assert "there was no verified backup" in told(portal, execution)
+
+
+def test_whoever_cancels_during_the_backup_ends_it_and_the_approvals_stay(portal: Portal) -> None:
+    from approvals import executions
+
+    rollback = portal.ready()
+    with holding(portal, "LOCK TABLE elsewhere IN ACCESS EXCLUSIVE MODE"):  # pg_dump waits for it
+        execution = portal.reaches(portal.start(rollback), "backup")
+        executions.cancel(execution, actor=portal.world.olga, reason="Wrong window.")
+        execution = portal.ended(execution)
+    assert execution.status == "no_effect"
+    assert "Nothing changed on wallet-service-production: it was cancelled" in told(portal, execution)
+    assert portal.again(rollback).status == "approved"
+
+
+def test_a_time_limit_takes_all_of_it_back(portal: Portal) -> None:
+    from tests.executor.portal import SLOW, UNDO_KEY
+
+    portal.write(SLOW + UNDO_KEY)
+    rollback = portal.ready(statement_timeout_ms=1500)
+    with portal.superuser() as somebody:
+        somebody.execute("UPDATE pace SET seconds = 120")
+    execution = portal.ended(portal.start(rollback))
+    assert (execution.status, execution.sqlstate) == ("rolled_back", "57014")
+    assert "a time limit was over, and all of it was taken back" in told(portal, execution)
+    assert untouched(portal)
+
+
+def test_a_deadlock_that_the_server_breaks_at_our_cost_takes_all_of_it_back(portal: Portal) -> None:
+    """The script waits for a table that it did not say it would touch, whose holder then waits for ours."""
+    from tests.executor.portal import UNDO_KEY
+
+    hidden = "DO $$ BEGIN EXECUTE 'LOCK TABLE ' || 'elsewhere' || ' IN ACCESS EXCLUSIVE MODE'; END $$;\n"
+    portal.write(UNDO_KEY + hidden)
+    rollback = portal.ready(lock_timeout_ms=60_000)
+    with portal.superuser() as other:
+        other.execute("SET deadlock_timeout = '60s'")  # so that it is we who look first
+        other.execute("BEGIN")
+        other.execute("LOCK TABLE elsewhere IN ROW EXCLUSIVE MODE")
+        execution = portal.reaches(portal.start(rollback), "running")
+        with suppress(psycopg.Error):
+            other.execute("LOCK TABLE wallets IN ACCESS SHARE MODE")
+        execution = portal.ended(execution)
+    assert (execution.status, execution.sqlstate) == ("rolled_back", "40P01")
+    assert "a deadlock was broken, and all of it was taken back" in told(portal, execution)
+    assert untouched(portal)
+
+
+def test_a_check_after_the_commit_that_fails_is_committed_and_says_so(portal: Portal) -> None:
+    from approvals.models import Check
+    from tests.executor.portal import KEY_IS_BACK, UNDO_KEY
+
+    owed = Check("Nothing is slow", "SELECT seconds FROM pace", "0", "after commit")
+    portal.write(UNDO_KEY, KEY_IS_BACK, owed)
+    rollback = portal.ready()
+    with portal.superuser() as somebody:  # since the rehearsal
+        somebody.execute("UPDATE pace SET seconds = 7")
+    execution = portal.ended(portal.start(rollback))
+    assert execution.status == "committed_check_failed"
+    page = told(portal, execution)
+    assert "V4 is rolled back on wallet-service-production, but a check after the commit failed" in page
+    assert "It is committed: it neither failed nor was rolled back." in page
+    assert "Nothing is slow after commit Not passed 0 7" in page
+    assert taken_back(portal)

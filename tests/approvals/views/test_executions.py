@@ -467,3 +467,34 @@ def test_who_starts_what_a_colleague_started_already_reads_who_was_faster(world:
         assert "Nothing was started: Olga was faster." in page
         assert "Run it on" not in page
     assert Execution.objects.filter(rollback_target__rollback=rollback, purpose="real").count() == 1
+
+
+def test_an_alarm_stands_on_dashboard_target_and_rollback_until_it_is_answered_for(
+    world: World,
+) -> None:
+    rollback = rollback_in(world, Status.EXECUTED)
+    execution = Execution.objects.get(purpose="real")
+    assert alarms.check_reappeared(world.production) == 1
+    long_ago = timezone.now() - timedelta(days=30)
+    Execution.objects.filter(pk=execution.pk).update(reappeared_at=long_ago)
+    client = as_(world.dora)
+    pages = [
+        reverse("dashboard"),
+        reverse("target_detail", args=[world.production.name]),
+        reverse("rollback_detail", args=[rollback.pk]),
+    ]
+    words = f"What {rollback.label} took back is applied again on wallet-service-production."
+    assert [words in see(client, page) for page in pages] == [True] * 3
+    alarms.answer(execution, actor=world.dora, reason="Redone.")
+    assert [words in see(client, page) for page in pages] == [False] * 3
+
+
+def test_pages_that_others_change_listen_for_it(world: World) -> None:
+    rollback = rollback_in(world, Status.IN_REVIEW)
+    client = as_(world.dora)
+    assert f'data-stream="{reverse("dashboard_changes")}"' in see(client, reverse("dashboard")).html
+    page = see(client, reverse("rollback_detail", args=[rollback.pk]))
+    newest = AuditEvent.objects.filter(rollback=rollback.label).latest("seq").seq
+    assert f'data-stream="{reverse("rollback_changes", args=[rollback.pk])}?since={newest}"' in page.html
+    nobody = see(as_(world.people["nora"]), reverse("dashboard"))
+    assert "data-stream" not in nobody.html, "whoever may see nothing is not refused again and again"
