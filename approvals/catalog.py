@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from . import access, audit, importing, scripts, sources
+from . import access, audit, bulk, importing, scripts, sources
 from .errors import Denied, Refused
 from .flyway.files import FileProblem, MigrationFile
 from .flyway.names import Kind
@@ -102,7 +102,8 @@ def _last(service: Service) -> int | None:
     return ImportRun.objects.filter(service=service).order_by("-id").values_list("id", flat=True).first()
 
 
-FACTS = ("version", "description", "script", "removed_at", "commit", "author", "committed_at")
+COMMIT = ("commit", "author", "committed_at")
+FACTS = ("version", "description", "script", "removed_at", *COMMIT)
 
 
 def _known(service: Service) -> dict[Identity, Known]:
@@ -129,6 +130,10 @@ def _known(service: Service) -> dict[Identity, Known]:
         identity = (kind, facts["description"] if repeatable else tuple(map(int, key)))
         found[identity] = Known(pk, facts, number, sha256, errors or [], dialect or "")
     return found
+
+
+def _version_key(file: MigrationFile) -> list[int]:
+    return list(file.name.version.parts) if file.name.version else []
 
 
 def _identity(file: MigrationFile) -> Identity:
@@ -180,38 +185,54 @@ class _Import:
         self.analysed |= importing.analysed({file.path: self.reading.filled[file.path] for file in files})
 
     def _store(self, files: Iterable[MigrationFile]) -> None:
-        created: list[tuple[Migration, MigrationFile, int]] = []
+        created: list[MigrationFile] = []
+        revised: list[tuple[int, MigrationFile, int]] = []
         changed: list[Migration] = []
-        revised: list[tuple[Migration, MigrationFile, int]] = []
         for file in files:
-            known, facts = self.known.get(_identity(file)), self._facts(file)
+            known = self.known.get(_identity(file))
             if known is None:
-                created.append((self._made(file, facts), file, 1))
+                created.append(file)
                 continue
-            migration = Migration(pk=known.pk, **known.facts | facts)
+            facts = self._facts(file)
             if any(known.facts[name] != value for name, value in facts.items()):
-                changed.append(migration)
+                changed.append(Migration(pk=known.pk, **known.facts | facts))
             if self._is_new(file):
-                revised.append((migration, file, known.number + 1))
+                revised.append((known.pk, file, known.number + 1))
             else:
                 self.tally.counts["unchanged"] += 1
                 self._tell_errors(file, known.errors, known.dialect)
-        Migration.objects.bulk_create([migration for migration, _file, _number in created], AT_ONCE)
         Migration.objects.bulk_update(changed, FACTS, AT_ONCE)
-        new = [self._revision(*each) for each in (*created, *revised)]
-        MigrationRevision.objects.bulk_create(new, AT_ONCE)
+        self._insert_revisions([*self._insert_migrations(created), *revised])
         for what, count in (("new", len(created)), ("changed", len(revised))):
             if count:
                 self.tally.counts[what] = count
 
-    def _made(self, file: MigrationFile, facts: dict[str, Any]) -> Migration:
-        version = file.name.version
-        return Migration(
-            service=self.service,
-            kind=STORED[file.name.kind],
-            version_key=list(version.parts) if version else [],
-            **facts,
-        )
+    def _insert_migrations(self, files: Sequence[MigrationFile]) -> list[tuple[int, MigrationFile, int]]:
+        """New migrations; each with its key and the number of its first revision."""
+        keys = bulk.reserve(Migration, len(files))
+        rows = [
+            (
+                pk,
+                self.service.pk,
+                STORED[file.name.kind].value,
+                _version_key(file),
+                *self._facts(file).values(),
+            )
+            for pk, file in zip(keys, files, strict=True)
+        ]
+        bulk.insert(Migration, ("id", "service_id", "kind", "version_key", *FACTS), rows)
+        return [(pk, file, 1) for pk, file in zip(keys, files, strict=True)]
+
+    def _insert_revisions(self, new: Iterable[tuple[int, MigrationFile, int]]) -> None:
+        now, by = timezone.now(), self.actor.pk if self.actor else None
+        rows = []
+        for migration, file, number in new:
+            text, risk, errors, dialect = self.analysed[file.path]
+            self._tell_errors(file, errors, dialect)
+            what = (file.path, file.sql, self.reading.sha256[file.path], file.checksum, text, risk)
+            rows.append((migration, number, *what, now, by, *self._commit(file).values()))
+        columns = ("path", "sql", "sha256", "checksum", "analysis", "risk", "imported_at", "imported_by_id")
+        bulk.insert(MigrationRevision, ("migration_id", "number", *columns, *COMMIT), rows)
 
     def _facts(self, file: MigrationFile) -> dict[str, Any]:
         """What the migration's row has to say of the file; its commit only where that is known or over."""
@@ -229,22 +250,6 @@ class _Import:
         if commit is None:
             return {"commit": "", "author": "", "committed_at": None}
         return {"commit": commit.id, "author": commit.author, "committed_at": commit.at}
-
-    def _revision(self, migration: Migration, file: MigrationFile, number: int) -> MigrationRevision:
-        read, risk = self.analysed[file.path]
-        self._tell_errors(file, read["errors"], read["dialect"])
-        return MigrationRevision(
-            migration=migration,
-            number=number,
-            path=file.path,
-            sql=file.sql,
-            sha256=self.reading.sha256[file.path],
-            checksum=file.checksum,
-            analysis=read,
-            risk=risk,
-            imported_by=self.actor,
-            **self._commit(file),
-        )
 
     def _tell_errors(self, file: MigrationFile, errors: list[dict[str, Any]], dialect: str) -> None:
         if not errors or file.path in self.unresolved:

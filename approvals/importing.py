@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import multiprocessing
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from django.conf import settings as portal
 from django.utils.translation import gettext as _
@@ -27,8 +28,15 @@ AT_ONCE = 50
 """So many files go to another process together; fewer new ones than this are analysed where they are."""
 
 Progress = Callable[[int, int], None]
-Analysed = tuple[dict[str, Any], int | None]
-"""The analysis as JSON and the highest risk."""
+
+
+class Analysed(NamedTuple):
+    """What is stored of an analysis: itself as JSON text, its highest risk, and what did not parse."""
+
+    text: str
+    risk: int | None
+    errors: list[dict[str, Any]]
+    dialect: str
 
 
 @dataclass(frozen=True)
@@ -190,5 +198,7 @@ def _analyse(texts: Sequence[tuple[str, str]]) -> dict[str, Analysed]:
     found: dict[str, Analysed] = {}
     for path, sql in texts:
         read = analysis.analyze(sql, name=path)
-        found[path] = (analysis.as_json(read), read.risk)
+        plain = analysis.as_json(read)
+        text = json.dumps(plain, ensure_ascii=False, separators=(",", ":"))
+        found[path] = Analysed(text, read.risk, plain["errors"], read.dialect)
     return found

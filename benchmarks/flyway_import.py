@@ -1,10 +1,12 @@
-"""How long reading a large directory of migrations takes, against the real `flyway info` on the same one.
+"""How long importing a large directory of migrations takes, against the real `flyway info` on the same one.
 
-    python benchmarks/flyway_import.py [--files 5000] [--rounds 5]
+    python benchmarks/flyway_import.py [--files 5000] [--rounds 5] [--processes 1]
 
-Two processes in turns, each with its own start: ours reads all files, works out names, order and checksums
-and analyses every statement; theirs is a JVM with open-source Flyway and one `info` on an empty schema. Both
-answers are compared first: a benchmark of two different results would say nothing. Needs Java and Maven.
+Processes in turns, each with its own start. Theirs is a JVM with open-source Flyway and one `info` on an empty
+schema. Ours reads all files, works out names, order and checksums and analyses every statement: first by
+itself, then as `manage.py import_migrations` with everything stored in a portal's database, and once more with
+nothing changed. Both answers are compared first: a benchmark of two different results would say nothing.
+Needs Java and Maven.
 """
 
 from __future__ import annotations
@@ -21,6 +23,8 @@ import tempfile
 import time
 from pathlib import Path
 from typing import Any
+
+import psycopg
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
@@ -54,9 +58,53 @@ def main() -> int:
             request = json.dumps({"verb": "info", "settings": settings}) + "\n"
             theirs = ["java", "-cp", class_path, "Driver"]
             own = [sys.executable, __file__, "--ours", directory]
-            return compare(options, own, theirs, request)
+            return compare(options, own, theirs, request) or catalog(options, directory, theirs, request)
     finally:
         cluster.stop()
+
+
+def catalog(options: argparse.Namespace, directory: str, theirs: list[str], request: str) -> int:
+    """Import into a portal's database: a service that has nothing yet, then the same one again."""
+    from tests.environment import ESTATE
+
+    portal = ESTATE.portal
+    portal.start()
+    try:
+        with psycopg.connect(portal.superuser_dsn(), autocommit=True) as admin:
+            admin.execute("DROP DATABASE IF EXISTS flyway_import")
+            admin.execute("CREATE DATABASE flyway_import")
+        url = portal.url("flyway_import", "postgres", portal.password)
+        os.environ |= {"DATABASE_URL": url, "IMPORT_PROCESSES": str(options.processes)}
+        manage = [sys.executable, "-W", "ignore", str(ROOT / "manage.py")]
+        run([*manage, "migrate"], "")
+        firsts, agains, infos = [], [], []
+        for number in range(options.rounds):
+            service = f"round-{number}"
+            run([*manage, "add_service", service, "--team", "benchmark"], "")
+            command = [*manage, "import_migrations", service, directory]
+            firsts.append(run(command, "")[0])
+            infos.append(run(theirs, request)[0])
+            agains.append(run(command, "")[0])
+        tell("stored, the first time", firsts, infos)
+        tell("stored, nothing changed", agains, infos)
+        bare = statistics.median(run([*manage, "import_migrations", "--help"], "")[0] for _ in range(3))
+        first, again = statistics.median(firsts), statistics.median(agains)
+        print(
+            f"again against the first time: {first / again:.1f} times faster, "
+            f"{(first - bare) / (again - bare):.1f} times without the {bare:.2f} s that starting takes"
+        )
+    finally:
+        portal.stop()
+    return 0
+
+
+def tell(what: str, mine: list[float], theirs: list[float]) -> None:
+    """One line: medians, the median of the ratios, and all of them."""
+    ratios = [own / other for own, other in zip(mine, theirs, strict=True)]
+    print(
+        f"{what}: ours {statistics.median(mine):.2f} s, flyway info {statistics.median(theirs):.2f} s, "
+        f"ratio {statistics.median(ratios):.2f} ({', '.join(f'{ratio:.2f}' for ratio in ratios)})"
+    )
 
 
 def compare(options: argparse.Namespace, own: list[str], theirs: list[str], request: str) -> int:
@@ -69,10 +117,7 @@ def compare(options: argparse.Namespace, own: list[str], theirs: list[str], requ
     print(f"{len(found)} files, equal checksums; {os.cpu_count()} processors, load {os.getloadavg()[0]:.1f}")
     for what, command in (("with analysis", own), ("names and checksums", [*own, "--names-only"])):
         pairs = [(run(command, "")[0], run(theirs, request)[0]) for _ in range(options.rounds)]
-        ratio = statistics.median(mine / other for mine, other in pairs)
-        mine, other = (statistics.median(side) for side in zip(*pairs, strict=True))
-        spread = ", ".join(f"{mine / other:.2f}" for mine, other in pairs)
-        print(f"{what}: ours {mine:.2f} s, flyway info {other:.2f} s, ratio {ratio:.2f} ({spread})")
+        tell(what, [mine for mine, _other in pairs], [other for _mine, other in pairs])
     return 0
 
 
@@ -135,6 +180,7 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--files", type=int, default=5000)
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--processes", type=int, default=1)
     parser.add_argument("--ours", help=argparse.SUPPRESS)
     parser.add_argument("--names-only", action="store_true", help=argparse.SUPPRESS)
     return parser.parse_args()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import enum
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields, is_dataclass
+from functools import cache
 from typing import Any
 
 
@@ -335,7 +336,8 @@ def as_json(thing: Any) -> Any:
     Risks become their word, lock modes and step kinds their text, mappings and sets are sorted. No floats, so
     the result can be canonicalised and hashed. Raises TypeError for anything else.
     """
-    if thing is None or isinstance(thing, bool):
+    kind = type(thing)
+    if thing is None or kind in (str, int, bool):
         return thing
     if isinstance(thing, Risk):
         return thing.name
@@ -343,12 +345,17 @@ def as_json(thing: Any) -> Any:
         return thing.value
     if isinstance(thing, (str, int)):
         return thing
-    if is_dataclass(thing) and not isinstance(thing, type):
-        return {each.name: as_json(getattr(thing, each.name)) for each in fields(thing)}
+    if names := _names_of(kind):
+        return {name: as_json(getattr(thing, name)) for name in names}
     if isinstance(thing, Mapping):
         return {str(key): as_json(thing[key]) for key in sorted(thing)}
     if isinstance(thing, (set, frozenset)):
         return [as_json(item) for item in sorted(thing)]
     if isinstance(thing, (tuple, list)):
         return [as_json(item) for item in thing]
-    raise TypeError(f"{type(thing).__name__} has no plain JSON form")
+    raise TypeError(f"{kind.__name__} has no plain JSON form")
+
+
+@cache
+def _names_of(kind: type) -> tuple[str, ...]:
+    return tuple(each.name for each in fields(kind)) if is_dataclass(kind) else ()

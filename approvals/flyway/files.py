@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -34,8 +35,8 @@ class MigrationFile:
     `path` is relative to the directory, with slashes: what Flyway stores as the script. `sql` is the text
     without a byte-order mark, line ends as they are; `data` are the bytes on disk. `filled_checksum` is the
     checksum with all placeholders filled, which Flyway records for repeatable migrations; None where there
-    are none, where they are not filled, or where a value is not known here. `fills`: Flyway fills placeholders
-    in this file.
+    are none, where they are not filled, or where a value is not known here. `fills`: Flyway fills
+    placeholders in this file.
     """
 
     path: str
@@ -256,7 +257,7 @@ class _Reading:
         """Read one file and report what is wrong with its contents. None if it cannot be read as text."""
         try:
             rules = self._rules(path)
-            data = _bytes(self.directory / path)
+            data = _bytes(os.path.join(self.directory, path))
             text = decode(data, rules.encoding or self.settings.encoding)
         except OSError as bad:
             self.report(path, "unreadable", f"cannot read the file: {bad.strerror}")
@@ -282,7 +283,7 @@ class _Reading:
         conf = f"{path}.conf"
         if conf not in self.paths:
             return _NO_RULES
-        return read_rules(decode(_bytes(self.directory / conf), self.settings.encoding))
+        return read_rules(decode(_bytes(os.path.join(self.directory, conf)), self.settings.encoding))
 
     def _filled(self, path: str, name: FileName, text: str) -> int | None:
         if not (self.looks and name.kind is Kind.REPEATABLE) or name.is_program:
@@ -316,7 +317,9 @@ class _Reading:
             self.report(path, "empty", undo if is_undo else other, severity="error" if is_undo else "warning")
 
 
-def _bytes(path: Path) -> bytes:
-    if path.exists() and not path.is_file():
-        raise OSError(0, "not a regular file")  # a pipe would be waited on for ever
-    return path.read_bytes()
+def _bytes(path: str) -> bytes:
+    """The contents of a regular file; a pipe would be waited on for ever."""
+    with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb") as file:
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            raise OSError(0, "not a regular file")
+        return file.read()

@@ -53,9 +53,12 @@ class Grammar:
     separator: str = SEPARATOR
     suffixes: tuple[str, ...] = (SUFFIX,)
 
-    def prefixes(self) -> tuple[tuple[str, Kind], ...]:
-        """Every prefix, the longest first, so that afterMigrateError__x.sql is not read as afterMigrate."""
-        return _prefixes(self.versioned, self.repeatable, self.baseline, self.undo)
+    def prefix_of(self, stem: str) -> tuple[str, Kind] | None:
+        """The prefix that a name begins with, and what it stands for. The longest counts, so that
+        afterMigrateError__x.sql is not read as afterMigrate."""
+        kinds, shape = _prefixes(self.versioned, self.repeatable, self.baseline, self.undo)
+        found = shape.match(stem)
+        return None if found is None else (found[0], kinds[found[0]])
 
     def suffix_of(self, filename: str) -> str | None:
         """The end of the name by which Flyway looks at the file, as it is written; None: it does not."""
@@ -67,7 +70,9 @@ class Grammar:
 
 
 @lru_cache
-def _prefixes(versioned: str, repeatable: str, baseline: str, undo: str) -> tuple[tuple[str, Kind], ...]:
+def _prefixes(
+    versioned: str, repeatable: str, baseline: str, undo: str
+) -> tuple[dict[str, Kind], re.Pattern[str]]:
     named = [
         (versioned, Kind.VERSIONED),
         (repeatable, Kind.REPEATABLE),
@@ -75,7 +80,9 @@ def _prefixes(versioned: str, repeatable: str, baseline: str, undo: str) -> tupl
         (baseline, Kind.BASELINE),
         (undo, Kind.UNDO),
     ]
-    return tuple(sorted(named, key=lambda pair: -len(pair[0])))
+    longest_first = sorted(named, key=lambda pair: -len(pair[0]))
+    shape = re.compile("|".join(re.escape(prefix) for prefix, _kind in longest_first))
+    return dict(reversed(longest_first)), shape  # of two kinds with one prefix the first counts
 
 
 DEFAULT = Grammar()
@@ -188,9 +195,8 @@ def _parse(filename: str, stem: str, suffix: str, grammar: Grammar) -> FileName:
 
 
 def _prefix(filename: str, stem: str, grammar: Grammar) -> tuple[str, Kind]:
-    for prefix, kind in grammar.prefixes():
-        if stem.startswith(prefix):
-            return prefix, kind
+    if found := grammar.prefix_of(stem):
+        return found
     hint = ""
     if stem[:1].upper() in {kind.value for kind in Kind} and stem[1:2].isdigit():
         hint = " (the prefix must be a capital letter)"
@@ -215,20 +221,22 @@ class _Shape:
     suffix: str
 
     def version(self) -> Version:
-        number = _leading_version(self.before) or "1_2"
-        rest = self.after or self.before.removeprefix(number).strip("_.- ") or "description"
-        example = f"name it like {self.prefix}{number}{self.separator}{rest}{self.suffix}"
         if not self.before:
             raise MalformedName(
                 f"{self.filename} must contain a version between {self.prefix} and {self.separator}: "
-                f"{example}"
+                f"{self._example()}"
             )
         try:
             return Version.parse(self.before)
         except MalformedVersion as problem:
             lacking = " (is the double underscore before the description missing?)"
             hint = lacking if self.separator == SEPARATOR and SEPARATOR not in self.filename else ""
-            raise MalformedName(f"{self.filename}: {problem}{hint}; {example}") from None
+            raise MalformedName(f"{self.filename}: {problem}{hint}; {self._example()}") from None
+
+    def _example(self) -> str:
+        number = _leading_version(self.before) or "1_2"
+        rest = self.after or self.before.removeprefix(number).strip("_.- ") or "description"
+        return f"name it like {self.prefix}{number}{self.separator}{rest}{self.suffix}"
 
     def text_before_separator(self) -> str:
         what = "a repeatable migration" if self.kind is Kind.REPEATABLE else "a callback"

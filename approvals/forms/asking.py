@@ -36,7 +36,7 @@ class DraftForm(PortalForm, forms.ModelForm):  # type: ignore[type-arg]
                 field.widget.attrs |= {
                     "hx-post": reverse("rollback_field", args=[self.instance.pk, self.step, name]),
                     "hx-trigger": "blur changed",
-                    "hx-target": f"#{self.auto_id % name}_foot",
+                    "hx-target": f"#id_{name}_foot",
                     "hx-swap": "innerHTML",
                 }
 

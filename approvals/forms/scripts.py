@@ -53,7 +53,7 @@ class ScriptForm(PortalForm):
         if self.is_bound and (file := self.files.get("sql_file")):
             self._load(file)
 
-    def _load(self, file: UploadedFile) -> None:
+    def _load(self, file: UploadedFile[Any]) -> None:
         """Put the text of a file into the SQL field, or keep why that can't be."""
         try:
             text = _text_of(file)
@@ -91,7 +91,7 @@ def place(problem: analysis.Problem) -> str:
     }
 
 
-def _text_of(file: UploadedFile) -> str:
+def _text_of(file: UploadedFile[Any]) -> str:
     """The text of an uploaded script. Raises ValidationError where it is too long or not UTF-8."""
     if file.size is None or file.size > scripts.LONGEST:
         raise ValidationError(now("%(name)s is larger than a million bytes.") % {"name": file.name})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import PurePosixPath
 
 from django.utils.functional import Promise
@@ -116,7 +117,7 @@ VIEWS: dict[str, tuple[str | Promise, Fits]] = {
 }
 
 
-@dataclass(frozen=True)
+@dataclass
 class Overview:
     """Everything Flyway would show, newest first, and what it would trip over in the history itself."""
 
@@ -126,7 +127,7 @@ class Overview:
     unreadable: list[flyway.HistoryRow] = field(default_factory=list)
     corrupt: str = ""
 
-    @property
+    @cached_property
     def counts(self) -> dict[str, int]:
         """How many lines each view shows."""
         return {key: sum(map(fits, self.lines)) for key, (_word, fits) in VIEWS.items()}
@@ -137,7 +138,7 @@ class Overview:
         standing = (line for line in self.lines if line.stands)
         return max(standing, key=lambda line: line.flyway.rank or 0, default=None)
 
-    @property
+    @cached_property
     def coverage(self) -> Coverage:
         """How far the ways back of everything that is applied have come."""
         return coverage(line.back.stage for line in self.lines if line.stands)

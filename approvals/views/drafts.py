@@ -17,7 +17,7 @@ from approvals import audit, checklist, gates, incidents, jobs, once, rollbacks,
 from approvals.errors import Conflict, Denied, Refused
 from approvals.forms import PortalForm, posted
 from approvals.forms.asking import ChecklistStep, DraftForm, FileStep, ItemScriptsForm, ReasonStep
-from approvals.models import Job, RollbackRequest, Status, Target, User
+from approvals.models import ChecklistEntry, Job, RollbackRequest, Status, Target, User
 from approvals.pages import form_steps, review, rollback_queries
 from approvals.pages.form_steps import Along, Step
 from approvals.requests import Request
@@ -28,8 +28,9 @@ def rollback_new(request: Request) -> HttpResponse:
     """Choose the target, then how far down to go; with that the draft begins."""
     targets = rollback_queries.asks_for(request.user)
     if "target" not in request.GET:
-        context = {"targets": targets.order_by("name"), "lines": form_steps.lines_before(Step.TARGET)}
-        return render(request, "rollbacks/form/target.html", context | {"step": Step.TARGET})
+        lines = form_steps.lines_before(Step.TARGET)
+        offered = {"targets": targets.order_by("name"), "lines": lines, "step": Step.TARGET}
+        return render(request, "rollbacks/form/target.html", offered)
     target = get_object_or_404(targets, name=request.GET["target"])
     form = PortalForm(posted(request))
     chosen, context = _migrations(request, target, request.GET.get("down_to", ""))
@@ -177,7 +178,7 @@ def _checklist(request: Request, rollback: RollbackRequest) -> HttpResponse:
 
     def act() -> str:
         for name, note in form.notes().items():
-            point = checklist.ChecklistEntry.Point(name)
+            point = ChecklistEntry.Point(name)
             checklist.confirm(rollback, point, note=note, actor=request.user)
         return _onward(request, rollback, Step.CHECKLIST)
 

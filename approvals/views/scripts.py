@@ -185,7 +185,7 @@ def rollback_trial(request: Request, pk: int, position: int) -> HttpResponse:
         tried = _asked_trial(request, rollback, item)
         return _fragment(request, rollback, item, trial=tried)
     edited = editor(request, item.migration, item.script)
-    whole = not request.htmx  # type: ignore[attr-defined]
+    whole = not request.htmx
     if not edited.is_valid:
         if whole:
             return _page(request, rollback, item, edited, None)

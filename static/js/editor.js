@@ -60,11 +60,10 @@ document.addEventListener("click", (event) => {
 // Refusals of a part of the page are its answer too; only where nobody is signed in the part stays as it was.
 document.addEventListener("htmx:beforeSwap", (event) => {
   const { status } = event.detail.xhr;
+  if (![400, 401, 409, 429].includes(status)) return;
+  event.detail.isError = false;
+  event.detail.shouldSwap = status !== 401;
   if (status === 401) document.querySelector("#signed-out")?.removeAttribute("hidden");
-  else if (status === 400 || status === 409 || status === 429) {
-    event.detail.shouldSwap = true;
-    event.detail.isError = false;
-  }
 });
 
 // What the server said of one field becomes the field's state.

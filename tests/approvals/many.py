@@ -55,6 +55,7 @@ from approvals.models import (
 )
 from tests.approvals import factories
 from tests.approvals.factories import World
+from tests.approvals.views.objects import BESIDES
 
 FORWARD = """\
 -- What the payments team asked for.
@@ -595,7 +596,7 @@ def _arguments(grown: Grown, name: str, about: str) -> dict[str, Any]:
         "person": {"username": "alice"},
         "event": {"seq": grown.event},
     }
-    return objects.get(about, {}) | {"position": 1, "decision": "approve", "form": "csv"}
+    return objects.get(about, {}) | BESIDES
 
 
 def _names(url_name: str) -> list[str]:
