@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 LONGEST = 50
 """Characters that the `version` column of the history table holds."""
@@ -35,20 +36,25 @@ class Version:
         scripts and the words "current", "next" and "latest"; nobody means those in a file name, so they are
         refused here.
         """
-        written = text.replace("_", ".")
-        if not _SHAPE.fullmatch(written):
-            raise MalformedVersion(
-                f"{text!r} is not a version: digits, with single dots or underscores between"
-            )
-        if len(written) > LONGEST:
-            raise MalformedVersion(
-                f"a version of {len(written)} characters does not fit into the history table, "
-                f"which holds {LONGEST}: shorten it"
-            )
-        parts = [int(part) for part in written.split(".")]
-        while len(parts) > 1 and parts[-1] == 0:
-            parts.pop()
-        return cls(tuple(parts), written)
+        return cls(*_read(text))
 
     def __str__(self) -> str:
         return self.text
+
+
+# Pages read the same few thousand versions again and again.
+@lru_cache(maxsize=16_384)
+def _read(text: str) -> tuple[tuple[int, ...], str]:
+    """The numbers without trailing zeros, and the text as the history stores it."""
+    written = text.replace("_", ".")
+    if not _SHAPE.fullmatch(written):
+        raise MalformedVersion(f"{text!r} is not a version: digits, with single dots or underscores between")
+    if len(written) > LONGEST:
+        raise MalformedVersion(
+            f"a version of {len(written)} characters does not fit into the history table, "
+            f"which holds {LONGEST}: shorten it"
+        )
+    parts = [int(part) for part in written.split(".")]
+    while len(parts) > 1 and parts[-1] == 0:
+        parts.pop()
+    return tuple(parts), written
