@@ -6,7 +6,7 @@ holds its digest. A line is one of an exact revision, so that a comment never sl
 
 from __future__ import annotations
 
-from django.db.models import Prefetch
+from django.db.models import Count, F, OuterRef, Prefetch, Q, QuerySet
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
@@ -14,8 +14,11 @@ from . import access, audit
 from .errors import Denied, Refused
 from .models import Comment, RollbackRequest, RollbackScript, Thread, User
 from .models.comments import line_of
+from .queries import count_of
 
 LONGEST = 10_000
+# So many comments of a thread are read with it; its own page has all of them.
+NEWEST = 10
 
 
 def may_speak(user: User) -> bool:
@@ -80,12 +83,22 @@ def reopen(thread: Thread, *, actor: User) -> Thread:
     return thread
 
 
-def threads(rollback: RollbackRequest) -> list[Thread]:
-    """Every thread of a rollback with what was said in it, oldest first; two queries."""
-    said = Comment.objects.select_related("author").order_by("id")
-    found = rollback.threads.select_related("script__migration", "resolved_by").order_by("id")
+def threads(rollback: RollbackRequest) -> QuerySet[Thread]:
+    """The threads of a rollback with the newest comments of each (newest first) and the number of all of
+    them, open threads first, then the newest; two queries."""
+    newest = Comment.objects.select_related("author").order_by("-id")[:NEWEST]
+    found = rollback.threads.select_related("rollback", "script__migration", "resolved_by")
     found = found.defer("script__plan", "script__checks")
-    return list(found.prefetch_related(Prefetch("comments", said)))
+    # The model names what is added here, so that pages can rely on it.
+    found = found.annotate(count=count_of(Comment.objects.filter(thread=OuterRef("pk"))))  # type: ignore[no-redef]
+    found = found.prefetch_related(Prefetch("comments", newest, to_attr="newest"))  # type: ignore[no-redef]
+    return found.order_by(F("resolved_at").desc(nulls_first=True), "-id")
+
+
+def counts(rollback: RollbackRequest) -> tuple[int, int]:
+    """How many threads of a rollback are open, and how many there are."""
+    found = rollback.threads.aggregate(open=Count("pk", filter=Q(resolved_at=None)), all=Count("pk"))
+    return found["open"], found["all"]
 
 
 def _require_speaker(rollback: RollbackRequest, actor: User) -> None:

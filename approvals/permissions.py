@@ -135,6 +135,7 @@ TABLE: dict[str, Rule] = {
     "rollback_confirm": Rule(NOBODY, ENGINEERS, about="rollback"),
     "rollback_facts": Rule(NOBODY, CATALOG_WRITERS, about="rollback"),
     # Auditors read what is said; whoever else sees a rollback takes part.
+    "rollback_comments": Rule(READERS, about="rollback"),
     "rollback_comment": Rule(CATALOG_WRITERS, CATALOG_WRITERS, about="rollback"),
     "thread_reply": Rule(CATALOG_WRITERS, CATALOG_WRITERS, about="rollback"),
     "thread_resolve": Rule(NOBODY, CATALOG_WRITERS, about="rollback"),

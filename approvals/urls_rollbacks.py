@@ -21,6 +21,7 @@ urlpatterns: list[URLPattern] = [
     path("rollbacks/<int:pk>/facts/", rollbacks.rollback_facts, name="rollback_facts"),
     path("rollbacks/<int:pk>/rehearse/", rollbacks.rollback_rehearse, name="rollback_rehearse"),
     path("rollbacks/<int:pk>/confirm/<slug:point>/", rollbacks.rollback_confirm, name="rollback_confirm"),
+    path("rollbacks/<int:pk>/comments/", comments.rollback_comments, name="rollback_comments"),
     path("rollbacks/<int:pk>/comment/", comments.rollback_comment, name="rollback_comment"),
     path("rollbacks/<int:pk>/threads/<int:thread>/reply/", comments.thread_reply, name="thread_reply"),
     path("rollbacks/<int:pk>/threads/<int:thread>/resolve/", comments.thread_resolve, name="thread_resolve"),

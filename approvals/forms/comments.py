@@ -28,3 +28,18 @@ class LineCommentForm(CommentForm):
     line = forms.IntegerField(label=_("Line"), min_value=1)
 
     field_order = ("script", "line", "text")
+
+
+class ThreadFilterForm(PortalForm):
+    """Which threads to show."""
+
+    show = forms.ChoiceField(
+        label=_("Show"),
+        required=False,
+        choices=[("", _("all")), ("open", _("open")), ("resolved", _("resolved"))],
+    )
+
+    def chosen(self) -> str:
+        """`open`, `resolved`, or nothing for all and for what is neither."""
+        self.is_valid()
+        return str(self.cleaned_data.get("show", ""))

@@ -49,10 +49,19 @@ class Thread(models.Model):
     def is_open(self) -> bool:
         return self.resolved_at is None
 
+    # By `comments.threads`: the newest comments, newest first, and how many there are.
+    newest: list[Comment]
+    count: int
+
     @property
-    def latest(self) -> Comment:
-        """What was said last; no query where the comments were read."""
-        return list(self.comments.all())[-1]
+    def shown(self) -> list[Comment]:
+        """The newest comments in the order in which they were said."""
+        return self.newest[::-1]
+
+    @property
+    def hidden(self) -> int:
+        """How many older comments there are."""
+        return self.count - len(self.newest)
 
     @property
     def quoted(self) -> str:

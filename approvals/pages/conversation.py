@@ -6,9 +6,13 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from approvals.models import Comment, RollbackItem, Thread
+from approvals import comments
+from approvals.models import RollbackItem, RollbackRequest, Thread
 
 from .statements import Line
+
+# So many threads stand on the review page; the page of comments has all of them.
+SHOWN = 30
 
 
 @dataclass(frozen=True)
@@ -24,14 +28,17 @@ class Talk:
 
 @dataclass(frozen=True)
 class Conversation:
-    """Everything that was said about a rollback."""
+    """What was said about a rollback, as far as its page shows it; how many threads are open, and how many
+    there are."""
 
     threads: list[Thread]
+    open: int
+    total: int
 
     @property
-    def open(self) -> list[Thread]:
-        """The threads that nobody has resolved."""
-        return [thread for thread in self.threads if thread.is_open]
+    def more(self) -> int:
+        """How many threads the page leaves out."""
+        return self.total - len(self.threads)
 
     @property
     def whole(self) -> list[Thread]:
@@ -41,23 +48,19 @@ class Conversation:
     @property
     def open_elsewhere(self) -> list[Thread]:
         """Open threads on lines of scripts: they stand there, and are listed here."""
-        return [thread for thread in self.open if thread.script is not None]
+        return [thread for thread in self.threads if thread.is_open and thread.script is not None]
 
-    @property
-    def said(self) -> dict[int, str]:
-        """The words of every comment by its key."""
-        return {comment.pk: comment.text for comment in self.comments}
 
-    @property
-    def comments(self) -> list[Comment]:
-        return [comment for thread in self.threads for comment in thread.comments.all()]
+def conversation(rollback: RollbackRequest) -> Conversation:
+    """The open and newest threads of a rollback; three queries, however much was said."""
+    return Conversation(list(comments.threads(rollback)[:SHOWN]), *comments.counts(rollback))
 
 
 def talk_about(item: RollbackItem, statements: Sequence[Line], threads: Sequence[Thread]) -> Talk:
     """The threads on this item's script, each at the last statement that begins at or before its line."""
     by_statement: dict[int, list[Thread]] = defaultdict(list)
     earlier, loose = [], []
-    for thread in threads:
+    for thread in sorted(threads, key=lambda thread: thread.pk):
         if thread.script is None or thread.script.migration_id != item.migration_id:
             continue
         if thread.script_id != item.script_id:

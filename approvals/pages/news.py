@@ -10,14 +10,13 @@ from typing import Any
 
 from django.db.models import QuerySet
 
-from approvals import comments, looks
+from approvals import looks
 from approvals.gates import Gate
 from approvals.known import Known
 from approvals.looks import Since
-from approvals.models import AuditEvent, RollbackItem, RollbackScript, User
+from approvals.models import AuditEvent, Comment, RollbackItem, RollbackScript, User
 
 from .audit_words import Words, words_for
-from .conversation import Conversation
 from .difference import Difference, difference
 
 # Where on the page an event's subject stands, by how its action begins.
@@ -79,11 +78,10 @@ def news(
     since: Since | None,
     items: Sequence[RollbackItem],
     gates: Sequence[Gate],
-    said: Mapping[int, str],
 ) -> News | None:
     """The news for a reader, None where there is none.
 
-    `said` has the words of every comment by its key. One query more where scripts changed.
+    One query more where scripts changed, one where something was said.
     """
     if since is None:
         return None
@@ -97,7 +95,7 @@ def news(
         scripts=script_changes(before["scripts"], items),
         fell=[by_key[key] for key in sorted(held - holds) if key in by_key],
         came=[by_key[key] for key in sorted(holds - held) if key in by_key],
-        events=[event_line(event, said) for event in since.events],
+        events=event_lines(since.events),
     )
     return found if found else None
 
@@ -122,10 +120,9 @@ def meanwhile(known: Known, *, seen: int, digest: str, reader: User) -> Meanwhil
     """What happened after event `seen` to a rollback that the reader saw with this request digest."""
     rollback = known.rollback
     events = looks.events_since(rollback, seen, reader=reader)
-    said = Conversation(comments.threads(rollback)).said
     stood = looks.seen_with(rollback, digest, reader=reader) if digest != rollback.request_digest else None
     return Meanwhile(
-        events=[event_line(event, said) for event in events],
+        events=event_lines(events),
         scripts=script_changes(stood["scripts"], known.items) if stood else [],
     )
 
@@ -167,11 +164,17 @@ def _scripts(keys: Sequence[int | None]) -> QuerySet[RollbackScript]:
     return RollbackScript.objects.filter(pk__in=wanted).select_related("migration").defer("plan", "checks")
 
 
-def event_line(event: AuditEvent, said: Mapping[int, str]) -> Event:
-    """An event as a line of the panel, with what was said where it was a comment."""
-    body = json.loads(event.body)
+def event_lines(events: Sequence[AuditEvent]) -> list[Event]:
+    """Events as lines of the panel, with what was said where they are comments; one query at most."""
+    bodies = [json.loads(event.body) for event in events]
+    keys = [body["facts"]["comment"] for body in bodies if "comment" in body["facts"]]
+    said = dict(Comment.objects.filter(pk__in=keys).values_list("pk", "text")) if keys else {}
+    return [_event_line(body, said) for body in bodies]
+
+
+def _event_line(body: dict[str, Any], said: Mapping[int, str]) -> Event:
     facts = body["facts"]
-    href = next((place for begin, place in PLACES if event.action.startswith(begin)), "")
+    href = next((place for begin, place in PLACES if body["action"].startswith(begin)), "")
     if "thread" in facts:
         href = f"#thread-{facts['thread']}"
     return Event(

@@ -13,10 +13,10 @@ from django.utils.translation import gettext as _
 from approvals import access, comments, looks, once
 from approvals.errors import Denied, Refused
 from approvals.forms import posted
-from approvals.forms.comments import CommentForm, LineCommentForm
+from approvals.forms.comments import CommentForm, LineCommentForm, ThreadFilterForm
 from approvals.models import RollbackRequest, RollbackScript, Thread
 from approvals.models.comments import line_of
-from approvals.pages import conversation
+from approvals.pages import conversation, paging
 from approvals.requests import Request
 
 
@@ -41,6 +41,22 @@ def rollback_comment(request: Request, pk: int) -> HttpResponse:
         except Refused as refused:
             form.refuse(refused)
     return _form(request, rollback, form, script=script)
+
+
+def rollback_comments(request: Request, pk: int) -> HttpResponse:
+    """Every thread about a rollback, in pages, filtered by whether it is open."""
+    rollback = get_object_or_404(access.rollbacks(request.user), pk=pk)
+    form = ThreadFilterForm(request.GET)
+    found = comments.threads(rollback)
+    if show := form.chosen():
+        found = found.filter(resolved_at__isnull=show == "open")
+    context = {
+        "rollback": rollback,
+        "form": form,
+        "page": paging.page(request, found, per_page=conversation.SHOWN),
+        "may_speak": comments.may_speak(request.user),
+    }
+    return render(request, "rollbacks/comments/list.html", context)
 
 
 def thread_reply(request: Request, pk: int, thread: int) -> HttpResponse:
@@ -107,26 +123,37 @@ def _said(request: Request, address: str) -> HttpResponse:
 def _fragment(request: Request, pk: int) -> HttpResponse:
     """One thread, and the number of open ones for the head of the page."""
     rollback = Thread.objects.select_related("rollback").get(pk=pk).rollback
-    talk = conversation.Conversation(comments.threads(rollback))
-    thread = next(each for each in talk.threads if each.pk == pk)
-    context: dict[str, Any] = {"thread": thread, "rollback": rollback, "conversation": talk}
-    context["newest"] = looks.newest_event(rollback)
-    return render(request, "rollbacks/comments/answer.html", context | {"may_speak": True, "unfold": True})
+    opened, total = comments.counts(rollback)
+    context: dict[str, Any] = {
+        "thread": comments.threads(rollback).get(pk=pk),
+        "rollback": rollback,
+        "conversation": conversation.Conversation([], opened, total),
+        "newest": looks.newest_event(rollback),
+        "may_speak": True,
+    }
+    return render(request, "rollbacks/comments/answer.html", context)
 
 
 def _form(request: Request, rollback: RollbackRequest, form: CommentForm, **about: Any) -> HttpResponse:
     """The form on a page of its own, or by itself where the page asked for it in place."""
     name = "rollbacks/comments/form.html" if request.htmx else "rollbacks/comments/page.html"
     thread, script = about.get("thread"), about.get("script")
+    page = None
     if thread is not None:
-        thread = next(each for each in comments.threads(rollback) if each.pk == thread.pk)
+        thread = comments.threads(rollback).get(pk=thread.pk)
+        said = thread.comments.select_related("author").order_by("-id")
+        page = paging.page(request, said)
+        thread.newest, thread.count = list(page.object_list), len(page.object_list)
     text = None
     if script is not None:
         given = form["line"].value()
         number = str(given)
         text = line_of(script.sql, int(number)) if number.isascii() and number.isdigit() else None
     context = {"rollback": rollback, "form": form, "thread": thread, "script": script, "line_text": text}
+    context["page"] = page
     answer = render(request, name, context | {"action": request.get_full_path()}, status=form.status)
-    if request.htmx and thread is not None:  # what was wrong belongs to the form, not in the thread's place
+    if (
+        request.htmx and thread is not None and form.status != 200
+    ):  # what was wrong belongs to the form, not in the thread's place
         answer["HX-Retarget"] = f"#thread-{thread.pk} form.form"
     return answer

@@ -38,7 +38,7 @@ def rollback_detail(request: Request, pk: int) -> HttpResponse:
 def review_page(request: Request, pk: int, *, refused: Refused | None = None, **forms: Any) -> HttpResponse:
     """The review page, with why something was refused and the forms as they were filled in."""
     rollback = get_object_or_404(rollback_queries.with_everything(request.user), pk=pk)
-    talk = conversation.Conversation(comments.threads(rollback))
+    talk = conversation.conversation(rollback)
     page = review.sheet(rollback, request.user, talk.threads)
     reading = looks.since_last(page.known, page.gates, reader=request.user)
     if reading.look is not None and request.method == "GET":
@@ -47,7 +47,7 @@ def review_page(request: Request, pk: int, *, refused: Refused | None = None, **
         "rollback": rollback,
         "page": page,
         "conversation": talk,
-        "news": news.news(reading.since, page.known.items, page.gates, talk.said),
+        "news": news.news(reading.since, page.known.items, page.gates),
         "seen": reading.newest,
         "newest": looks.newest_event(rollback),
         "may_speak": comments.may_speak(request.user),

@@ -5,15 +5,15 @@ const plain = (event) => event.button === 0 && !event.metaKey && !event.ctrlKey 
 document.addEventListener("click", (event) => {
   const link = event.target.closest("a[data-say], .code a.n");
   if (!link || !plain(event) || !window.htmx) return;
-  const threads = link.closest(".statement, .panel").querySelector(":scope > .threads");
-  if (!threads) return;
+  const place = link.closest(".thread-do") ?? link.closest(".statement, .panel").querySelector(":scope > .threads");
+  if (!place) return;
   event.preventDefault();
-  threads.querySelector(".slot:has(> form)")?.remove();
+  place.querySelector(".slot:has(> form)")?.remove();
   const slot = document.createElement("div");
   slot.className = "slot";
-  slot.dataset.opener = link.matches("[data-say]") ? "" : link.getAttribute("href");
-  const before = threads.querySelector("[data-say]");
-  (before?.closest(".threads > *") ?? before)?.before(slot);
+  const opener = place.querySelector(":scope > [data-say], :scope > div > [data-say]");
+  if (place.matches(".thread-do")) place.append(slot);
+  else (opener.parentElement === place ? opener : opener.parentElement).before(slot);
   window.htmx.ajax("GET", link.getAttribute("href"), { target: slot, swap: "innerHTML" }).then(() => {
     slot.querySelector("textarea")?.focus();
   });
@@ -24,7 +24,8 @@ document.addEventListener("click", (event) => {
   const slot = event.target.closest("[data-dismiss]")?.closest(".slot");
   if (!slot || !plain(event)) return;
   event.preventDefault();
-  const back = slot.closest(".threads").querySelector("[data-say]");
+  const place = slot.parentElement;
+  const back = place.querySelector(":scope > [data-say], :scope > div > [data-say]");
   slot.remove();
   back?.focus();
 });

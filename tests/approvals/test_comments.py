@@ -142,7 +142,7 @@ def test_a_thread_is_resolved_and_reopened_once_each(world: World) -> None:
         comments.reopen(thread, actor=world.alice)
     found = comments.threads(rollback)[0]
     assert (found.is_open, found.resolved_by) == (True, None)
-    assert [c.text for c in found.comments.all()] == ["Why?", "Because.", "One more word."]
+    assert [c.text for c in found.shown] == ["Why?", "Because.", "One more word."]
 
 
 def test_the_database_keeps_what_was_said_and_where(world: World) -> None:

@@ -118,8 +118,8 @@ def test_a_question_on_a_line_its_answer_and_what_changed_since_the_last_look(
 
     alice.goto(address)
     thread = alice.locator(".sql-back .thread")
-    thread.locator("summary").click()
-    thread.get_by_label("Your reply").fill("You are right, it comes.")
+    thread.get_by_role("link", name="Reply").click()
+    thread.get_by_label("Comment", exact=True).fill("You are right, it comes.")
     thread.get_by_role("button", name="Reply").click()
     expect(thread).to_contain_text("You are right, it comes.")
     expect(told).to_be_visible()

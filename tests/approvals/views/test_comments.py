@@ -176,6 +176,43 @@ def test_what_was_said_is_shown_as_text(world: World) -> None:
     assert "<script>alert" not in review(rollback, world.dan).html
 
 
+def test_of_many_threads_the_page_shows_the_open_and_newest_and_leads_to_all(world: World) -> None:
+    rollback = rollback_in(world, Status.IN_REVIEW)
+    first = comments.open_thread(rollback, actor=world.dora, text="Thread number 0.")
+    comments.resolve(first, actor=world.dora)
+    for number in range(1, 41):
+        comments.open_thread(rollback, actor=world.dora, text=f"Thread number {number}.")
+    page = review(rollback, world.dan)
+    assert "Thread number 40." in page
+    assert "Thread number 10." not in page
+    assert "40 open threads" in page
+    assert "11 more threads" in page
+    every = url("rollback_comments", rollback)
+    assert page.leads_to(every)
+    client = as_(world.axel)
+    assert "41 threads" in see(client, every)
+    assert "Thread number 10." in see(client, every, page="2")
+    resolved = see(client, every, show="resolved")
+    assert "1 thread" in resolved
+    assert "Thread number 0." in resolved
+    assert "40 threads" in see(client, every, show="open")
+    assert "41 threads" in see(client, every, show="nonsense")
+
+
+def test_of_a_long_thread_the_newest_stand_there_and_all_on_its_own_page(world: World) -> None:
+    rollback = rollback_in(world, Status.IN_REVIEW)
+    thread = comments.open_thread(rollback, actor=world.dora, text="Comment number 0.")
+    for number in range(1, 15):
+        comments.reply(thread, actor=world.alice, text=f"Comment number {number}.")
+    page = review(rollback, world.dan)
+    assert "5 earlier comments" in page
+    assert "Comment number 4." not in page
+    assert page.text.index("Comment number 5.") < page.text.index("Comment number 14.")
+    whole = see(as_(world.dan), url("thread_reply", rollback, thread.pk))
+    assert "Comment number 0." in whole
+    assert "Comment number 14." in whole
+
+
 # What is new
 
 
