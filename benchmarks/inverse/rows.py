@@ -165,20 +165,25 @@ def unannounced(
     prints: tuple[Prints, Prints, Prints],
     announced: Iterable[Lost],
 ) -> Iterator[str]:
-    """Values that stood behind the migration, are other ones behind the way back, and were not announced."""
+    """Values that stood behind the migration, are other ones behind the way back, and were not announced. Of
+    columns that got another type only the number of values is compared: they are written otherwise."""
     known = set(announced)
     relations = {lost.relation for lost in known if not lost.column}
     columns = {(lost.relation, lost.column) for lost in known}
     _, second, third = prints
+    relabelled = {dotted(kind.ref.path) for kind in after.of_kind("type") if _other_labels(kind, back)}
     for column in after.of_kind("column"):
+        if column["type"].removesuffix("[]") in relabelled:
+            continue  # the same values are written in other words
         had = second.get(column.ref)
         if column["generated"] or not had or not had[0] or column.ref.relation in relations:
             continue
         now = back.get(Ref("column", _before(column, before, after)))
         if (column.ref.relation, column.ref.name) in columns:
             continue
-        if now is None or third.get(now.ref) != had:
-            yield f"{column.ref}: {had} → {third.get(now.ref) if now else None}"
+        has = third.get(now.ref) if now is not None else None
+        if has != had and not (now and has and now["type"] != column["type"] and has[0] == had[0]):
+            yield f"{column.ref}: {had} → {has}"
 
 
 def _before(column: Object, before: Snapshot, after: Snapshot) -> tuple[str, ...]:
@@ -188,3 +193,13 @@ def _before(column: Object, before: Snapshot, after: Snapshot) -> tuple[str, ...
         return there.path
     table = before.by_address.get(after[Ref("table", column.ref.relation)].address)
     return (*table.path, column.ref.name) if table is not None else column.ref.path
+
+
+def _other_labels(kind: Object, back: Snapshot) -> bool:
+    """Whether an enum's labels have other names behind the way back."""
+    now = back.by_address.get(kind.address)
+    if kind["form"] != "e" or now is None:
+        return False
+    old = dict(zip(kind["label_oids"], kind["labels"], strict=True))
+    new = dict(zip(back[now]["label_oids"], back[now]["labels"], strict=True))
+    return any(new.get(oid, label) != label for oid, label in old.items())

@@ -1,0 +1,124 @@
+"""Random schemas with rows, random migrations: back to the same schema without a silent loss, or an honest
+refusal. RANDOM_SCHEMAS sets how many are tried."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+
+import psycopg
+import pytest
+from hypothesis import HealthCheck, event, given, settings
+
+from benchmarks.inverse import rows
+from executor.schema.dump import dump
+from executor.schema.inverse import Inverse, Options, undo
+from executor.schema.inverse.options import NEUTRAL
+from executor.schema.loss import measure
+from executor.schema.shadow import Shadow
+from executor.schema.snapshot import snapshot
+from tests.executor.schema.changes import FIRST, ROLES, changes
+from waqiti_rollback.embedded import Cluster
+
+EXAMPLES = int(os.environ.get("RANDOM_SCHEMAS", "12"))
+OF_DATA = ("22", "23", "42804", "42846")
+"""What a server says where values don't fit the former schema, or no conversion leads back."""
+HONEST = (
+    "partition_key", "parents", "form changed", "partition", "without its data", "needs type", "needs column",
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def server(scratch_cluster: Cluster) -> str:
+    """A scratch server with the roles that the changes name."""
+    dsn = scratch_cluster.superuser_dsn()
+    with psycopg.connect(dsn, autocommit=True) as admin:
+        for role in ROLES:
+            if not admin.execute("SELECT FROM pg_roles WHERE rolname = %s", [role]).fetchone():
+                admin.execute(f"CREATE ROLE {role}")
+    return dsn
+
+
+@settings(
+    max_examples=EXAMPLES,
+    deadline=None,
+    database=None,
+    suppress_health_check=[
+        HealthCheck.too_slow,
+        HealthCheck.function_scoped_fixture,
+        HealthCheck.data_too_large,
+    ],
+)
+@given(prior=changes(8), forward=changes(7))
+def test_back_to_the_same_schema_and_nothing_lost_in_silence(
+    server: str, prior: list[str], forward: list[str]
+) -> None:
+    shadow = Shadow(server)
+    try:
+        shadow.apply(FIRST)
+        for change in prior:
+            _try(shadow, change)
+        rows.populate(shadow.connection, snapshot(shadow.connection))
+        migration = _that_applies(shadow, forward)
+        if migration:
+            _there_and_back(shadow, migration)
+    finally:
+        shadow.drop()
+
+
+def _try(shadow: Shadow, change: str) -> None:
+    try:
+        shadow.apply(change)
+    except psycopg.Error:
+        shadow.settle()
+
+
+def _that_applies(shadow: Shadow, changes: list[str]) -> str:
+    """The changes that the schema takes, one after the other, as one file."""
+    accepted = []
+    shadow.connection.execute("BEGIN")
+    for change in changes:
+        shadow.connection.execute("SAVEPOINT one")
+        try:
+            shadow.connection.execute(change.encode())
+            accepted.append(change)
+        except psycopg.Error:
+            shadow.connection.execute("ROLLBACK TO SAVEPOINT one")
+    shadow.connection.execute("ROLLBACK")
+    return ";\n".join(accepted)
+
+
+def _there_and_back(shadow: Shadow, migration: str) -> None:
+    before, dumped = snapshot(shadow.connection), dump(shadow.dsn)
+    first = rows.fingerprints(shadow.connection, before)
+    shadow.apply(migration)
+    rows.populate(shadow.connection, snapshot(shadow.connection))
+    after = snapshot(shadow.connection)
+    second = rows.fingerprints(shadow.connection, after)
+    inverse = undo(shadow.connection, before, after, Options.exact(fill_default=NEUTRAL), forward=migration)
+    if inverse.gaps:
+        event("refused")
+        assert _honest(inverse), inverse.gaps
+        return
+    event("led back")
+    announced = [loss.lost for loss in measure(shadow.connection, inverse.goes) if not loss.nothing]
+    shadow.apply(inverse.script)
+    assert dump(shadow.dsn) == dumped
+    back = snapshot(shadow.connection)
+    third = rows.fingerprints(shadow.connection, back)
+    prints = (first, second, third)
+    assert list(rows.lost(before, after, prints)) == []
+    assert list(rows.unannounced(before, after, back, prints, announced)) == []
+    _again(shadow, migration)
+
+
+def _honest(inverse: Inverse) -> bool:
+    """Whether a refusal has to do with rows that stand in the way, or with a change that is known to have no
+    way back."""
+    text = " ".join(inverse.gaps)
+    return any(f"{code}" in text for code in OF_DATA) or any(reason in text for reason in HONEST)
+
+
+def _again(shadow: Shadow, migration: str) -> None:
+    with contextlib.suppress(psycopg.errors.IntegrityError, psycopg.errors.DataError):  # rows in the way
+        shadow.apply(migration)
