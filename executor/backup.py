@@ -251,6 +251,8 @@ def _restore(made: Dump, copy: Endpoint, progress: Progress | None) -> None:
             progress("restore", size, max(made.database_bytes - empty, 0))
 
         restore(made.path, copy, while_running=look)
+        looked = 0.0
+        look()
 
 
 def _database_bytes(connection: Connection) -> int:

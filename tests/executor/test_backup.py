@@ -78,6 +78,7 @@ def test_every_stage_says_how_much_of_it_is_done(target: Target, tmp_path: Path,
     assert backup.verify(made, scratch, progress=tell).ok
     stages = [stage for stage, _done, _of in told]
     assert list(dict.fromkeys(stages)) == ["dump", "restore", "compare"]
+    assert max(done for stage, done, _of in told if stage == "restore") > 0
     assert told[-1] == ("compare", len(made.tables), len(made.tables))
     assert all(done >= 0 and of > 0 for stage, done, of in told if stage != "restore")
 
