@@ -31,6 +31,11 @@ def test_leads_back_the_cheap_way(case: Case, shadow: Shadow) -> None:
     _undone(case, shadow, Options(), case.cheap or case.verdict)
 
 
+@by_name
+def test_leads_back_on_an_older_server_too(case: Case, older_shadow: Shadow) -> None:
+    _undone(case, older_shadow, Options.exact(), case.verdict)
+
+
 def _undone(case: Case, shadow: Shadow, options: Options, verdict: str) -> Inverse:
     shadow.apply(case.prior)
     before = dump(shadow.dsn)
