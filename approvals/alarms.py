@@ -68,7 +68,7 @@ def _unplanned(pin: dict[str, Any], fate: FileFate, applied: Applied) -> bool:
     if row is None:
         return False
     if fate == FileFate.REPLACED:
-        return row.checksum == pin["checksum"]
+        return bool(row.checksum == pin["checksum"])
     if fate == FileFate.SUPERSEDED:
         return not any(version > Version.parse(pin["version"]) for version in applied)
     return True
