@@ -73,9 +73,9 @@ def _arguments(
         "execution": {"pk": execution.pk},
         "incident": {"pk": incident.pk},
         "action": {"pk": _action(incident, requester).pk},
+        "contact": {"pk": _contact(service).pk},
         # of the whole portal, and so for either team
         "person": {"username": "dora"},
-        "contact": {"pk": _contact().pk},
         "event": {"seq": AuditEvent.objects.latest("seq").seq},
     }
 
@@ -85,10 +85,9 @@ def _action(incident: Incident, owner: User) -> IncidentAction:
     return followups.add_action(incident, text="Try it first.", owner=owner, due_on=day, actor=owner)
 
 
-def _contact() -> Contact:
-    where = {"duty": Contact.Duty.PRIMARY_DBA, "team": None, "service": None}
+def _contact(service: Service) -> Contact:
     reached = {"name": "Dora", "email": "dora@waqiti.example", "phone": "+254 20 123 4567"}
-    return Contact.objects.get_or_create(**where, defaults=reached)[0]
+    return Contact.objects.create(duty=Contact.Duty.PRIMARY_DBA, service=service, **reached)
 
 
 def sees(person: User | None, team: str) -> bool:
