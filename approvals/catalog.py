@@ -202,7 +202,8 @@ class _Import:
                 self.tally.counts["unchanged"] += 1
                 self._tell_errors(file, known.errors, known.dialect)
         Migration.objects.bulk_update(changed, FACTS, AT_ONCE)
-        self._insert_revisions([*self._insert_migrations(created), *revised])
+        if created or revised:
+            self._insert_revisions([*self._insert_migrations(created), *revised])
         for what, count in (("new", len(created)), ("changed", len(revised))):
             if count:
                 self.tally.counts[what] = count

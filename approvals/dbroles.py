@@ -45,7 +45,8 @@ KEPT = frozenset(
         "approvals_thread",
     }
 )
-# A worker reads who people are and what the policy is; it never says so, and it signs nothing.
+# A worker reads who people are and what the policy is; it never says so, and it signs nothing. Scripts it may
+# add, since it imports U files, and never change, like everybody.
 NOT_FOR_WORKER = frozenset(
     {
         "account_emailaddress",
@@ -56,8 +57,6 @@ NOT_FOR_WORKER = frozenset(
         "approvals_look",
         "approvals_policyrule",
         "approvals_policyversion",
-        "approvals_rollbackscript",
-        "approvals_rollbackscript_authors",
         "approvals_team",
         "approvals_team_members",
         "approvals_thread",

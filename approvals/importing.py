@@ -24,6 +24,7 @@ from .models import Service
 from .sources import Source
 
 LONGEST_PATH = 1_000
+TELL_EVERY_S = 1.0
 AT_ONCE = 50
 """So many files go to another process together; fewer new ones than this are analysed where they are."""
 
@@ -172,7 +173,7 @@ def analysed(texts: Mapping[str, str], *, progress: Progress | None = None) -> d
     told = time.monotonic()
     for part in _each(chunks):
         found |= part
-        if progress and time.monotonic() - told > 1:
+        if progress and time.monotonic() - told >= TELL_EVERY_S:
             told = time.monotonic()
             progress(len(found), len(texts))
     return found

@@ -24,11 +24,12 @@ QUEUES = {
     Job.Kind.FACTS: "facts",
     Job.Kind.REHEARSE: "scratch",
     Job.Kind.EXECUTE: "execute",
+    Job.Kind.IMPORT: "facts",
     Job.Kind.TRY: "scratch",
 }
 RESEND_AFTER = timedelta(seconds=30)
-# Reading changes nothing, so a reading whose worker died may be given to another one.
-READINGS = (Job.Kind.SYNC, Job.Kind.FACTS)
+# Reading changes no target, so a reading whose worker died may be given to another one.
+READINGS = (Job.Kind.SYNC, Job.Kind.FACTS, Job.Kind.IMPORT)
 READ_AGAIN_AFTER = timedelta(minutes=5)
 
 
@@ -84,6 +85,11 @@ def claim(job_id: int, *, worker: str) -> Job | None:
         state=Job.State.CLAIMED, claimed_at=now, claimed_by=worker
     )
     return Job.objects.select_related("asked_by").get(pk=job_id) if taken else None
+
+
+def tell(job: Job, sentence: str) -> None:
+    """Say how far the work is, for whoever asked for it; `finish` has the last word."""
+    Job.objects.filter(pk=job.pk, state=Job.State.CLAIMED).update(sentence=sentence)
 
 
 def finish(job: Job, *, failed: bool = False, sentence: str = "") -> None:

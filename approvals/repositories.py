@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 import subprocess
 import tempfile
 import time
@@ -192,21 +193,27 @@ class _Git:
         """Standard output. Raises SourceRefused with git's own last line, or where time is over."""
         where = ["--git-dir", str(self.repository)] if inside else []
         try:
-            done = subprocess.run(
+            process = subprocess.Popen(
                 ["git", *where, *arguments],
-                input=stdin,
-                capture_output=True,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
                 env=self.environment,
-                timeout=max(self.until - time.monotonic(), 0.1),
+                start_new_session=True,
             )
-        except subprocess.TimeoutExpired:
-            seconds = settings.IMPORT_GIT_SECONDS
-            raise SourceRefused(_("The repository took more than %(n)d seconds.") % {"n": seconds}) from None
         except FileNotFoundError:
             raise SourceRefused(_("git is not installed where imports run.")) from None
-        if done.returncode:
-            said = done.stderr.decode("utf-8", "replace").strip().splitlines() or [_("no reason given")]
-            raise _GitFailed(
-                _("git refused: %(why)s.") % {"why": said[-1].removeprefix("fatal: ").rstrip(".")}
-            )
-        return done.stdout
+        with process:
+            try:
+                out, err = process.communicate(stdin, timeout=max(self.until - time.monotonic(), 0))
+            except BaseException as end:
+                os.killpg(process.pid, signal.SIGKILL)  # ssh and others that git started, too
+                if not isinstance(end, subprocess.TimeoutExpired):
+                    raise
+                words = {"n": settings.IMPORT_GIT_SECONDS}
+                raise SourceRefused(_("The repository took more than %(n)d seconds.") % words) from None
+        if process.returncode:
+            said = err.decode("utf-8", "replace").strip().splitlines() or [_("no reason given")]
+            why = said[-1].removeprefix("fatal: ").rstrip(".")
+            raise _GitFailed(_("git refused: %(why)s.") % {"why": why})
+        return out

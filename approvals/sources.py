@@ -73,7 +73,7 @@ def in_archive(archive: IO[bytes], name: str, *, folder: str = "") -> Iterator[S
         inside = clean_folder(folder)
         try:
             if archive.seek(0, 2) > LARGEST_ARCHIVE:
-                raise SourceRefused(_too_large(_("The archive"), LARGEST_ARCHIVE))
+                raise too_large(_("The archive"), LARGEST_ARCHIVE)
             with zipfile.ZipFile(archive) as opened:
                 _unpack(opened, root, inside)
         except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError, zlib.error) as bad:
@@ -141,13 +141,16 @@ def wanted(path: PurePosixPath, inside: PurePosixPath) -> bool:
 def require_size(name: str, size: int, total: int) -> None:
     """Raise SourceRefused for one file or all of them together that are larger than migrations ever are."""
     if size > LARGEST_FILE:
-        raise SourceRefused(_too_large(name, LARGEST_FILE))
+        raise too_large(name, LARGEST_FILE)
     if total > LARGEST_TOTAL:
-        raise SourceRefused(_too_large(_("All of it unpacked"), LARGEST_TOTAL))
+        raise too_large(_("All of it unpacked"), LARGEST_TOTAL)
 
 
-def _too_large(what: str, limit: int) -> str:
-    return _("%(what)s is larger than %(limit)d MB.") % {"what": what, "limit": limit // 1024**2}
+def too_large(what: str, limit: int) -> SourceRefused:
+    """What to raise for something of more than `limit` bytes."""
+    return SourceRefused(
+        _("%(what)s is larger than %(limit)d MB.") % {"what": what, "limit": limit // 1024**2}
+    )
 
 
 def write(root: Path, path: PurePosixPath, data: bytes) -> None:

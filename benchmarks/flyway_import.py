@@ -2,10 +2,10 @@
 
     python benchmarks/flyway_import.py [--files 5000] [--rounds 5] [--processes 1]
 
-Processes in turns, each with its own start. Theirs is a JVM with open-source Flyway and one `info` on an empty
-schema. Ours reads all files, works out names, order and checksums and analyses every statement: first by
-itself, then as `manage.py import_migrations` with everything stored in a portal's database, and once more with
-nothing changed. Both answers are compared first: a benchmark of two different results would say nothing.
+Processes in turns, each with its own start. Theirs is a JVM with open-source Flyway and one `info` on an
+empty schema. Ours reads all files, works out names, order and checksums and analyses every statement: first
+by itself, then as `manage.py import_migrations` with everything stored in a portal's database, and once more
+with nothing changed. Both answers are compared first: a benchmark of two different results would say nothing.
 Needs Java and Maven.
 """
 

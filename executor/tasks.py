@@ -9,7 +9,7 @@ from celery import shared_task
 from celery.signals import worker_ready
 from django.db import close_old_connections
 
-from approvals import alarms, attempts, audit, jobs, rollbacks
+from approvals import alarms, attempts, audit, imports, jobs, rollbacks
 from approvals.models import Job
 from executor import execute, read, rehearse, settle, trials
 from executor.recorder import worker_name
@@ -22,6 +22,7 @@ WORK: dict[str, Callable[[Job], str]] = {
     Job.Kind.REHEARSE: rehearse.job,
     Job.Kind.EXECUTE: execute.job,
     Job.Kind.TRY: trials.job,
+    Job.Kind.IMPORT: imports.job,
 }
 
 

@@ -83,12 +83,13 @@ def test_audit_events_are_read_and_added_only(role: str) -> None:
 
 
 @pytest.mark.django_db
-def test_a_worker_writes_neither_people_nor_policies_scripts_or_decisions() -> None:
+def test_a_worker_writes_neither_people_nor_policies_nor_decisions_and_changes_no_script() -> None:
     found = granted(WORKER)
     for table in ("approvals_user", "approvals_user_groups", "auth_group", "approvals_team_members"):
         assert found[table] == {"SELECT"}
-    for table in ("approvals_policyrule", "approvals_rollbackscript", "approvals_approval", "django_session"):
+    for table in ("approvals_policyrule", "approvals_approval", "django_session"):
         assert found[table] == {"SELECT"}
+    assert found["approvals_rollbackscript"] == {"SELECT", "INSERT"}
 
 
 @pytest.mark.django_db

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import threading
+import zipfile
 from io import StringIO
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
@@ -15,6 +18,7 @@ from approvals import jobs
 from approvals.models import Job
 from tests.approvals import factories
 from tests.approvals.factories import World
+from tests.approvals.test_repositories import Repository
 
 pytestmark = pytest.mark.integration
 
@@ -40,6 +44,32 @@ def test_it_prints_problems_by_file_line_and_column_and_a_summary(world: World, 
     assert "7 files" in out
     assert "5 unchanged" in out
     assert "problems: 1 malformed-name, 1 syntax" in out
+
+
+def test_an_archive_and_a_repository_for_pipelines(world: World, tmp_path: Path, settings: Any) -> None:
+    with zipfile.ZipFile(tmp_path / "release.zip", "w") as archive:
+        for name, text in factories.FILES.items():
+            archive.writestr(f"db/{name}", text)
+    assert "5 unchanged" in run("import_migrations", "wallet-service", str(tmp_path / "release.zip"))
+    settings.IMPORT_GIT_URLS = [str(tmp_path)]
+    repository = Repository(tmp_path / "mirror")
+    commit = repository.commit({f"db/{name}": text for name, text in factories.FILES.items()})
+    where = (str(repository.path), "--revision", "main", "--folder", "db")
+    document = json.loads(run("import_migrations", "wallet-service", *where, "--json"))
+    assert (document["commit"], document["problems"]) == (commit, [])
+    assert document["summary"]["unchanged"] == 5
+    with pytest.raises(CommandError, match="no revision nowhere"):
+        run("import_migrations", "wallet-service", str(repository.path), "--revision", "nowhere")
+    with pytest.raises(CommandError, match=r"gone\.zip cannot be read"):
+        run("import_migrations", "wallet-service", str(tmp_path / "gone.zip"))
+
+
+def test_strict_is_for_pipelines_that_want_no_problem_at_all(world: World, tmp_path: Path) -> None:
+    factories.write_files(tmp_path, factories.FILES)
+    run("import_migrations", "wallet-service", str(tmp_path), "--strict")
+    factories.write_files(tmp_path, {"V7_x.sql": "SELECT 1;\n"})
+    with pytest.raises(CommandError, match="Found wrong: 1"):
+        run("import_migrations", "wallet-service", str(tmp_path), "--strict")
 
 
 def test_a_second_import_changes_nothing(world: World, tmp_path: Path) -> None:
