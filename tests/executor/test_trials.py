@@ -167,7 +167,7 @@ def test_a_check_that_writes_or_a_script_that_hangs_ends(portal: Portal, monkeyp
     from uuid import uuid4
 
     from approvals.models import Check
-    from executor import trials
+    from executor import trying
     from executor.connect import Endpoint
     from executor.marker import EXECUTOR
     from executor.spec import HistoryPin, ItemSpec, Limits, RunSpec, StepSpec
@@ -190,11 +190,11 @@ def test_a_check_that_writes_or_a_script_that_hangs_ends(portal: Portal, monkeyp
         with portal.staging.connect() as owner:
             owner.execute("CREATE SEQUENCE counted; ALTER SEQUENCE counted OWNER TO wallet_owner")
         checks = [Check("Counts", "SELECT nextval('counted')", "1"), Check("Waits", "SELECT pg_sleep(9)", "")]
-        seen = trials.attempt(there, spec, checks, 1, "SELECT 1")
+        seen = trying.attempt(there, spec, checks, 1, "SELECT 1")
         states = [result["after"]["sqlstate"] for result in seen["results"]]
         assert states == ["25006", "57014"]
         hangs = replace(step, sql="SELECT pg_sleep(9)")
         spec = replace(spec, items=(ItemSpec(1, "4", (hangs,), (), pin),))
-        seen = trials.attempt(there, spec, checks[:1], 1, "SELECT pg_sleep(9)")
+        seen = trying.attempt(there, spec, checks[:1], 1, "SELECT pg_sleep(9)")
         assert seen["script_error"]["sqlstate"] == "57014"
         assert seen["results"][0]["after"] is None
