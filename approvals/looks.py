@@ -19,7 +19,7 @@ from .models import BUSY, AuditEvent, ExecutionStatus, Look, RollbackRequest, Us
 # Loading the page anew within this time, with nothing new on it, belongs to the same look.
 ONE_LOOK = timedelta(minutes=10)
 # So often at most is an unchanged look written again.
-REMEMBERED = timedelta(minutes=1)
+REMEMBERED = timedelta(minutes=5)
 # So many events are told; nobody reads more of them in a panel.
 TOLD = 50
 # What somebody should read before they sign, though it changes nothing that is signed.
