@@ -12,10 +12,9 @@ import psycopg
 
 from benchmarks.inverse.chains import Step, steps
 from executor.schema.dump import dump, verdict
-from executor.schema.earlier import Earlier
 from executor.schema.shadow import Shadow
 from executor.schema.snapshot import snapshot
-from executor.schema.static import inverse_by_reading
+from executor.schema.static import Earlier, inverse_by_reading
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -8,7 +8,7 @@ from typing import Any
 
 from executor.schema.difference import NEVER_COMPARED
 from executor.schema.objects import PARTS_OF_RELATIONS, Object, Ref, Snapshot
-from executor.schema.said import CHANGED, CREATED, DROPPED, RENAMED, written
+from executor.schema.reading.said import CHANGED, CREATED, DROPPED, RENAMED, written
 
 Key = tuple[Ref, str]
 """An object's attribute; '' is that it exists at all."""

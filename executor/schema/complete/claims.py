@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 
 from executor.schema.complete.result import Fate, Finding, Role
-from executor.schema.inverse.rows import FROM_BACKUP, FromBackup, RowChanges
+from executor.schema.inverse.from_backup import FROM_BACKUP, FromBackup
+from executor.schema.inverse.rows import RowChanges
 from executor.schema.names import dotted
 from executor.schema.objects import Ref
-from executor.schema.said import NOTHING, ROWS, UNREADABLE, Said, written
+from executor.schema.reading.said import NOTHING, ROWS, UNREADABLE, Said, written
 
 TAKES_BACK = {
     "INSERT DATA": ("DELETE DATA", "TRUNCATE"),

@@ -10,7 +10,7 @@ from executor.schema.complete.claims import TAKES_BACK
 from executor.schema.complete.result import READ, Completeness, Fate, Finding, Role, Script, StepFinding
 from executor.schema.complete.settings import of_server, settings
 from executor.schema.reading import read
-from executor.schema.said import (
+from executor.schema.reading.said import (
     CHANGED,
     CREATED,
     DROPPED,

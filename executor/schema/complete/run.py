@@ -23,10 +23,11 @@ from executor.schema.complete.result import (
 )
 from executor.schema.complete.settings import of_server, settings
 from executor.schema.effects import EXISTS, ORDER, Effect, Key, State, effects, owners, state
-from executor.schema.inverse.rows import data_gone, row_changes
+from executor.schema.inverse.from_backup import data_gone
+from executor.schema.inverse.rows import row_changes
 from executor.schema.objects import Ref, Snapshot
 from executor.schema.reading import read, without_server
-from executor.schema.said import ROWS, Said, written
+from executor.schema.reading.said import ROWS, Said, written
 from executor.schema.scope import without
 from executor.schema.shadow import Shadow
 from executor.schema.snapshot import snapshot

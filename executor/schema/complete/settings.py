@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from executor.schema.complete.result import Fate, Finding
-from executor.schema.said import SET, Said
+from executor.schema.reading.said import SET, Said
 
 SERVER_KINDS = frozenset({"server setting", "database setting", "role setting", "role", "database"})
 

@@ -12,11 +12,12 @@ from executor.schema.inverse import options as choices
 from executor.schema.inverse import replace
 from executor.schema.inverse.action import Action
 from executor.schema.inverse.family import Context
+from executor.schema.inverse.from_backup import FromBackup, data_gone
 from executor.schema.inverse.live import Run
 from executor.schema.inverse.options import Choice, Options
 from executor.schema.inverse.plan import plan
 from executor.schema.inverse.renames import LEVELS, renames
-from executor.schema.inverse.rows import FromBackup, RowChanges, data_gone, row_changes
+from executor.schema.inverse.rows import RowChanges, row_changes
 from executor.schema.inverse.script import InverseStep, render, steps
 from executor.schema.lost import Lost
 from executor.schema.names import dotted

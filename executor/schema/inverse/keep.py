@@ -7,12 +7,15 @@ from collections.abc import Iterator
 
 from executor.schema.archive import comment
 from executor.schema.inverse.action import Action, statements
+from executor.schema.inverse.belongings import Belongings
 from executor.schema.inverse.family import Context, comma
 from executor.schema.lost import Lost
 from executor.schema.names import dotted, literal, quoted, shortened
-from executor.schema.objects import Object, Ref
+from executor.schema.objects import Ref
 
 _TIES = frozenset({"trigger", "policy", "rule"})
+
+
 ROW_TYPES = "other columns are of its row type"
 
 
@@ -23,32 +26,31 @@ class Keeper:
         self.context = context
         self.now = context.now
         self.leaving = leaving
-        self.tables: list[Ref] = []
+        self.of = Belongings(context, leaving)
         self.columns: list[Lost] = []
-        self.types: set[Ref] = set()
         self.places: dict[Ref, tuple[str, str]] = {}
 
     @property
     def used(self) -> bool:
         """Whether anything is kept."""
-        return bool(self.tables or self.columns)
+        return bool(self.of.tables or self.columns)
 
     def choose(self, dropped: list[Ref]) -> None:
         """Decide which of the tables that go are kept, and with them the types of their columns."""
         for ref in dropped:
             if ref.kind == "table" and (why := self._unmovable(ref)) is None:
-                self.tables.append(ref)
-                for one in self._tree(ref):
-                    self.types |= self._types_of(one)
+                self.of.tables.append(ref)
+                for one in self.of.tree(ref):
+                    self.of.types |= self.of.types_of(one)
             elif ref.kind == "table" and why:
                 self._say(ref, why)
 
     def change(self, action: Action) -> None:
         """Let an action keep what it would take away."""
         ref = action.ref
-        if ref in self.tables and action.verb == "drop":
+        if ref in self.of.tables and action.verb == "drop":
             self._move(action)
-        elif ref in self.types and action.verb == "drop":
+        elif ref in self.of.types and action.verb == "drop":
             self._move_type(action)
         elif action.loses and action.loses[0].column:
             self._copy(action)
@@ -70,61 +72,33 @@ class Keeper:
             return why
         if thing["of_type"]:
             return "it is a table of a type"
-        for one in self._tree(table):
-            if self.now[one]["parents"] or self._children(one):
+        for one in self.of.tree(table):
+            if self.now[one]["parents"] or self.of.children(one):
                 return "it inherits, or others inherit from it"
             for other in self.now.needed_by.get(one, ()):
-                if other.kind == "column" and other.relation not in {each.path for each in self._tree(table)}:
+                if other.kind == "column" and other.relation not in {
+                    each.path for each in self.of.tree(table)
+                }:
                     return ROW_TYPES
-            strange = [need for need in self._types_of(one) if not self._movable_type(need)]
+            strange = [need for need in self.of.types_of(one) if not self.of.movable_type(need)]
             if strange:
                 return f"{strange[0]} goes or changes"
         return None
 
-    def _tree(self, table: Ref) -> list[Ref]:
-        """The table and, where it is partitioned, all below."""
-        found, queue = [table], [table]
-        while queue:
-            path = list(queue.pop().path)
-            below = [Ref("table", p.ref.path) for p in self.now.of_kind("partition") if p["parent"] == path]
-            found += below
-            queue += below
-        return found
-
-    def _children(self, table: Ref) -> bool:
-        path = list(table.path)
-        return any(path in other["parents"] for other in self.now.of_kind("table") if other["parents"])
-
-    def _types_of(self, table: Ref) -> set[Ref]:
-        """Types that go and that its columns are of, directly or inside of other types."""
-        queue = [column.ref for column in self.now.columns(*table.path)]
-        found: set[Ref] = set()
-        while queue:
-            for need in self.now.needs.get(queue.pop(), ()):
-                if need.kind == "type" and need in self.leaving and need not in found:
-                    found.add(need)
-                    queue.append(need)
-                elif need.kind == "extension" and need in self.leaving:
-                    found.add(need)
-        return found
-
-    def _movable_type(self, ref: Ref) -> bool:
-        return ref.kind == "type" and ref not in self.context.before and self.now[ref]["form"] in "edc"
-
     def _move(self, action: Action) -> None:
         table = action.ref
         texts: list[str] = []
-        for one in self._tree(table):
+        for one in self.of.tree(table):
             texts += self._untie(one)
         if Ref("partition", table.path) in self.now:
             parent = self.now[Ref("partition", table.path)]["parent"]
             texts.append(f"ALTER TABLE {dotted(parent)} DETACH PARTITION {dotted(table.path)}")
-        for one in self._tree(table):
+        for one in self.of.tree(table):
             texts += self._carry(one)
         action.statements = statements(*texts)
         action.verb, action.loses = "keep", ()
         action.why = f"its rows stay in {dotted(self._place(table))}"
-        action.removes |= {Ref("partition", one.path) for one in self._tree(table)}
+        action.removes |= {Ref("partition", one.path) for one in self.of.tree(table)}
 
     def _untie(self, table: Ref) -> Iterator[str]:
         """What would still tie the table to the rest goes first: keys to others, triggers, policies, rules,
@@ -133,14 +107,16 @@ class Keeper:
         inherited = Ref("partition", table.path) in self.now
         for part in self.now.parts(*table.path):
             inner = quoted(part.ref.name)
-            if part.ref.kind == "constraint" and (part["type"] == "f" or self._needs_what_goes(part, table)):
+            if part.ref.kind == "constraint" and (
+                part["type"] == "f" or self.of.needs_what_goes(part, table)
+            ):
                 if not (inherited and part["type"] == "f"):
                     yield f"ALTER TABLE {name} DROP CONSTRAINT {inner}"
             elif part.ref.kind in _TIES:
                 yield f"DROP {part.ref.kind.upper()} {inner} ON {name}"
-            elif part.ref.kind == "default" and self._needs_what_goes(part, table):
+            elif part.ref.kind == "default" and self.of.needs_what_goes(part, table):
                 yield f"ALTER TABLE {name} ALTER COLUMN {inner} DROP DEFAULT"
-            elif part.ref.kind == "column" and part["generated"] and self._needs_what_goes(part, table):
+            elif part.ref.kind == "column" and part["generated"] and self.of.needs_what_goes(part, table):
                 ending = "DROP EXPRESSION" if part["generated"] == "s" else ""
                 yield f"ALTER TABLE {name} " + (
                     f"ALTER {inner} {ending}" if ending else f"DROP COLUMN {inner}"
@@ -152,32 +128,8 @@ class Keeper:
                     and Ref("publication", thing.ref.path[:1]) not in self.leaving
                 ):
                     yield f"ALTER PUBLICATION {quoted(thing.ref.path[0])} DROP TABLE ONLY {name}"
-            elif self._is_of(thing, table) and self._needs_what_goes(thing, table):
+            elif self.of.is_of(thing, table) and self.of.needs_what_goes(thing, table):
                 yield f"DROP {thing.ref.kind.upper()} {dotted(thing.ref.path)}"
-
-    def _is_of(self, thing: Object, table: Ref) -> bool:
-        if thing.ref.kind == "index":
-            return bool(tuple(thing["relation"]) == table.path)
-        return table in self.now.needs.get(thing.ref, ()) or any(
-            need.kind == "column" and need.relation == table.path
-            for need in self.now.needs.get(thing.ref, ())
-        )
-
-    def _needs_what_goes(self, part: Object, table: Ref) -> bool:
-        tree = {one.path for kept in (*self.tables, table) for one in self._tree(kept)}
-        return any(
-            need in self.leaving
-            and need.path[:2] not in tree
-            and need not in self.types
-            and not self._owned(need, tree)
-            for need in self.now.needs.get(part.ref, ())
-        )
-
-    def _owned(self, ref: Ref, tables: set[tuple[str, ...]]) -> bool:
-        """Whether it is a sequence or an index that moves along with one of the tables."""
-        if ref.kind == "sequence":
-            return tuple((self.now[ref]["owned_by"] or ())[:2]) in tables
-        return ref.kind == "index" and tuple(self.now[ref]["relation"]) in tables
 
     def _carry(self, table: Ref) -> Iterator[str]:
         """The move itself, under names that differ by rollback."""
@@ -195,27 +147,15 @@ class Keeper:
                     own = (thing.ref.path[0], thing.ref.name)
                 else:
                     continue
-                if self._needs_what_goes(thing, table):
+                if self.of.needs_what_goes(thing, table):
                     continue
                 yield f"ALTER INDEX {dotted(own)} RENAME TO {quoted(shortened(own[-1], suffix))}"
-            for _, old in self._sequences(table):
+            for _, old in self.of.sequences(table):
                 yield f"ALTER SEQUENCE {dotted(old)} RENAME TO {quoted(shortened(old[1], suffix))}"
         if name != table.name:
             yield f"ALTER TABLE {dotted(table.path)} RENAME TO {quoted(name)}"
         yield f"ALTER TABLE {dotted((table.path[0], name))} SET SCHEMA {quoted(schema)}"
         yield self._comment("TABLE", table)
-
-    def _sequences(self, table: Ref) -> list[tuple[str, tuple[str, str]]]:
-        """Columns with the sequences that they own, identities included."""
-        found = [
-            (thing["owned_by"][2], (thing.ref.path[0], thing.ref.path[1]))
-            for thing in self.now.of_kind("sequence")
-            if (thing["owned_by"] or ())[:2] == list(table.path)
-        ]
-        for column in self.now.columns(*table.path):
-            if column["identity"]:
-                found.append((column.ref.name, tuple(column["identity_sequence"][:2])))
-        return found
 
     def _move_type(self, action: Action) -> None:
         schema, name = self._place(action.ref)
@@ -237,12 +177,12 @@ class Keeper:
             at_start = self.context.at_start(lost)
             if why := self.context.options.not_kept.get(at_start):
                 self._say(column, why)
-            elif not (key := self._key(column)):
+            elif not (key := self.of.key(column)):
                 self._say(column, "its table has no primary key to find its rows by")
             else:
                 table = dotted(lost.relation)
                 texts.append(f"LOCK TABLE {table} IN ACCESS EXCLUSIVE MODE")
-                listed = comma(self._as_kept(one) for one in [*key, column])
+                listed = comma(self.of.as_kept(one) for one in [*key, column])
                 texts.append(
                     f"CREATE TABLE {dotted(self._place(column))} AS\nSELECT {listed}\n"
                     f"  FROM {table}\n WHERE {quoted(column.name)} IS NOT NULL"
@@ -255,24 +195,6 @@ class Keeper:
             action.loses = tuple(lost for lost in action.loses if lost not in kept)
             places = comma(dotted(self._place(Ref("column", (*lost.relation, lost.column)))) for lost in kept)
             action.why = "; ".join(filter(None, [f"its values stay, by key, in {places}", action.why]))
-
-    def _as_kept(self, column: Ref) -> str:
-        """A column in a SELECT for the archive: as text where its type goes."""
-        name = quoted(column.name)
-        goes = any(need.kind == "type" and need in self.leaving for need in self.now.needs.get(column, ()))
-        return f"{name}::text AS {name}" if goes else name
-
-    def _key(self, column: Ref) -> list[Ref]:
-        """The primary key's columns, if rows can be found by them."""
-        for part in self.now.parts(*column.relation):
-            if part.ref.kind == "constraint" and part["type"] == "p":
-                needs = self.now.needs.get(part.ref, ())
-                columns = sorted(
-                    (one for one in needs if one.kind == "column" and one.relation == column.relation),
-                    key=lambda one: self.now[one].address[2],
-                )
-                return [] if column in columns else columns
-        return []
 
     # Names
 
@@ -308,12 +230,12 @@ class Keeper:
         for table in self._parents_first():
             path = self.context.path_at_start(table)
             columns = [column for column in self.now.columns(*table.path) if not column["generated"]]
-            pairs = [(quoted(self.context.path_at_start(one.ref)[-1]), self._typed(one)) for one in columns]
+            pairs = [(quoted(self.context.path_at_start(one.ref)[-1]), self.of.typed(one)) for one in columns]
             yield (
                 f"INSERT INTO {dotted(path)} ({comma(name for name, _ in pairs)})\nOVERRIDING SYSTEM VALUE\n"
                 f"SELECT {comma(value for _, value in pairs)}\n  FROM {dotted(self._place(table))}"
             )
-            for column, old in self._sequences(table):
+            for column, old in self.of.sequences(table):
                 kept = (
                     self.context.options.archive_schema,
                     shortened(old[1], self._suffix) if self._suffix else old[1],
@@ -323,31 +245,22 @@ class Keeper:
                 yield f"SELECT pg_catalog.setval({owner}, last_value, is_called) FROM {dotted(kept)}"
         for lost in self.columns:
             column_ref = Ref("column", (*lost.relation, lost.column))
-            keys = self._key(column_ref)
+            keys = self.of.key(column_ref)
             path = self.context.path_at_start(column_ref)
             same = " AND ".join(
-                f"t.{quoted(self.context.path_at_start(one)[-1])} = {self._typed(self.now[one], 'k.')}"
+                f"t.{quoted(self.context.path_at_start(one)[-1])} = {self.of.typed(self.now[one], 'k.')}"
                 for one in keys
             )
-            value = self._typed(self.now[column_ref], "k.")
+            value = self.of.typed(self.now[column_ref], "k.")
             yield (
                 f"UPDATE {dotted(path[:2])} t\n   SET {quoted(path[-1])} = {value}\n"
                 f"  FROM {dotted(self._place(column_ref))} k\n WHERE {same}"
             )
 
-    def _typed(self, column: Object, of: str = "") -> str:
-        """A kept value in its column's own type."""
-        name = f"{of}{quoted(column.ref.name)}"
-        types = [n for n in self.now.needs.get(column.ref, ()) if n.kind == "type" and n in self.leaving]
-        if not types:
-            return name
-        step = "text[]" if column["type"].endswith("[]") and not of else "text"
-        return f"{name}::{step}::{column['type']}"
-
     def _parents_first(self) -> list[Ref]:
-        waiting, done = list(self.tables), list[Ref]()
+        waiting, done = list(self.of.tables), list[Ref]()
         while waiting:
-            ready = [table for table in waiting if not (self._references(table) & (set(waiting) - {table}))]
+            ready = [table for table in waiting if not (self.of.references(table) & (set(waiting) - {table}))]
             if not ready:
                 self.context.notes.append(
                     f"{waiting[0]} and others refer to each other: bring them back by hand"
@@ -356,11 +269,3 @@ class Keeper:
             done += ready
             waiting = [table for table in waiting if table not in ready]
         return done
-
-    def _references(self, table: Ref) -> set[Ref]:
-        return {
-            Ref("table", tuple(part["references"]))
-            for one in self._tree(table)
-            for part in self.now.parts(*one.path)
-            if part.ref.kind == "constraint" and part["references"]
-        }

@@ -3,50 +3,18 @@ keys; what it overwrote or deleted is in a backup only, and that is said, never 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 from approvals.analysis import matrix, parser
 from approvals.analysis.kinds.procedural import do_body
 from approvals.analysis.parser import Piece, Source, SqlError, pb
-from executor.schema.inverse.action import Action, Statement
+from executor.schema.inverse.deletions import Deletion, Deletions
 from executor.schema.inverse.family import comma
-from executor.schema.lost import ROWS, VALUES, Lost, may_change
+from executor.schema.inverse.from_backup import FromBackup
 from executor.schema.names import dotted, quoted
 from executor.schema.objects import Object, Ref, Snapshot
 from executor.schema.sql_text import constant, found, range_parts
-
-FROM_BACKUP = "Restore from backup"
-_TEXT = ("text", "character varying", "character", "name")
-
-
-@dataclass(frozen=True, slots=True)
-class FromBackup:
-    """Data that the migration took away or changed and that no statement gives back. `line` and `column` are
-    the statement's place in the file (None: found by comparing the schemas); `change` is its row in the
-    decision matrix; `why` is one sentence."""
-
-    relation: str
-    change: str
-    why: str
-    line: int | None = None
-    column: int | None = None
-    advice: str = FROM_BACKUP
-
-    def __str__(self) -> str:
-        place = f"line {self.line}: " if self.line else ""
-        return f"{place}{self.change} on {self.relation}: {self.why}. {self.advice}."
-
-
-@dataclass(frozen=True, slots=True)
-class Deletion:
-    """The DELETE of one INSERT: its action, and how many rows it must find."""
-
-    action: Action
-    rows: int
-    line: int
-    column: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,28 +44,6 @@ def row_changes(
     return RowChanges(tuple(reversed(reader.deletions)), tuple(reader.gaps), tuple(reader.notes))
 
 
-def data_gone(before: Snapshot, after: Snapshot) -> Iterator[FromBackup]:
-    """Tables and columns whose data the migration dropped, and columns whose values it may have changed.
-    Both snapshots are of one database, so that renames are seen."""
-    for table in before.of_kind("table"):
-        if table["form"] != "f" and table.address not in after.by_address:
-            yield FromBackup(dotted(table.ref.path), "DROP TABLE", "it comes back without its rows")
-    for column in before.of_kind("column"):
-        owner = before.get(Ref("table", column.ref.relation))
-        inherited = column["inherited"] and not column["local"]
-        if owner is None or owner["form"] == "f" or owner.address not in after.by_address:
-            continue
-        if column["generated"] or inherited:
-            continue
-        name, relation = quoted(column.ref.name), dotted(column.ref.relation)
-        now = after.by_address.get(column.address)
-        if now is None:
-            yield FromBackup(relation, "DROP COLUMN", f"{name} comes back without its values")
-        elif may_change(column["type"], after[now]["type"]):
-            into = f"the conversion to {after[now]['type']}"
-            yield FromBackup(relation, "ALTER TYPE", f"values of {name} may have been changed by {into}")
-
-
 class _Reader:
     """Reads one file, statement by statement."""
 
@@ -107,6 +53,7 @@ class _Reader:
         self.source = source
         self.before, self.after = before, after
         self.search_path = search_path
+        self.makes = Deletions(after)
         self.deletions: list[Deletion] = []
         self.gaps: list[FromBackup] = []
         self.notes: list[str] = []
@@ -129,9 +76,9 @@ class _Reader:
         why = self._not_invertible(node, table)
         if why is None:
             rows, columns = self._values(node, table)
-            key = self._key(table, columns, rows)
+            key = self.makes.key(table, columns, rows)
             if key:
-                self.deletions.append(self._deletion(table, key, columns, rows))
+                self.deletions.append(self.makes.deletion(table, key, columns, rows, self.place))
                 return
             why = "the file does not give the values of a primary key or unique constraint"
         self._gap(table, "INSERT DATA", why)
@@ -237,93 +184,7 @@ class _Reader:
         ]
         return rows, columns
 
-    def _key(self, table: Object, columns: list[str], rows: list[list[str | None]]) -> list[str]:
-        """Columns of a key that all rows give as constants; [] where there is none."""
-        places = {name: number for number, name in enumerate(columns)}
-        for key in self._keys(table):
-            if all(
-                name in places and all(len(row) > places[name] and row[places[name]] for row in rows)
-                for name in key
-            ):
-                return key
-        return []
-
-    def _keys(self, table: Object) -> list[list[str]]:
-        """Column names of the primary key, then of unique constraints and indexes."""
-        found_keys = []
-        for thing in self.after.of_kind("constraint", "index"):
-            if thing.ref.kind == "constraint":
-                if thing.ref.relation != table.ref.path or thing["type"] not in "pu":
-                    continue
-                rank = 0 if thing["type"] == "p" else 1
-            else:
-                if tuple(thing["relation"]) != table.ref.path or not thing["is_unique"] or thing["computed"]:
-                    continue
-                rank = 2
-            names = sorted(
-                need.name
-                for need in self.after.needs.get(thing.ref, ())
-                if need.kind == "column" and need.relation == table.ref.path
-            )
-            found_keys.append((rank, thing.ref.name, names))
-        return [names for _, _, names in sorted(found_keys) if names]
-
-    def _deletion(
-        self, table: Object, key: list[str], columns: list[str], rows: list[list[str | None]]
-    ) -> Deletion:
-        places = [columns.index(name) for name in key]
-        types = [self.after[Ref("column", (*table.ref.path, name))]["type"] for name in key]
-        listed = [
-            comma(_typed(row[place] or "", kind) for place, kind in zip(places, types, strict=True))
-            for row in rows
-        ]
-        names = comma(map(quoted, key))
-        if len(key) > 1:
-            where = f"({names}) IN ({comma(f'({each})' for each in listed)})"
-        else:
-            where = f"{names} = {listed[0]}" if len(listed) == 1 else f"{names} IN ({comma(listed)})"
-        sql = f"DELETE FROM {dotted(table.ref.path)} WHERE {where}"
-        line, column = self.place
-        own = Lost(ROWS, (table.ref.path[0], table.ref.path[1]), condition=where)
-        action = Action(
-            "rows",
-            table.ref,
-            (Statement(sql, fills=True),),
-            why=f"the migration added {'it' if len(rows) == 1 else 'them'} in line {line}",
-            loses=(own, *self._along(table, where)),
-        )
-        return Deletion(action, len(rows), line, column)
-
-    def _along(self, table: Object, where: str) -> Iterator[Lost]:
-        """Rows and values of other tables that the DELETE takes along by ON DELETE actions."""
-        for thing in self.after.of_kind("constraint"):
-            if tuple(thing["references"] or ()) != table.ref.path:
-                continue
-            key = _foreign_key(thing["definition"])
-            if key.fk_del_action not in ("c", "n", "d"):
-                continue
-            mine = comma(quoted(each.string.sval) for each in key.fk_attrs)
-            theirs = comma(quoted(each.string.sval) for each in key.pk_attrs)
-            condition = f"({mine}) IN (SELECT {theirs} FROM {dotted(table.ref.path)} WHERE {where})"
-            if key.fk_del_action == "c":
-                yield Lost(ROWS, thing.ref.relation, condition=condition)
-            else:
-                for each in key.fk_attrs:
-                    yield Lost(VALUES, thing.ref.relation, each.string.sval, condition=condition)
-
     def _gap(self, table: Object, change: str, why: str) -> None:
         line, column = self.place
         assert matrix.row(change)  # noqa: S101 (a row that the decision matrix has)
         self.gaps.append(FromBackup(dotted(table.ref.path), change, why, line, column))
-
-
-def _typed(value: str, kind: str) -> str:
-    """A constant in the type of its column."""
-    if kind.startswith(_TEXT) and "::" not in value:
-        return value
-    return f"{value}::{kind}" if value.startswith("'") or "::" in value else value
-
-
-def _foreign_key(definition: str) -> Any:
-    pieces = parser.parse(Source(f"ALTER TABLE t ADD CONSTRAINT k {definition}"))
-    return getattr(pieces[0].node.cmds[0].alter_table_cmd, "def").constraint

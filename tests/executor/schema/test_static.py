@@ -6,10 +6,9 @@ import psycopg
 import pytest
 
 from executor.schema.dump import dump
-from executor.schema.earlier import Earlier
 from executor.schema.shadow import Shadow
 from executor.schema.snapshot import snapshot
-from executor.schema.static import ORIGIN, WEAKER, StaticInverse, inverse_by_reading
+from executor.schema.static import ORIGIN, WEAKER, Earlier, StaticInverse, inverse_by_reading
 
 FIRST = """
     CREATE TABLE wallets (id int PRIMARY KEY, owner varchar(40) DEFAULT 'nobody', amount numeric(9, 2));

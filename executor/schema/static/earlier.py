@@ -11,7 +11,7 @@ from approvals.analysis import names as sql_names
 from approvals.analysis import parser
 from approvals.analysis.parser import Source, SqlError, pb
 from executor.schema.reading import read_pieces
-from executor.schema.said import CHANGED, CREATED, DROPPED, RENAMED, UNREADABLE, Said
+from executor.schema.reading.said import CHANGED, CREATED, DROPPED, RENAMED, UNREADABLE, Said
 from executor.schema.sql_text import expression, range_parts
 
 Key = tuple[str, tuple[str, ...]]

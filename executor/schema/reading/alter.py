@@ -8,7 +8,7 @@ from typing import Any
 
 from approvals.analysis import names as sql_names
 from approvals.analysis.parser import pb
-from executor.schema.said import CHANGED, CREATED, DROPPED, Said
+from executor.schema.reading.said import CHANGED, CREATED, DROPPED, Said
 from executor.schema.sql_text import range_parts
 
 _KINDS = {
