@@ -411,6 +411,8 @@ def _rollbacks(
     return list(zip(found, targets, strict=True))
 
 
+# After these the migration is found applied again, which raises an alarm that nobody has answered.
+CAME_BACK = {ExecutionStatus.SUCCEEDED}
 ENDED = {Status.EXECUTED, Status.FAILED, Status.REJECTED, Status.CANCELLED, Status.EXPIRED}
 
 
@@ -431,7 +433,13 @@ def _executions(rollbacks: list[tuple[RollbackRequest, RollbackTarget]]) -> None
         rollback.pk: worked.get(STATUSES[k % len(STATUSES)])
         for k, (rollback, _target) in enumerate(rollbacks)
     }
-    bulk(_execution(rollback, target, ends[rollback.pk]) for rollback, target in done)
+    came_back = {"reappeared_at": timezone.now()}
+    bulk(
+        _execution(
+            rollback, target, ends[rollback.pk], **(came_back if ends[rollback.pk] in CAME_BACK else {})
+        )
+        for rollback, target in done
+    )
     for status in set(STATUSES) - {Status.DRAFT}:
         _move([pair[0] for k, pair in enumerate(rollbacks) if STATUSES[k % len(STATUSES)] == status], status)
 
@@ -589,7 +597,7 @@ def _arguments(grown: Grown, name: str, about: str) -> dict[str, Any]:
         "target": {"name": grown.target.name},
         "migration": {"pk": grown.migration.pk},
         "rollback": {"pk": rollback, "thread": grown.thread.pk},
-        "execution": {"pk": (grown.waiting if name == "execution_cancel" else grown.execution).pk},
+        "execution": {"pk": _execution_of(grown, name).pk},
         "incident": {"pk": grown.incident.pk},
         "action": {"pk": grown.action.pk},
         "contact": {"pk": grown.contact.pk},
@@ -597,6 +605,13 @@ def _arguments(grown: Grown, name: str, about: str) -> dict[str, Any]:
         "event": {"seq": grown.event},
     }
     return objects.get(about, {}) | BESIDES
+
+
+def _execution_of(grown: Grown, name: str) -> Execution:
+    """The one that has most below it, or the one about which a page has something to ask."""
+    if name == "execution_answer":
+        return Execution.objects.filter(reappeared_at__isnull=False).order_by("queued_at", "id")[0]
+    return grown.waiting if name == "execution_cancel" else grown.execution
 
 
 def _names(url_name: str) -> list[str]:
