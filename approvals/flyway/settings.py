@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import codecs
 import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
@@ -134,8 +134,9 @@ def read_settings(path: Path) -> Settings:
         raise SettingsProblem(f"{path.name}: {bad}") from None
 
 
-def from_keys(keys: Mapping[str, str]) -> Settings:
-    """Settings from keys such as `flyway.table`, all values as text. Raises SettingsProblem."""
+def from_keys(keys: Mapping[str, str | tuple[str, ...]]) -> Settings:
+    """Settings from keys such as `flyway.table`, all values as text, lists also as tuples of texts. Raises
+    SettingsProblem."""
     values: dict[str, Any] = {}
     grammar: dict[str, Any] = {}
     filled: dict[str, str] = {}
@@ -143,7 +144,7 @@ def from_keys(keys: Mapping[str, str]) -> Settings:
     for key, value in keys.items():
         name = key.removeprefix("flyway.")
         if name.startswith(_PLACEHOLDER):
-            filled[name.removeprefix(_PLACEHOLDER)] = value
+            filled[name.removeprefix(_PLACEHOLDER)] = str(value)
         elif name in _SETTINGS:
             attribute, read = _SETTINGS[name]
             try:
@@ -154,7 +155,7 @@ def from_keys(keys: Mapping[str, str]) -> Settings:
             ignored.append(key)
     if len({name.lower() for name in filled}) != len(filled):
         raise SettingsProblem("two placeholders differ only in case, and Flyway takes them for one")
-    unresolved = tuple(sorted(key for key, value in keys.items() if properties.variables(value)))
+    unresolved = tuple(sorted(key for key, value in keys.items() if properties.variables(str(value))))
     return Settings(
         grammar=Grammar(**grammar),
         placeholders=filled,
@@ -187,16 +188,19 @@ def _filled(value: str) -> str:
     return value
 
 
-def _list(value: str) -> tuple[str, ...]:
+def _list(value: str | tuple[str, ...]) -> tuple[str, ...]:
+    if isinstance(value, tuple):
+        return value
     parts = [part.strip() for part in value.split(",")]
     while len(parts) > 1 and not parts[-1]:
         parts.pop()
     return tuple(parts)
 
 
-def _patterns(value: str) -> tuple[Pattern, ...]:
+def _patterns(value: str | tuple[str, ...]) -> tuple[Pattern, ...]:
+    parts = _list(value) if value != "" else ()
     try:
-        return tuple(Pattern.parse(part) for part in _list(value)) if value.strip() else ()
+        return () if parts == ("",) else tuple(Pattern.parse(part) for part in parts)
     except MalformedPattern as bad:
         raise ValueError(str(bad)) from None
 
@@ -209,7 +213,7 @@ def _never(value: str) -> bool:
 
 _PLACEHOLDER = "placeholders."
 _IN_GRAMMAR = frozenset(one.name for one in fields(Grammar))
-_SETTINGS: dict[str, tuple[str, Callable[[str], Any]]] = {
+_SETTINGS: dict[str, tuple[str, Callable[[Any], Any]]] = {
     "sqlMigrationPrefix": ("versioned", str),
     "undoSqlMigrationPrefix": ("undo", str),
     "repeatableSqlMigrationPrefix": ("repeatable", str),
@@ -233,25 +237,59 @@ _SETTINGS: dict[str, tuple[str, Callable[[str], Any]]] = {
 }
 
 
-def _from_toml(text: str) -> dict[str, str]:
-    """The table [flyway], and of the environment that it names (or `default`) what concerns migrations."""
-    document = tomllib.loads(text)
+_FLAGS = frozenset(name for name, (_attribute, read) in _SETTINGS.items() if read in (_flag, _never))
+_LISTS = frozenset(name for name, (_attribute, read) in _SETTINGS.items() if read in (_list, _patterns))
+_WORDS = {"true": True, "True": True, "TRUE": True, "false": False, "False": False, "FALSE": False}
+
+
+def _from_toml(text: str) -> dict[str, str | tuple[str, ...]]:
+    """The table [flyway], and of the environment that it names (or `default`) what concerns migrations.
+
+    Unlike a .conf file this one has types, and Flyway refuses a text for a list or a list for a text.
+    """
+    document = tomllib.loads(text.removeprefix("\ufeff"), parse_float=str)
     own = document.get("flyway", {})
     environment = document.get("environments", {}).get(own.get("environment", "default"), {})
     if not isinstance(own, dict) or not isinstance(environment, dict):
         raise SettingsProblem("[flyway] and [environments.…] must be tables")
     tables = [own, {"schemas": environment["schemas"]} if "schemas" in environment else {}]
     tables.append(environment.get("flyway", {}))
-    return {key: value for table in tables for key, value in _flattened(table, "flyway.").items()}
+    found: dict[str, str | tuple[str, ...]] = {}
+    for table in tables:
+        for name, value in _flattened(table, ""):
+            says_nothing = value == "" if name in _FLAGS else value in ("", []) and name in _LISTS
+            if not says_nothing:
+                found[f"flyway.{name}"] = _typed(name, value)
+    return found
 
 
-def _flattened(table: Mapping[str, Any], prefix: str) -> dict[str, str]:
-    found: dict[str, str] = {}
+def _flattened(table: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, Any]]:
     for key, value in table.items():
         if isinstance(value, dict):
-            found |= _flattened(value, f"{prefix}{key}.")
-        elif isinstance(value, list):
-            found[prefix + key] = ",".join(map(str, value))
+            yield from _flattened(value, f"{prefix}{key}.")
         else:
-            found[prefix + key] = str(value).lower() if isinstance(value, bool) else str(value)
-    return found
+            yield prefix + key, value
+
+
+def _typed(name: str, value: Any) -> str | tuple[str, ...]:
+    """The value as text, if it is of the type that Flyway takes there."""
+    known = name in _SETTINGS or name.startswith(_PLACEHOLDER)
+    if isinstance(value, list) and (name in _LISTS or not known):
+        return tuple(_text(each) for each in value)
+    if known and isinstance(value, list) != (name in _LISTS):
+        raise SettingsProblem(f"flyway.{name}: must be {'a list' if name in _LISTS else 'no list'}")
+    if name in _FLAGS:
+        return _text(_boolean(name, value))
+    return _text(value)
+
+
+def _boolean(name: str, value: Any) -> bool:
+    if isinstance(value, str):
+        value = _WORDS.get(value, value)
+    if not isinstance(value, int):
+        raise SettingsProblem(f"flyway.{name}: must be true or false, not {value!r}")
+    return bool(value)
+
+
+def _text(value: Any) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)

@@ -22,6 +22,7 @@ WORDS: dict[str, tuple[str | Promise, str, str]] = {
     "trail.exported": (lazy("exported events"), "dot", PLAIN),
     "trail.report_exported": (lazy("exported the report of rollbacks"), "dot", PLAIN),
     "catalog.imported": (lazy("imported migrations"), "dot", PLAIN),
+    "import.requested": (lazy("asked for an import of migrations"), "dot", PLAIN),
     "script.added": (lazy("wrote a revision of a rollback script"), "edit", PLAIN),
     "target.sync_requested": (lazy("asked for the history to be read"), "dot", PLAIN),
     "person.added": (lazy("made an account"), "dot", PLAIN),

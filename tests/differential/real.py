@@ -6,13 +6,16 @@ import hashlib
 import json
 import shutil
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 HERE = Path(__file__).resolve().parent / "flyway"
-POM, SOURCE = HERE / "pom.xml", HERE / "Driver.java"
 PLACE = HERE.parents[2] / ".local" / "flyway"
+TOML = HERE / "toml" / "Toml.java"
+
+
+OPTIONS = ("-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Dfile.encoding=UTF-8")
 
 
 class Refused(Exception):
@@ -29,16 +32,19 @@ def missing() -> str | None:
     return f"{', '.join(absent)} not installed (Debian: default-jdk-headless maven)" if absent else None
 
 
-def prepared() -> str:
-    """Fetch Flyway and compile the driver where one of them changed; returns the class path."""
-    stamp = hashlib.sha256(POM.read_bytes() + SOURCE.read_bytes()).hexdigest()
-    jars, classes, done = PLACE / "jars", PLACE / "classes", PLACE / "stamp"
+def prepared(source: Path = HERE / "Driver.java") -> str:
+    """Fetch what the `pom.xml` beside the source says and compile it, where one of them changed; returns the
+    class path."""
+    pom = source.with_name("pom.xml")
+    stamp = hashlib.sha256(pom.read_bytes() + source.read_bytes()).hexdigest()
+    place = PLACE / source.stem
+    jars, classes, done = place / "jars", place / "classes", place / "stamp"
     class_path = f"{classes}:{jars}/*"
     if done.exists() and done.read_text() == stamp:
         return class_path
-    shutil.rmtree(PLACE, ignore_errors=True)
-    copy = ["mvn", "-q", "-B", "-f", POM, "dependency:copy-dependencies", f"-DoutputDirectory={jars}"]
-    for command in (copy, ["javac", "-nowarn", "-proc:none", "-cp", f"{jars}/*", "-d", classes, SOURCE]):
+    shutil.rmtree(place, ignore_errors=True)
+    copy = ["mvn", "-q", "-B", "-f", pom, "dependency:copy-dependencies", f"-DoutputDirectory={jars}"]
+    for command in (copy, ["javac", "-nowarn", "-proc:none", "-cp", f"{jars}/*", "-d", classes, source]):
         made = subprocess.run(list(map(str, command)), capture_output=True, text=True)
         if made.returncode:
             raise RuntimeError(f"{command[0]} failed:\n{made.stdout}{made.stderr}")
@@ -46,15 +52,29 @@ def prepared() -> str:
     return class_path
 
 
+def read_toml(texts: Sequence[str]) -> list[dict[str, Any]]:
+    """What the real Flyway takes from each text as a flyway.toml: a `value`, or a `refusal`."""
+    done = subprocess.run(
+        ["java", *OPTIONS, "-cp", prepared(TOML), TOML.stem],
+        input="".join(json.dumps(text) + "\n" for text in texts),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        encoding="utf-8",
+        check=True,
+    )
+    answers = [json.loads(line) for line in done.stdout.splitlines()]
+    assert len(answers) == len(texts)
+    return answers
+
+
 class RealFlyway:
     """One JVM that answers one request after the other; `close` ends it."""
 
     def __init__(self) -> None:
-        options = ["-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Dfile.encoding=UTF-8"]
         class_path = prepared()
         self.log = (PLACE / "log").open("w")
         self.process = subprocess.Popen(
-            ["java", *options, "-cp", class_path, "Driver"],
+            ["java", *OPTIONS, "-cp", class_path, "Driver"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self.log,
