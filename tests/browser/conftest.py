@@ -101,19 +101,27 @@ def still(
 
     database = servers._create(estate.portal, portal_template, servers.OWNER_ROLE)
     portal = PortalEstate(estate, database=database.name, env="test")
-    port = free_port()
+    port, pseudo_port = free_port(), free_port()
     try:
         with Children(portal.logs) as children:
             web = running.start_web(children, portal, port)
+            pseudo = children.start(
+                "pseudo",
+                portal.web_argv(pseudo_port),
+                env=portal.environment("web") | {"DJANGO_SETTINGS_MODULE": "tests.browser.pseudo"},
+            )
             with django_db_blocker.unblock():
                 before = servers._point_django_at(database.name)
                 try:
                     with override_settings(SECRET_KEY=portal.environment("web")["SECRET_KEY"]):
                         sessions, visits = still.fill(tmp_path_factory.mktemp("still"))
+                        stored = still.stored_words()
                 finally:
                     servers._point_django_at(before)
             running.await_web(web, port)
-            yield still.Still(f"http://{HOST}:{port}", sessions, visits)
+            running.await_web(pseudo, pseudo_port)
+            address, in_pseudo = (f"http://{HOST}:{each}" for each in (port, pseudo_port))
+            yield still.Still(address, in_pseudo, sessions, visits, stored)
     finally:
         servers._drop(database)
 

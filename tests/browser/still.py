@@ -1,4 +1,4 @@
-"""A portal at rest: something of everything to read, a web server, no worker. Nobody changes anything in it.
+"""A portal at rest: something of everything to read, a web server, no worker. People change how they read.
 
 Each URL of the table of permissions is opened by somebody who may, about an object that has much to show;
 beside them stand the pages whose content depends on how something ended.
@@ -6,13 +6,19 @@ beside them stand the pages whose content depends on how something ended.
 
 from __future__ import annotations
 
+import contextlib
+import json
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
+from django.apps import apps
 from django.contrib.auth.hashers import make_password
 from django.urls import reverse
+from django.utils import timezone
 
-from approvals import permissions, stepup
+from approvals import permissions
 from approvals.models import ExecutionStatus, RollbackRequest, Status, User
 from tests.approvals import factories, many
 from tests.approvals.factories import World
@@ -21,7 +27,21 @@ from tests.approvals.views.visits import as_
 PASSWORD = "correct horse battery staple"
 READERS = ("alice", "dora", "olga", "axel", "adam")
 # What nobody reads as a page: parts of pages, streams, files.
-NO_PAGES = frozenset({"execution_live", "target_sync", "audit_export", "audit_report", "audit_verifier"})
+NO_PAGES = frozenset(
+    {
+        "audit_export",
+        "audit_report",
+        "audit_verifier",
+        "execution_live",
+        "rollback_field",
+        "rollback_trial",
+        "target_setup",
+        "target_sync",
+    }
+)
+# What answers something else than 200, and why: a draft's form opens at a step, no alarm is there to answer.
+STATUS = {"execution_answer": 409}
+MOVED = frozenset({"rollback_edit"})
 # How an execution may have ended; each has a page state of its own.
 OUTCOMES = (
     ExecutionStatus.SUCCEEDED,
@@ -45,11 +65,14 @@ class Visit:
 
 @dataclass(frozen=True)
 class Still:
-    """Where the portal answers, the session of each person, and what there is to visit."""
+    """Where the portal answers and where it does in pseudo-language, the session of each person, what there
+    is to visit, and every text that the database holds."""
 
     address: str
+    pseudo: str
     sessions: dict[str, str]
     visits: list[Visit]
+    stored: frozenset[str]
 
     def cookie(self, reader: str) -> list[dict[str, str]]:
         """What a browser needs to be this person, as Playwright takes cookies."""
@@ -74,18 +97,18 @@ def fill(directory: Path) -> tuple[dict[str, str], list[Visit]]:
 
 
 def _session(world: World, name: str) -> str:
-    client = as_(world.people[name], confirmed=True)
-    assert client.session[stepup.SESSION_KEY]
+    """A session in which the proof of identity is good for the time that a slow machine takes."""
+    client = as_(world.people[name], confirmed=timezone.now() + timedelta(hours=1))
     return client.cookies["sessionid"].value
 
 
 def _table(addresses: dict[str, str]) -> list[Visit]:
     found = [Visit("account_login", reverse("account_login"), "")]
     for name, rule in permissions.TABLE.items():
-        if rule.read and name not in NO_PAGES | {"account_login"} and not name.endswith("_changes"):
+        if rule.read and name not in NO_PAGES | MOVED | {"account_login"} and not name.endswith("_changes"):
             asked = rule.read & frozenset({permissions.SIGNED_IN})
             reader = next(r for r in READERS if asked or rule.read & set(factories.ROLES[r]))
-            found.append(Visit(name, addresses[name], reader))
+            found.append(Visit(name, addresses[name], reader, STATUS.get(name, 200)))
     return found
 
 
@@ -128,3 +151,28 @@ def _target(world: World, name: str) -> None:
 
 def _page(rollback: RollbackRequest) -> str:
     return reverse("rollback_detail", kwargs={"pk": rollback.pk})
+
+
+def stored_words() -> frozenset[str]:
+    """Every text in the portal's tables, those inside JSON on their own."""
+    found: set[str] = set()
+    for model in apps.get_app_config("approvals").get_models():
+        for row in model.objects.values_list():
+            for value in row:
+                _collect(value, found)
+    return frozenset(found)
+
+
+def _collect(value: Any, found: set[str]) -> None:
+    if isinstance(value, str):
+        found.add(" ".join(value.split()))
+        if value.startswith("{"):
+            with contextlib.suppress(ValueError):
+                _collect(json.loads(value), found)
+    elif isinstance(value, dict):
+        for key, each in value.items():
+            found.add(str(key))
+            _collect(each, found)
+    elif isinstance(value, list | tuple):
+        for each in value:
+            _collect(each, found)
