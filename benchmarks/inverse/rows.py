@@ -173,6 +173,8 @@ def unannounced(
     _, second, third = prints
     relabelled = {dotted(kind.ref.path) for kind in after.of_kind("type") if _other_labels(kind, back)}
     for column in after.of_kind("column"):
+        if column["inherited"] and not column["local"]:
+            continue  # told and counted with the parent
         if column["type"].removesuffix("[]") in relabelled:
             continue  # the same values are written in other words
         had = second.get(column.ref)

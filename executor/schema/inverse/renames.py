@@ -64,12 +64,12 @@ def renames(now: Snapshot, before: Snapshot, level: int) -> list[Action]:
     if level == 1 and not elsewhere:
         made += _labels(now, before)
     while pending:
-        ready = [move for move in pending if names.free(move.target)]
+        ready = [move for move in pending if names.free(move)]
         if not ready:
-            made.append(names.move_away(pending[0].target, pending))
+            made.append(names.move_away(pending[0], pending))
             continue
         for move in ready:
-            if names.free(move.target):
+            if names.free(move):
                 made.append(names.move(move))
                 pending.remove(move)
     return made
@@ -134,17 +134,35 @@ class _Names:
             self.taken.pop(slot, None)
         return thing
 
-    def free(self, ref: Ref) -> bool:
-        """Whether nothing stands under the name."""
-        return not any(slot in self.taken for slot in slots(ref))
+    def free(self, move: _Move) -> bool:
+        """Whether nothing stands under the names that the move takes."""
+        return not any(slot in self.taken for slot in self._needed(move))
+
+    def _needed(self, move: _Move) -> Iterator[tuple[str, ...]]:
+        """The places that a move takes: its own, and in another schema those of what a table takes along."""
+        yield from slots(move.target)
+        if move.to_other_schema and move.thing.ref.kind in ("table", "materialized view"):
+            for name in self._carried(move.thing.ref):
+                yield ("relation", move.target.path[0], name)
+
+    def _carried(self, table: Ref) -> Iterator[str]:
+        """Names of indexes and sequences that follow a table into another schema."""
+        for ref, thing in self.now.objects.items():
+            mine = ref.kind == "index" and tuple(thing["relation"]) == table.path
+            mine |= ref.kind == "sequence" and tuple((thing["owned_by"] or ())[:2]) == table.path
+            mine |= ref.kind == "constraint" and ref.relation == table.path and thing["type"] in "pux"
+            if mine:
+                yield ref.name
+            elif ref.kind == "column" and ref.relation == table.path and thing["identity"]:
+                yield thing["identity_sequence"][1]
 
     def move(self, move: _Move) -> Action:
         """Rename to the next name."""
         return self._rename(move.thing.ref, move.target)
 
-    def move_away(self, wanted: Ref, pending: list[_Move]) -> Action:
+    def move_away(self, wanted: _Move, pending: list[_Move]) -> Action:
         """Give the holder of a wanted name another one."""
-        holder = next(self.taken[slot] for slot in slots(wanted) if slot in self.taken)
+        holder = next(self.taken[slot] for slot in self._needed(wanted) if slot in self.taken)
         part = own_part(holder)
         path = list(holder.path)
         path[part] = shortened(path[part], AWAY)

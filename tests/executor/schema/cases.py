@@ -94,6 +94,12 @@ CASES = (
         has_not=("DROP TABLE",),
     ),
     Case(
+        "a table moved to another schema, with an index whose name is taken again",
+        "CREATE TABLE a (x int, id serial); CREATE INDEX i1 ON a(x); CREATE TABLE b (y int); CREATE SCHEMA s",
+        "ALTER TABLE a SET SCHEMA s; CREATE INDEX i1 ON b (y); CREATE SEQUENCE a_id_seq",
+        has_not=("DROP TABLE",),
+    ),
+    Case(
         "an enum value that was added, with arrays, defaults, functions and views in the way",
         """CREATE TYPE e AS ENUM ('a', 'b');
            CREATE TABLE t (x e DEFAULT 'a', y e[] DEFAULT ARRAY['a']::e[]);

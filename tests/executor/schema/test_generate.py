@@ -1,0 +1,76 @@
+"""The generator runs what runs, reads what does not, and says which."""
+
+from __future__ import annotations
+
+import json
+import secrets
+from collections.abc import Iterator
+
+import pytest
+
+from executor.proof import prove
+from executor.schema.generate import generate, generate_all
+from executor.schema.replay import File, Replay
+from executor.schema.shadow import Shadow
+from waqiti_rollback.embedded import Cluster
+
+CHAIN = [
+    File("V1__wallets.sql", "CREATE TABLE wallets (id int PRIMARY KEY, note text)"),
+    File("V2__tag.sql", "ALTER TABLE wallets ADD COLUMN tag text; INSERT INTO wallets (id) VALUES (1)"),
+    File("V3__drop.sql", "ALTER TABLE wallets DROP COLUMN note"),
+]
+
+
+@pytest.fixture
+def replay(scratch_cluster: Cluster) -> Iterator[Replay]:
+    """The shadow of one service."""
+    made = Replay(scratch_cluster.superuser_dsn(), f"service-{secrets.token_hex(4)}")
+    yield made
+    made.forget()
+
+
+def test_every_file_of_a_chain_gets_its_way_back_which_is_proven(replay: Replay) -> None:
+    made = list(generate_all(replay, CHAIN))
+    assert [(file.name, each.origin, each.gaps) for file, each in made] == [
+        ("V1__wallets.sql", "by running", ()),
+        ("V2__tag.sql", "by running", ()),
+        ("V3__drop.sql", "by running", ()),
+    ]
+    verdicts = [
+        prove(replay, CHAIN[:number], each.script).verdict for number, (_, each) in enumerate(made, start=1)
+    ]
+    assert verdicts == ["exact", "exact", "exact modulo column order"]
+    assert "DELETE FROM public.wallets WHERE id = 1;" in made[1][1].script
+    assert "Restore from backup" in str(made[2][1].from_backup[0])
+    assert json.loads(json.dumps(made[2][1].json()))["choices"][0]["subject"] == "public.wallets"
+
+
+def test_settings_of_the_server_are_gaps(replay: Replay) -> None:
+    made = generate(
+        replay, [File("V1__conf.sql", "ALTER SYSTEM SET\n work_mem = '9MB'; CREATE TABLE t (id int)")]
+    )
+    assert made.gaps == ("ALTER SYSTEM SET work_mem = '9MB': what it was before is not known",)
+    assert (
+        made.script
+        == "-- Drop tables\n-- Data that goes: table public.t with all its rows\nDROP TABLE public.t;\n"
+    )
+    assert made.verdict == "refused"
+
+
+def test_a_chain_that_does_not_replay_is_read_with_the_live_catalog(replay: Replay, shadow: Shadow) -> None:
+    chain = [
+        File("V1__other.sql", "CREATE INDEX ON of_another_service (id)"),
+        File(
+            "V2__logs.sql",
+            "CREATE TABLE logs (at date); CREATE INDEX ON logs (at); CREATE INDEX ON users (name)",
+        ),
+    ]
+    shadow.apply("CREATE TABLE users (name text); CREATE TABLE flyway_schema_history (version text)")
+    shadow.apply(chain[1].sql)
+    made = generate(replay, chain, live=shadow.dsn)
+    assert (made.origin, made.gaps) == ("by reading", ())
+    assert made.because.startswith("V1__other.sql, line 1, column 1: 42P01")
+    assert "DROP INDEX public.users_name_idx;" in made.script
+    assert "DROP TABLE public.logs;" in made.script
+    proof = prove(replay, chain, made.script, live=shadow.dsn)
+    assert (proof.verdict, proof.way) == ("exact", "down-up")
