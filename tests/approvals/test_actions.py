@@ -188,8 +188,9 @@ def test_what_changed_after_the_approval_is_not_offered_for_execution(world: Wor
 
 
 def test_who_can_do_nothing_but_speak_reads_who_can(world: World) -> None:
-    assert available_actions(rollback_in(world, Status.REJECTED), world.axel) == {}
-    assert list(available_actions(rollback_in(world, Status.REJECTED), world.adam)) == ["comment"]
+    rejected = rollback_in(world, Status.REJECTED)
+    assert available_actions(rejected, world.axel) == {}
+    assert list(available_actions(rejected, world.adam)) == ["comment"]
     assert why_nothing(world.axel) == "As an auditor you read everything here and decide nothing."
     assert why_nothing(world.adam).startswith("You may read this.")
 
