@@ -12,7 +12,7 @@ from concurrent.futures import ProcessPoolExecutor
 from itertools import groupby
 from pathlib import Path
 
-from benchmarks.inverse.chains import LAYOUTS, Step, steps
+from benchmarks.inverse.chains import LAYOUTS, Step, others, steps
 from benchmarks.inverse.run import Result, run
 
 
@@ -36,9 +36,17 @@ def main(arguments: list[str] | None = None) -> int:
         if not chosen.only or chosen.only in step.chain
     ]
     results = list(_all(found, chosen.server, chosen.jobs, human=not chosen.no_human, rows=chosen.rows))
+    left = others(chosen.directory, chosen.layout)
     if chosen.json:
-        chosen.json.write_text(json.dumps({"steps": [result.json() for result in results]}, indent=1))
+        document = {
+            "steps": [result.json() for result in results],
+            "others": [{"path": path, "why": why} for path, why in left],
+        }
+        chosen.json.write_text(json.dumps(document, indent=1))
     print(table(results))
+    print(f"  {len(left)} files are no steps")
+    for why, count in Counter(why for _, why in left).most_common():
+        print(f"    {count:4} {why}")
     return 1 if any(result.generated_exact_verdict == "error" for result in results) else 0
 
 

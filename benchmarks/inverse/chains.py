@@ -105,3 +105,31 @@ def _flyway(directory: Path) -> Iterator[Step]:
             back = path.with_name("U" + path.name[1:])
             chain = str(parent.relative_to(directory))
             yield Step(chain, str(version), path.stem, path, back if back.exists() else None)
+
+
+_WHY_NOT = {
+    Kind.UNDO: "a way back of its own, which Flyway does not run",
+    Kind.REPEATABLE: "repeatable: it has no version to go back from",
+    Kind.BASELINE: "a baseline: nothing comes before it",
+}
+
+
+def others(directory: Path, layout: str) -> list[tuple[str, str]]:
+    """SQL files below the directory that are no steps, and why: none is left out in silence."""
+    taken = set()
+    for step in steps(directory, layout):
+        taken |= {step.forward, step.back}
+    found = []
+    for path in sorted(directory.rglob("*.sql")):
+        if path not in taken:
+            found.append((str(path.relative_to(directory)), _why_not(path.name, layout)))
+    return found
+
+
+def _why_not(name: str, layout: str) -> str:
+    if layout != "flyway":
+        return "neither a forward file nor a way back of this layout, or one for another database"
+    try:
+        return _WHY_NOT.get(parse_name(name).kind, "Flyway takes it for no migration")
+    except MalformedName as error:
+        return f"Flyway does not run it: {error}"

@@ -17,6 +17,7 @@ from executor.schema.inverse import Inverse, Options, undo
 from executor.schema.inverse.options import ASK, NEUTRAL
 from executor.schema.loss import measure
 from executor.schema.objects import Ref, Snapshot
+from executor.schema.replay import where
 from executor.schema.shadow import Shadow
 from executor.schema.snapshot import snapshot
 
@@ -81,7 +82,9 @@ class Chain:
         try:
             self.shadow.apply(forward)
         except psycopg.Error as error:
-            result.apply_error = f"{error.sqlstate}: {str(error).splitlines()[0]}"
+            line, column = where(self.shadow, forward, error)
+            message = f"{error.sqlstate}: {str(error).splitlines()[0]}"
+            result.apply_error = f"line {line}, column {column}: {message}"
             self._begin_again()
             result.seconds = time.perf_counter() - started
             return result
