@@ -38,7 +38,7 @@ class Known:
     removed: bool
 
 
-@dataclass
+@dataclass(slots=True)
 class Line:
     """One line of Flyway's overview and what the portal knows about the way back."""
 

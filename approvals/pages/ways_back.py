@@ -33,7 +33,7 @@ NONE = Stage("none", _("none"), "none")
 STAGES = (REHEARSED, SCRIPT, NONE)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Script:
     """The newest script of a migration."""
 
@@ -46,7 +46,7 @@ class Script:
         return str(RollbackScript.Origin(self.origin).label)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Rehearsal:
     """The last rehearsal of a migration's rollback for a target; `current` if it was of the newest script."""
 
@@ -55,7 +55,7 @@ class Rehearsal:
     current: bool
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class WayBack:
     """What there is to take one migration back with."""
 
