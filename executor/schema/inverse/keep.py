@@ -5,12 +5,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from executor.schema.archive import comment
 from executor.schema.inverse.action import Action, statements
 from executor.schema.inverse.belongings import Belongings
 from executor.schema.inverse.family import Context, comma
+from executor.schema.inverse.places import Places
+from executor.schema.inverse.restoring import Restoring
 from executor.schema.lost import Lost
-from executor.schema.names import dotted, literal, quoted, shortened
+from executor.schema.names import dotted, quoted, shortened
 from executor.schema.objects import Ref
 
 _TIES = frozenset({"trigger", "policy", "rule"})
@@ -28,7 +29,7 @@ class Keeper:
         self.leaving = leaving
         self.of = Belongings(context, leaving)
         self.columns: list[Lost] = []
-        self.places: dict[Ref, tuple[str, str]] = {}
+        self.places = Places(context.options)
 
     @property
     def used(self) -> bool:
@@ -60,6 +61,10 @@ class Keeper:
         name = self.context.options.archive_schema
         sql = f"CREATE SCHEMA IF NOT EXISTS {quoted(name)}"
         return Action("keep", Ref("schema", (name,)), statements(sql), priority=-2)
+
+    def restoring(self) -> Iterator[str]:
+        """SQL that brings the kept data back."""
+        return Restoring(self.context, self.of, self.places).sql(self.columns)
 
     # Tables
 
@@ -97,7 +102,7 @@ class Keeper:
             texts += self._carry(one)
         action.statements = statements(*texts)
         action.verb, action.loses = "keep", ()
-        action.why = f"its rows stay in {dotted(self._place(table))}"
+        action.why = f"its rows stay in {dotted(self.places.of(table))}"
         action.removes |= {Ref("partition", one.path) for one in self.of.tree(table)}
 
     def _untie(self, table: Ref) -> Iterator[str]:
@@ -133,8 +138,8 @@ class Keeper:
 
     def _carry(self, table: Ref) -> Iterator[str]:
         """The move itself, under names that differ by rollback."""
-        schema, name = self._place(table)
-        suffix = self._suffix
+        schema, name = self.places.of(table)
+        suffix = self.places.suffix
         if suffix:
             for thing in self.now.of_kind("index", "constraint"):
                 if thing.ref.kind == "index" and tuple(thing["relation"]) == table.path:
@@ -155,16 +160,16 @@ class Keeper:
         if name != table.name:
             yield f"ALTER TABLE {dotted(table.path)} RENAME TO {quoted(name)}"
         yield f"ALTER TABLE {dotted((table.path[0], name))} SET SCHEMA {quoted(schema)}"
-        yield self._comment("TABLE", table)
+        yield self.places.comment("TABLE", table)
 
     def _move_type(self, action: Action) -> None:
-        schema, name = self._place(action.ref)
+        schema, name = self.places.of(action.ref)
         word = "DOMAIN" if self.now[action.ref]["form"] == "d" else "TYPE"
         texts = []
         if name != action.ref.name:
             texts.append(f"ALTER {word} {dotted(action.ref.path)} RENAME TO {quoted(name)}")
         texts.append(f"ALTER {word} {dotted((action.ref.path[0], name))} SET SCHEMA {quoted(schema)}")
-        action.statements = statements(*texts, self._comment(word, action.ref))
+        action.statements = statements(*texts, self.places.comment(word, action.ref))
         action.verb, action.why = "keep", "kept rows are of it"
 
     # Columns
@@ -184,88 +189,19 @@ class Keeper:
                 texts.append(f"LOCK TABLE {table} IN ACCESS EXCLUSIVE MODE")
                 listed = comma(self.of.as_kept(one) for one in [*key, column])
                 texts.append(
-                    f"CREATE TABLE {dotted(self._place(column))} AS\nSELECT {listed}\n"
+                    f"CREATE TABLE {dotted(self.places.of(column))} AS\nSELECT {listed}\n"
                     f"  FROM {table}\n WHERE {quoted(column.name)} IS NOT NULL"
                 )
-                texts.append(self._comment("TABLE", column))
+                texts.append(self.places.comment("TABLE", column))
                 kept.append(lost)
                 self.columns.append(lost)
         if texts:
             action.statements = (*statements(*dict.fromkeys(texts)), *action.statements)
             action.loses = tuple(lost for lost in action.loses if lost not in kept)
-            places = comma(dotted(self._place(Ref("column", (*lost.relation, lost.column)))) for lost in kept)
+            places = comma(
+                dotted(self.places.of(Ref("column", (*lost.relation, lost.column)))) for lost in kept
+            )
             action.why = "; ".join(filter(None, [f"its values stay, by key, in {places}", action.why]))
-
-    # Names
-
-    @property
-    def _suffix(self) -> str:
-        label = self.context.options.archive_label
-        return f"__{label}" if label else ""
-
-    def _place(self, ref: Ref) -> tuple[str, str]:
-        """Where in the archive the object is, under a name that nothing else kept here has."""
-        if ref not in self.places:
-            parts = ref.path if ref.path[0] != "public" else ref.path[1:]
-            taken = {place[1] for place in self.places.values()}
-            name, number = shortened("__".join(parts), self._suffix), 1
-            while name in taken:
-                number += 1
-                name = shortened("__".join(parts), f"_{number}{self._suffix}")
-            self.places[ref] = (self.context.options.archive_schema, name)
-        return self.places[ref]
-
-    def _comment(self, word: str, ref: Ref) -> str:
-        options = self.context.options
-        text = comment(dotted(ref.path), options.archive_label, options.purge_after)
-        return f"COMMENT ON {word} {dotted(self._place(ref))} IS {literal(text).strip()}"
 
     def _say(self, ref: Ref, why: str) -> None:
         self.context.notes.append(f"{ref} is not kept: {why}")
-
-    # The way back of the data
-
-    def restoring(self) -> Iterator[str]:
-        """SQL that brings the kept data back, once the migration has been applied again."""
-        for table in self._parents_first():
-            path = self.context.path_at_start(table)
-            columns = [column for column in self.now.columns(*table.path) if not column["generated"]]
-            pairs = [(quoted(self.context.path_at_start(one.ref)[-1]), self.of.typed(one)) for one in columns]
-            yield (
-                f"INSERT INTO {dotted(path)} ({comma(name for name, _ in pairs)})\nOVERRIDING SYSTEM VALUE\n"
-                f"SELECT {comma(value for _, value in pairs)}\n  FROM {dotted(self._place(table))}"
-            )
-            for column, old in self.of.sequences(table):
-                kept = (
-                    self.context.options.archive_schema,
-                    shortened(old[1], self._suffix) if self._suffix else old[1],
-                )
-                name = self.context.path_at_start(Ref("column", (*table.path, column)))[-1]
-                owner = f"pg_catalog.pg_get_serial_sequence({literal(dotted(path))}, {literal(name)})"
-                yield f"SELECT pg_catalog.setval({owner}, last_value, is_called) FROM {dotted(kept)}"
-        for lost in self.columns:
-            column_ref = Ref("column", (*lost.relation, lost.column))
-            keys = self.of.key(column_ref)
-            path = self.context.path_at_start(column_ref)
-            same = " AND ".join(
-                f"t.{quoted(self.context.path_at_start(one)[-1])} = {self.of.typed(self.now[one], 'k.')}"
-                for one in keys
-            )
-            value = self.of.typed(self.now[column_ref], "k.")
-            yield (
-                f"UPDATE {dotted(path[:2])} t\n   SET {quoted(path[-1])} = {value}\n"
-                f"  FROM {dotted(self._place(column_ref))} k\n WHERE {same}"
-            )
-
-    def _parents_first(self) -> list[Ref]:
-        waiting, done = list(self.of.tables), list[Ref]()
-        while waiting:
-            ready = [table for table in waiting if not (self.of.references(table) & (set(waiting) - {table}))]
-            if not ready:
-                self.context.notes.append(
-                    f"{waiting[0]} and others refer to each other: bring them back by hand"
-                )
-                ready = waiting[:1]
-            done += ready
-            waiting = [table for table in waiting if table not in ready]
-        return done
