@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, event, given, settings
 
 from benchmarks.inverse import rows
-from executor.schema.dump import dump
+from executor.schema.dump import EXACT, MODULO_ORDER, dump, verdict
 from executor.schema.inverse import Inverse, Options, undo
 from executor.schema.inverse.options import NEUTRAL
 from executor.schema.loss import measure
@@ -21,6 +21,8 @@ from tests.executor.schema.changes import FIRST, ROLES, changes
 from waqiti_rollback.embedded import Cluster
 
 EXAMPLES = int(os.environ.get("RANDOM_SCHEMAS", "12"))
+LED_BACK = (EXACT, MODULO_ORDER)
+"""The second where a table that can't be written anew has lost a column before others: a partitioned one."""
 OF_DATA = ("22", "23", "42804", "42846")
 """What a server says where values don't fit the former schema, or no conversion leads back."""
 HONEST = (
@@ -34,7 +36,7 @@ def server(scratch_cluster: Cluster) -> str:
     dsn = scratch_cluster.superuser_dsn()
     with psycopg.connect(dsn, autocommit=True) as admin:
         for role in ROLES:
-            if not admin.execute("SELECT FROM pg_roles WHERE rolname = %s", [role]).fetchone():
+            if admin.execute("SELECT FROM pg_roles WHERE rolname = %s", [role]).fetchone() is None:
                 admin.execute(f"CREATE ROLE {role}")
     return dsn
 
@@ -103,7 +105,8 @@ def _there_and_back(shadow: Shadow, migration: str) -> None:
     event("led back")
     announced = [loss.lost for loss in measure(shadow.connection, inverse.goes) if not loss.nothing]
     shadow.apply(inverse.script)
-    assert dump(shadow.dsn) == dumped
+    judged = verdict(dumped, dump(shadow.dsn))
+    assert (judged.word, judged.word in LED_BACK) == (inverse.verdict, True), judged.difference
     back = snapshot(shadow.connection)
     third = rows.fingerprints(shadow.connection, back)
     prints = (first, second, third)
