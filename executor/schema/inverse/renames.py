@@ -94,6 +94,8 @@ def _moves(now: Snapshot, before: Snapshot, kinds: tuple[str, ...]) -> Iterator[
             continue  # only what stands behind the name differs, such as types of arguments
         if current.kind == "sequence" and now[current]["owned_by"] and current.path[0] != thing.ref.path[0]:
             continue  # it follows its table
+        if current.kind == "column" and now[current]["inherited"]:
+            continue  # it follows its parent's
         if part > 1 and current.path[:part] != thing.ref.path[:part]:
             continue  # another relation: no rename leads there
         yield _Move(now[current], Ref(current.kind, thing.ref.path[: part + 1] + current.path[part + 1 :]))

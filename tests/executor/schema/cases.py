@@ -155,6 +155,13 @@ CASES = (
         loses=("table public.t2 with all its rows",),
     ),
     Case(
+        "columns of a partitioned table that swapped names",
+        """CREATE TABLE t (a int, b text, c text) PARTITION BY RANGE (a);
+           CREATE TABLE t1 PARTITION OF t FOR VALUES FROM (0) TO (10)""",
+        "ALTER TABLE t RENAME b TO x; ALTER TABLE t RENAME c TO b; ALTER TABLE t RENAME x TO c",
+        has_not=("DROP COLUMN", "TABLE public.t1"),
+    ),
+    Case(
         "a partitioned table that was dropped",
         """CREATE TABLE t (a int, b text) PARTITION BY RANGE (a);
            CREATE TABLE t1 PARTITION OF t FOR VALUES FROM (0) TO (10); CREATE INDEX ON t (b)""",
