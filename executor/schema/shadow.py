@@ -15,6 +15,7 @@ from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
 from approvals.analysis.parser import Source, SqlError, parse
+from executor.schema.reading import without_server
 
 Connection = psycopg.Connection[tuple[Any, ...]]
 _MISSING_ROLE = re.compile(r'role "([^"]+)" does not exist')
@@ -89,9 +90,10 @@ class Shadow:
         self._admin(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)"), self.name)
 
     def apply(self, text: str) -> None:
-        """Run a file as a migration tool does: in one transaction, or, where the server refuses that,
-        statement
-        by statement. Roles that it names and nobody made are made (see `made_roles`)."""
+        """Run a file as a migration tool does: in one transaction, or where the server refuses that statement
+        by statement. Roles that it names and nobody made are made (see `made_roles`). Statements that reach
+        beyond the database, such as ALTER SYSTEM, are left out: others use the server too."""
+        text = without_server(text)[0]
         for _ in range(MOST_ROLES):
             try:
                 self._apply(text)

@@ -217,6 +217,15 @@ def test_the_generated_way_back_is_complete_but_for_data(case: Case, scratch_clu
     assert json.loads(json.dumps(found.json()))["method"] == "run"
 
 
+def test_a_way_back_that_keeps_data_has_no_strange_step(shadow: Shadow) -> None:
+    forward = "ALTER TABLE wallets ADD COLUMN tag text; CREATE TABLE logs (id serial PRIMARY KEY)"
+    with shadow.copied() as copy:
+        script = derive(forward, shadow, Options(keep_data=True, archive_label="r1")).script
+        found = completeness(forward, script, copy)
+    assert found.complete
+    assert [(each.sql, each.role, each.note) for each in found.strangers] == []
+
+
 # The seed's three
 
 MORE_SETTINGS = "".join(

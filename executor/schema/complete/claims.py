@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 
+from executor.schema.archive import ARCHIVE
 from executor.schema.complete.result import Fate, Finding, Role
 from executor.schema.inverse.from_backup import FROM_BACKUP, FromBackup
 from executor.schema.inverse.rows import RowChanges
@@ -58,8 +59,18 @@ def row_findings(
     return list(found.values())
 
 
+KEEPS = "it keeps data in place"
+
+
+def keeps(said: Sequence[Said]) -> bool:
+    """Whether a step only has to do with the archive of kept data."""
+    return bool(said) and all(each.name[:1] == (ARCHIVE,) for each in said)
+
+
 def claimed(said: Sequence[Said], touched: Collection[Ref]) -> tuple[Role, str] | None:
     """The role of a step that changed no schema, by its text; None where its text says nothing either."""
+    if keeps(said):
+        return Role.HELPS, KEEPS
     rows = [each for each in said if each.what == ROWS]
     if rows:
         if all(Ref("table", each.name) in touched for each in rows):

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 from approvals.analysis.parser import SqlError
-from executor.schema.complete.claims import TAKES_BACK
+from executor.schema.complete.claims import KEEPS, TAKES_BACK, keeps
 from executor.schema.complete.result import READ, Completeness, Fate, Finding, Role, Script, StepFinding
 from executor.schema.complete.settings import of_server, settings
 from executor.schema.reading import read
@@ -173,6 +173,8 @@ def _steps(
 def _role(said: list[Said], touched: set[tuple[str, ...]]) -> tuple[Role, str]:
     if not said or all(each.what == NOTHING for each in said):
         return Role.HELPS, "it changes nothing that lasts"
+    if keeps(said):
+        return Role.HELPS, KEEPS
     unread = [each.attribute for each in said if each.what == UNREADABLE]
     if unread:
         return Role.UNREADABLE, "; ".join(unread)

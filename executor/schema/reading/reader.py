@@ -51,6 +51,10 @@ OF_SERVER = frozenset(
 """Statements that reach beyond the database: never run on a scratch server that others use."""
 
 
+_OF_SERVER_WORDS = ("SYSTEM", "DATABASE", "TABLESPACE", "ROLE", "USER")
+"""Without any of these words no statement is one of them, and the text needs no parser."""
+
+
 def read(sql: str, search_path: str = "public") -> list[Said]:
     """The effects of a file's statements, in order. Raises SqlError where the text does not parse."""
     return read_pieces(Source(sql), search_path)
@@ -68,6 +72,8 @@ def read_pieces(source: Source, search_path: str = "public") -> list[Said]:
 def without_server(sql: str) -> tuple[str, list[str]]:
     """The text with blanks where statements reach beyond the database, and those statements. Line numbers
     stay. A text that does not parse is given back as it is."""
+    if not any(word in sql.upper() for word in _OF_SERVER_WORDS):
+        return sql, []
     source = Source(sql)
     try:
         pieces = [piece for piece in parser.parse(source) if piece.which in OF_SERVER]

@@ -101,6 +101,16 @@ def test_deriving_leaves_the_shadow_as_it_was(shadow: Shadow) -> None:
     assert shadow.connection.execute("SELECT to_regclass('t')::text").fetchone() == ("t",)
 
 
+def test_statements_beyond_the_database_are_never_run_on_the_scratch_server(shadow: Shadow) -> None:
+    shadow.apply(
+        "ALTER SYSTEM SET work_mem = '77MB'; CREATE TABLE t (a int); ALTER ROLE postgres SET jit = off"
+    )
+    settings = "SELECT count(*) FROM pg_file_settings WHERE setting = '77MB'"
+    assert shadow.connection.execute(settings).fetchone() == (0,)
+    assert shadow.connection.execute("SELECT count(*) FROM pg_db_role_setting").fetchone() == (0,)
+    assert snapshot(shadow.connection).columns("public", "t")
+
+
 def test_order_is_told(shadow: Shadow) -> None:
     shadow.apply("CREATE TABLE t (a int, b int)")
     inverse = derive("ALTER TABLE t DROP COLUMN a", shadow)
