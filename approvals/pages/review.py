@@ -24,6 +24,7 @@ from approvals.models import (
     Check,
     Evidence,
     Execution,
+    HistoryTreatment,
     Job,
     PolicyRule,
     RollbackItem,
@@ -284,8 +285,13 @@ def covers(page: Sheet) -> list[str]:
             }
         )
         ranks = ", ".join(str(pin["installed_rank"]) for pin in target.pins)
+        marks = rollback.history_treatment == HistoryTreatment.MARK
         words.append(
-            _("Deleting exactly the history rows of rank %(ranks)s, as they were when it was submitted.")
+            (
+                _("Keeping the history rows of rank %(ranks)s, and adding a DELETE row for each.")
+                if marks
+                else _("Deleting exactly the history rows of rank %(ranks)s, as they were when it was submitted.")
+            )
             % {"ranks": ranks}
         )
     if rollback.policy_version is not None:

@@ -21,7 +21,7 @@ SEEN: Counter[str] = Counter()
 
 
 @settings(
-    max_examples=MANY or 400,
+    max_examples=MANY or 320,
     derandomize=not MANY,
     phases=PHASES,
     deadline=None,

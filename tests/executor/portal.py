@@ -224,11 +224,10 @@ class Portal:
         """The service's migration of this version."""
         return self.world.migration(version)
 
-    def request(self, **options: Any) -> RollbackRequest:
+    def request(self, history_treatment: str = "delete", **options: Any) -> RollbackRequest:
         """Alice's complete request to take V4 back, with facts read. `options` are its session options."""
-        rollback = rollbacks.create(
-            self.target, [self.migration("4")], actor=self.world.alice, **complete(self.world)
-        )
+        fields = complete(self.world) | {"history_treatment": history_treatment}
+        rollback = rollbacks.create(self.target, [self.migration("4")], actor=self.world.alice, **fields)
         if options:
             RollbackRequest.objects.filter(pk=rollback.pk).update(session_options=options)
             rollback = rollbacks.edit(rollback, actor=self.world.alice, revision=rollback.revision)

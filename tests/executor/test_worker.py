@@ -102,6 +102,26 @@ def test_a_rollback_is_rehearsed_approved_backed_up_executed_and_its_history_row
     assert audit.verify().holds
 
 
+def test_the_history_row_can_be_kept_and_marked_as_deleted_instead(portal: Portal) -> None:
+    """Rehearsed and executed so; the target's page and the alarm read the history as Flyway does."""
+    from approvals import history
+    from approvals.flyway import history as flyway
+    from approvals.models import Target
+
+    rollback = portal.ready(history_treatment="mark")
+    execution = portal.ended(portal.start(rollback))
+    assert execution.status == "succeeded", execution.sentence
+    assert "1 history row marked as deleted" in execution.sentence
+    assert portal.key_deletes() == "a"
+    assert portal.versions() == ["1", "2", "3", "4", "4"]
+    portal.synced(portal.target)
+    rows = history.rows_of(Target.objects.get(pk=portal.target.pk))
+    assert (rows[-1].type, rows[-1].installed_by) == ("DELETE", "waqiti_rollback_executor")
+    assert [version.text for version in flyway.applied(rows)] == ["1", "2", "3"]
+    execution.refresh_from_db()
+    assert execution.reappeared_at is None
+
+
 def test_a_check_that_fails_rolls_everything_back_and_voids_the_approvals(portal: Portal) -> None:
     from approvals.models import Check
     from tests.executor.portal import UNDO_KEY
