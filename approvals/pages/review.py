@@ -284,16 +284,7 @@ def covers(page: Sheet) -> list[str]:
                 "oid": target.target.database_oid or _("not read yet"),
             }
         )
-        ranks = ", ".join(str(pin["installed_rank"]) for pin in target.pins)
-        marks = rollback.history_treatment == HistoryTreatment.MARK
-        words.append(
-            (
-                _("Keeping the history rows of rank %(ranks)s, and adding a DELETE row for each.")
-                if marks
-                else _("Deleting exactly the history rows of rank %(ranks)s, as they were when it was submitted.")
-            )
-            % {"ranks": ranks}
-        )
+        words.append(_rows_covered(rollback, target.pins))
     if rollback.policy_version is not None:
         words.append(
             _("At risk %(risk)s or lower, under policy version %(policy)s. A higher risk stops it.")
@@ -301,3 +292,10 @@ def covers(page: Sheet) -> list[str]:
         )
     words.append(_("Nothing else: any edit, another target or one changed byte voids it."))
     return words
+
+
+def _rows_covered(rollback: RollbackRequest, pins: Sequence[dict[str, Any]]) -> str:
+    ranks = {"ranks": ", ".join(str(pin["installed_rank"]) for pin in pins)}
+    if rollback.history_treatment == HistoryTreatment.MARK:
+        return _("Keeping the history rows of rank %(ranks)s, with a DELETE row behind for each.") % ranks
+    return _("Deleting exactly the history rows of rank %(ranks)s, as they were when it was submitted.") % ranks
