@@ -1,5 +1,4 @@
-"""Prove a way back: forward, back, and pg_dump finds the schema of before, byte for byte; then forward
-again."""
+"""Derive a way back on a shadow and judge it there: for tests and benchmarks of the generator itself."""
 
 from __future__ import annotations
 
@@ -39,17 +38,9 @@ def derive(forward: str, shadow: Shadow, options: Options | None = None) -> Inve
     return undo(shadow.connection, before, None, options, forward=forward)
 
 
-def prove(forward: str, back: str, shadow: Shadow) -> Proof:
-    """Up-down-up on a shadow that stands right before the migration. Where the verdict is exact and the
-    migration applied again, the shadow stands behind it; otherwise it is of no further use.
-    Raises psycopg.Error where the migration does not apply, DumpFailed where pg_dump does not."""
-    before = dump(shadow.dsn, leave_out=(ARCHIVE,))
-    shadow.apply(forward)
-    return judge(before, back, forward, shadow)
-
-
 def judge(before: str, back: str, forward: str, shadow: Shadow) -> Proof:
-    """The second half of `prove`: `before` is the dump, and the shadow stands behind the migration."""
+    """Run a way back and the migration again: `before` is the dump that must come back, and the shadow
+    stands behind the migration. (`executor.proof` does the same for a chain, as evidence.)"""
     try:
         shadow.apply(back)
     except psycopg.Error as error:
@@ -66,4 +57,4 @@ def _again(forward: str, shadow: Shadow) -> bool:
     return True
 
 
-__all__ = ["ERROR", "EXACT", "Inverse", "Options", "Proof", "Snapshot", "derive", "judge", "prove"]
+__all__ = ["ERROR", "EXACT", "Inverse", "Options", "Proof", "Snapshot", "derive", "judge"]
