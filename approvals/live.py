@@ -111,9 +111,9 @@ class Hub:
         self._signals = Signals()
 
     def full(self, person: int) -> bool:
-        """Are there as many streams as there may be, of this person or at all?"""
-        theirs = sum(stream.person == person for stream in self._streams)
-        return theirs >= PER_PERSON or len(self._streams) >= PER_PROCESS
+        """Are there as many streams as there may be, of this person or at all? May be asked in any thread."""
+        streams = list(self._streams)  # the loop adds and takes away meanwhile
+        return sum(stream.person == person for stream in streams) >= PER_PERSON or len(streams) >= PER_PROCESS
 
     async def events(self, stream: Stream, *, begin: str = BEAT) -> AsyncIterator[str]:
         """What a browser reads. `begin` is its first message: CHANGED where it may have missed something."""

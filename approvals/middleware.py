@@ -6,6 +6,7 @@ import zoneinfo
 from collections.abc import Callable
 
 from django.contrib import messages
+from django.core.exceptions import SuspiciousOperation
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, resolve_url
 from django.utils import timezone
@@ -89,9 +90,13 @@ class AccessMiddleware:
     ) -> HttpResponse | None:
         """Ask the table before any view runs; None lets the view answer."""
         refused = permissions.refuse(request)
-        if refused is None and request.method == "POST":
+        if refused is not None:
+            return refused
+        if "%00" in request.get_full_path():  # no text of the database holds a NUL, so none can be looked for
+            return errors.bad_request(request, SuspiciousOperation("a NUL in the address"))
+        if request.method == "POST":
             kept.forget_sent(request)
-        return refused
+        return None
 
     def process_exception(self, request: HttpRequest, error: Exception) -> HttpResponse | None:
         """What the domain says no to and no view took up: 403 for who may not, 409 for what does not fit."""

@@ -46,8 +46,12 @@ def rollback_changes(request: Request, pk: int) -> HttpResponseBase:
 
 def dashboard_changes(request: Request) -> HttpResponseBase:
     """Something happened on a target whose service this person sees."""
-    topics = [f"target:{name}" for name in access.targets(request.user).values_list("name", flat=True)]
-    return _stream(request, topics, lambda _user: True)
+    topics = _targets(request.user)
+    return _stream(request, topics, lambda user: _targets(user) == topics)
+
+
+def _targets(user: User) -> set[str]:
+    return {f"target:{name}" for name in access.targets(user).values_list("name", flat=True)}
 
 
 def _stream(

@@ -148,7 +148,8 @@ def _form(request: Request, rollback: RollbackRequest, form: CommentForm, **abou
     if script is not None:
         given = form["line"].value()
         number = str(given)
-        text = line_of(script.sql, int(number)) if number.isascii() and number.isdigit() else None
+        known = number.isascii() and number.isdigit() and len(number) < 10
+        text = line_of(script.sql, int(number)) if known else None
     context = {"rollback": rollback, "form": form, "thread": thread, "script": script, "line_text": text}
     context["page"] = page
     answer = render(request, name, context | {"action": request.get_full_path()}, status=form.status)

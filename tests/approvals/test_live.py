@@ -174,6 +174,26 @@ def test_one_person_has_only_so_many_streams(committed_world: World, monkeypatch
     asyncio.run(story())
 
 
+def test_it_is_asked_in_a_thread_while_streams_come_and_go() -> None:
+    hub = live.Hub()
+
+    class Coming(live.Stream):
+        @property
+        def person(self) -> int:  # type: ignore[override]
+            hub._streams.add(live.Stream(2, ["b"], lambda: True))  # what the loop does meanwhile
+            return 1
+
+        @person.setter
+        def person(self, number: int) -> None:
+            pass
+
+    async def story() -> None:
+        hub._streams.update(Coming(1, ["a"], lambda: True) for _n in range(3))
+        assert not hub.full(1)
+
+    asyncio.run(story())
+
+
 def test_many_changes_at_once_are_one_message(
     committed_world: World, superuser: psycopg.Connection[Any], quick: None
 ) -> None:

@@ -89,9 +89,10 @@ def test_who_has_too_many_pages_open_is_told_to_ask_without_a_stream(
     assert (status, words) == (200, ["event: away\ndata: 1\n\n"])
 
 
+@pytest.mark.parametrize("page", ["rollback", "dashboard"])
 @pytest.mark.parametrize("ends", ["session", "role", "account", "service"])
 def test_a_stream_may_go_on_only_while_its_session_person_and_role_do(
-    ends: str, committed_world: World, monkeypatch: pytest.MonkeyPatch
+    ends: str, page: str, committed_world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from django.contrib.sessions.models import Session
 
@@ -102,7 +103,8 @@ def test_a_stream_may_go_on_only_while_its_session_person_and_role_do(
     made = live.Stream
     monkeypatch.setattr(live, "Stream", lambda *given: kept.append(made(*given)) or kept[0])
     alice = committed_world.alice
-    first_words(alice, reverse("rollback_changes", args=[draft(committed_world).pk]))
+    about = [draft(committed_world).pk] if page == "rollback" else []
+    first_words(alice, reverse(f"{page}_changes", args=about))
     (stream,) = kept
     assert stream.may()
     if ends == "session":
