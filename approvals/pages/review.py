@@ -295,7 +295,7 @@ def covers(page: Sheet) -> list[str]:
 
 
 def _rows_covered(rollback: RollbackRequest, pins: Sequence[dict[str, Any]]) -> str:
-    ranks = {"ranks": ", ".join(str(pin["installed_rank"]) for pin in pins)}
+    of = {"ranks": ", ".join(str(pin["installed_rank"]) for pin in pins)}
     if rollback.history_treatment == HistoryTreatment.MARK:
-        return _("Keeping the history rows of rank %(ranks)s, with a DELETE row behind for each.") % ranks
-    return _("Deleting exactly the history rows of rank %(ranks)s, as they were when it was submitted.") % ranks
+        return _("Keeping the history rows of rank %(ranks)s, with a DELETE row behind for each.") % of
+    return _("Deleting exactly the history rows of rank %(ranks)s, as they were when it was submitted.") % of
