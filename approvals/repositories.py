@@ -115,6 +115,13 @@ def in_repository(url: str, *, revision: str = "", folder: str = "") -> Iterator
         yield Source(directory, url, commit, commits)
 
 
+def _commit(name: str, author: str, at: str) -> Commit:
+    try:
+        return Commit(name, "".join(filter(str.isprintable, author))[:200], datetime.fromisoformat(at))
+    except ValueError:
+        raise SourceRefused(_("The date of the commit %(name)s can't be read.") % {"name": name}) from None
+
+
 class _GitFailed(SourceRefused):
     """git ended with an error; the message is git's."""
 
@@ -177,16 +184,18 @@ class _Git:
 
     def last_commits(self, commit: str, inside: PurePosixPath) -> dict[PurePosixPath, Commit]:
         """For each path below the folder the newest commit that touched it."""
-        words = ["--no-renames", "--name-only", "-z", "--format=%x01%H%x02%an <%ae>%x02%cI"]
+        # No path begins with a slash: what does is a commit, whatever is in the names of files and people.
+        words = ["--no-renames", "--name-only", "-z", "--format=%x00//%H%x00%an <%ae>%x00%cI"]
         place = ["--", f":(top,literal){inside}"] if inside.parts else []
         found: dict[PurePosixPath, Commit] = {}
-        for part in self._run("log", *words, commit, *place).decode("utf-8", "replace").split("\x01")[1:]:
-            head, _nul, names = part.partition("\0")
-            name, author, at = head.split("\x02")
-            made = Commit(name, "".join(filter(str.isprintable, author))[:200], datetime.fromisoformat(at))
-            for path in names.strip("\n").split("\0"):
-                if path := path.strip("\n"):
-                    found.setdefault(PurePosixPath(path), made)
+        parts = iter(self._run("log", *words, commit, *place).decode("utf-8", "replace").split("\0"))
+        made = None
+        for part in parts:
+            name = part.strip("\n")
+            if name.startswith("//"):
+                made = _commit(name[2:], next(parts, ""), next(parts, ""))
+            elif name and made is not None:
+                found.setdefault(PurePosixPath(name), made)
         return found
 
     def _run(self, *arguments: str, stdin: bytes = b"", inside: bool = True) -> bytes:

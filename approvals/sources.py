@@ -27,6 +27,12 @@ LARGEST_ARCHIVE = 64 * 1024**2
 LARGEST_FILE = 16 * 1024**2
 LARGEST_TOTAL = 256 * 1024**2
 MOST_FILES = 50_000
+MOST_ENTRIES = 2 * MOST_FILES  # with folders
+LONGEST_FOLDER = 500
+LONGEST_NAME = 255  # bytes that a folder's or file's own name may have, here and on every common system
+_ENTRY = b"PK\x01\x02"
+# What Python raises for archives that are none, or broken: a UnicodeDecodeError is a ValueError.
+UNREADABLE = (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError, ValueError, zlib.error)
 SETTINGS = (TOML, CONF)
 
 
@@ -71,16 +77,24 @@ def in_archive(archive: IO[bytes], name: str, *, folder: str = "") -> Iterator[S
         root = Path(place, "files")
         root.mkdir()
         inside = clean_folder(folder)
+        if archive.seek(0, 2) > LARGEST_ARCHIVE:
+            raise too_large(_("The archive"), LARGEST_ARCHIVE)
+        _require_few(archive)
         try:
-            if archive.seek(0, 2) > LARGEST_ARCHIVE:
-                raise too_large(_("The archive"), LARGEST_ARCHIVE)
             with zipfile.ZipFile(archive) as opened:
                 _unpack(opened, root, inside)
-        except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError, zlib.error) as bad:
+        except UNREADABLE as bad:
             raise SourceRefused(
                 _("%(name)s cannot be read as a .zip: %(why)s.") % {"name": name, "why": bad}
             ) from None
         yield Source(below(root, inside) if folder else _single(root), name)
+
+
+def _require_few(archive: IO[bytes]) -> None:
+    """Count the entries before each becomes an object: a million of them fit into an archive."""
+    archive.seek(0)
+    if archive.read().count(_ENTRY) > MOST_ENTRIES:
+        raise SourceRefused(_("The archive holds more than %(most)d files.") % {"most": MOST_FILES})
 
 
 def _unpack(opened: zipfile.ZipFile, root: Path, inside: PurePosixPath) -> None:
@@ -112,6 +126,8 @@ def _require_harmless(entry: zipfile.ZipInfo) -> None:
         raise SourceRefused(_("The archive names a place outside of it: %(file)r.") % {"file": name})
     if entry.flag_bits & 0x1:
         raise SourceRefused(_("%(file)s in the archive is encrypted: pack it without.") % {"file": name})
+    if entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        raise zipfile.BadZipFile(_("%(file)s is packed in an unusual way") % {"file": name})
     if kind not in (0, stat.S_IFREG):
         raise SourceRefused(
             _("%(file)s in the archive is a link or a device; only plain files are read.") % {"file": name}
@@ -128,7 +144,8 @@ def is_inside(name: str) -> bool:
 def clean_folder(folder: str) -> PurePosixPath:
     """The folder within a source, as people write it (`/db/migration/`). Raises SourceRefused."""
     text = folder.strip().strip("/")
-    if text and not is_inside(text):
+    too_long = len(text) > LONGEST_FOLDER or any(len(p.encode()) > LONGEST_NAME for p in text.split("/"))
+    if text and (not is_inside(text) or too_long):
         raise SourceRefused(_("%(folder)r is no folder inside of it.") % {"folder": folder})
     return PurePosixPath(text)
 

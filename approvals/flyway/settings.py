@@ -132,6 +132,8 @@ def read_settings(path: Path) -> Settings:
         return replace(from_keys(keys), path=path)
     except (SettingsProblem, UnicodeDecodeError, tomllib.TOMLDecodeError, OSError) as bad:
         raise SettingsProblem(f"{path.name}: {bad}") from None
+    except RecursionError:
+        raise SettingsProblem(f"{path.name}: it is nested deeper than any settings are") from None
 
 
 def from_keys(keys: Mapping[str, str | tuple[str, ...]]) -> Settings:
@@ -248,18 +250,23 @@ def _from_toml(text: str) -> dict[str, str | tuple[str, ...]]:
     Unlike a .conf file this one has types, and Flyway refuses a text for a list or a list for a text.
     """
     document = tomllib.loads(text.removeprefix("\ufeff"), parse_float=str)
-    own = document.get("flyway", {})
-    environment = document.get("environments", {}).get(own.get("environment", "default"), {})
-    if not isinstance(own, dict) or not isinstance(environment, dict):
-        raise SettingsProblem("[flyway] and [environments.…] must be tables")
+    own = _table(document, "flyway")
+    environment = _table(_table(document, "environments"), str(own.get("environment", "default")))
     tables = [own, {"schemas": environment["schemas"]} if "schemas" in environment else {}]
-    tables.append(environment.get("flyway", {}))
+    tables.append(_table(environment, "flyway"))
     found: dict[str, str | tuple[str, ...]] = {}
     for table in tables:
         for name, value in _flattened(table, ""):
             says_nothing = value == "" if name in _FLAGS else value in ("", []) and name in _LISTS
             if not says_nothing:
                 found[f"flyway.{name}"] = _typed(name, value)
+    return found
+
+
+def _table(within: dict[str, Any], name: str) -> dict[str, Any]:
+    found = within.get(name, {})
+    if not isinstance(found, dict):
+        raise SettingsProblem("[flyway] and [environments.…] must be tables")
     return found
 
 

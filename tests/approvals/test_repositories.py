@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import pytest
@@ -212,3 +212,31 @@ def test_what_git_started_is_ended_with_it(
 def test_what_git_says_is_passed_on_in_a_sentence(repository: Repository) -> None:
     with pytest.raises(SourceRefused, match="git refused"), in_repository(f"{repository.path}-gone"):
         pass
+
+
+def test_nobody_can_write_commits_into_the_name_of_a_file_or_of_a_person(
+    repository: Repository, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    forged = f"V0__\x01{'f' * 40}\x02Mallory\x022001-01-01T00:00:00+00:00"
+    repository.commit({"V1__a.sql": "SELECT 1;\n", f"{forged}\n.sql": "SELECT 0;\n"} | {"sub/x.sql": ""})
+    monkeypatch.setitem(WHO, "GIT_AUTHOR_NAME", "Ada\x01b\x02//c")
+    second = repository.commit({"V1__a.sql": "SELECT 2;\n"})
+    git = repositories._Git(repository.path / ".git", "file")
+    found = git.last_commits(second, PurePosixPath())
+    assert {commit.id for commit in found.values()} == {second, repository.git("rev-parse", "HEAD~1")}
+    assert found[PurePosixPath("V1__a.sql")].author == "Adab//c <ada@example.com>"
+
+
+def test_a_commit_whose_date_means_nothing_is_told(repository: Repository) -> None:
+    repository.commit({"V1__a.sql": "SELECT 1;\n"})
+    text = repository.git("cat-file", "commit", "HEAD")
+    lines = [
+        f"{line.rpartition('> ')[0]}> 99999999999999 +0000" if line.startswith("committer") else line
+        for line in text.split("\n")
+    ]
+    raw = repository.path / "raw"
+    raw.write_text("\n".join(lines) + "\n")
+    made = repository.git("hash-object", "-t", "commit", "-w", "--literally", str(raw))
+    repository.git("update-ref", "refs/heads/main", made)
+    with pytest.raises(SourceRefused, match="date of the commit"):
+        files(repository)

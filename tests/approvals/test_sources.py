@@ -175,3 +175,39 @@ def test_a_folder_or_directory_that_is_not_there_is_told(tmp_path: Path) -> None
         read(archive(("V1__a.sql", SQL)), "db")
     with pytest.raises(SourceRefused, match="There is no directory"):
         sources.in_directory(tmp_path / "nowhere")
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_only_the_usual_way_of_packing_is_read(method: int) -> None:
+    with pytest.raises(SourceRefused, match="unusual way"):
+        read(archive(("V1__a.sql", SQL), method=method))
+
+
+def broken(made: io.BytesIO, at: int, data: bytes) -> io.BytesIO:
+    """The archive with other bytes at this place of its last entry's record (from 100: of its end's)."""
+    raw = bytearray(made.getvalue())
+    begin = raw.rindex(b"PK\x01\x02") + at if at < 100 else raw.rindex(b"PK\x05\x06") + at - 100
+    raw[begin : begin + len(data)] = data
+    return io.BytesIO(bytes(raw))
+
+
+@pytest.mark.parametrize(
+    ("at", "data"), [(116, b"\xf0\xff\xff\xff"), (42, b"\xf0\xff\xff\xff"), (46, b"\xff\xfe")]
+)
+def test_a_broken_list_of_contents_is_refused_in_words(at: int, data: bytes) -> None:
+    made = archive(("V1__ü.sql", SQL))  # named in UTF-8, which the archive says of it
+    with pytest.raises(SourceRefused, match=r"cannot be read as a \.zip"):
+        read(broken(made, at, data))
+
+
+def test_a_million_entries_are_refused_before_they_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sources, "MOST_ENTRIES", 2)
+    monkeypatch.setattr(zipfile, "ZipFile", lambda *_: pytest.fail("it was opened"))
+    with pytest.raises(SourceRefused, match="more than"):
+        read(io.BytesIO(b"PK\x01\x02" * 3))
+
+
+@pytest.mark.parametrize("folder", ["x" * 300, "x/" * 300 + "x", "é" * 200])
+def test_a_folder_that_no_disk_can_hold_is_refused(folder: str) -> None:
+    with pytest.raises(SourceRefused, match="no folder"):
+        read(archive(("V1__a.sql", SQL)), folder=folder)

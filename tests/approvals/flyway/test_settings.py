@@ -110,6 +110,22 @@ def test_a_broken_toml_file_is_refused_with_its_line(tmp_path: Path) -> None:
         find_settings(tmp_path)
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "flyway = 5",
+        "environments = 5",
+        "[environments.default]\nflyway = 5",
+        "[flyway]\nx = " + "[" * 100_000,
+        "[flyway]\n" + ".".join(["a"] * 5_000) + " = 1",
+    ],
+)
+def test_a_toml_file_of_another_shape_is_refused(tmp_path: Path, text: str) -> None:
+    (tmp_path / "flyway.toml").write_text(text)
+    with pytest.raises(SettingsProblem, match=r"flyway\.toml: "):
+        find_settings(tmp_path)
+
+
 def test_a_directory_is_read_by_its_settings(tmp_path: Path) -> None:
     settings = Settings(
         grammar=Grammar(versioned="M", suffixes=(".ddl",)), encoding="iso8859-1", placeholders={"x": "1"}
