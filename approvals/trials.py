@@ -32,6 +32,7 @@ def ask(rollback: RollbackRequest, position: int, *, sql: str, checks: Sequence[
         workflow.require_party(rollback, actor, workflow.Party.REQUESTER)
         workflow.require(rollback, workflow.EDITABLE)
         item = rollback.items.select_related("migration").get(position=position)
+        _require_elsewhere(rollback)
         _require_room(actor)
         sql = sql.replace("\r\n", "\n")
         _require_runnable(sql)
@@ -56,6 +57,13 @@ def ask(rollback: RollbackRequest, position: int, *, sql: str, checks: Sequence[
             "checks": len(checks),
         }
     return trial
+
+
+def _require_elsewhere(rollback: RollbackRequest) -> None:
+    """What nobody approved never runs on a production server, not even in a copy there."""
+    target = rollback.rollback_targets.select_related("target").get().target
+    if target.is_production and target.rehearsal_target_id is None:
+        raise Refused(_("%(target)s names no staging server to make a copy on.") % {"target": target})
 
 
 def _require_room(actor: User) -> None:

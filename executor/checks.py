@@ -13,6 +13,9 @@ from executor.errors import plain
 from executor.spec import CheckResult, CheckSpec, RunSpec, Stage
 from executor.transaction import settings_of
 
+# Characters. What is expected is never as long, so nothing passes for being cut.
+LONGEST_VALUE = 10_000
+
 
 def of_stage(checks: tuple[CheckSpec, ...], stage: Stage) -> list[CheckSpec]:
     """The checks that belong to a stage, in their order."""
@@ -20,8 +23,9 @@ def of_stage(checks: tuple[CheckSpec, ...], stage: Stage) -> list[CheckSpec]:
 
 
 def as_query(check: CheckSpec) -> str:
-    """The statement that is sent: one value, as text. Line breaks keep a comment from swallowing the rest."""
-    return f"SELECT (\n{check.sql}\n)::text"
+    """The statement that is sent: one value, as text, of which only the beginning comes back. Line breaks keep
+    a comment from swallowing the rest."""
+    return f"SELECT pg_catalog.left((\n{check.sql}\n)::text, {LONGEST_VALUE})"
 
 
 def evaluate(connection: Connection, spec: RunSpec, check: CheckSpec) -> CheckResult:

@@ -43,6 +43,7 @@ class CloneFailed(ExecutorError):
     """The rehearsal clone could not be made or dropped."""
 
 
+LONGEST = 2_000
 _PASSWORD = re.compile(r"(password\s*[=:]\s*)('(?:[^'\\]|\\.)*'|\S+)", re.IGNORECASE)
 _URL_PASSWORD = re.compile(r"(\b[a-z][a-z0-9+.-]*://[^\s:/@]*:)[^\s@]+(@)", re.IGNORECASE)
 
@@ -56,9 +57,11 @@ def masked(text: str, *secrets: str) -> str:
 
 
 def plain(error: BaseException, *secrets: str) -> str:
-    """One line of plain words for `error`: the server's primary message where there is one, masked."""
+    """One line of plain words for `error`: the server's primary message where there is one, masked. A script
+    can raise a message of any length, which is cut."""
     text = ""
     if isinstance(error, psycopg.Error):
         text = error.diag.message_primary or ""
     text = text or str(error) or type(error).__name__
-    return masked(" ".join(text.split()), *secrets)
+    text = masked(" ".join(text[: 2 * LONGEST].split()), *secrets)  # a secret may stand where it is cut
+    return text if len(text) <= LONGEST else f"{text[:LONGEST]}…"

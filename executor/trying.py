@@ -164,7 +164,7 @@ class _Attempt:
         started = time.perf_counter()
         with read_only(self.connection, self.spec):
             try:
-                answer["type"] = _type_of(self.connection, query)
+                answer["type"] = _type_of(self.connection, check.sql)
                 said = execute_one(self.connection, query)
                 answer["value"] = said.value
                 if said.value is None:
@@ -182,12 +182,12 @@ class _Attempt:
         return answer | {"ms": round((time.perf_counter() - started) * 1000)}
 
 
-def _type_of(connection: Connection, query: str) -> str:
+def _type_of(connection: Connection, check: str) -> str:
     """The type of the value before it becomes text; described by the server, without a row being made."""
-    inner = query.removesuffix("::text")
+    query = f"{'SELECT ('.ljust(PREFIX - 1)}\n{check}\n) LIMIT 0"
     with connection.cursor() as cursor:
         with connection.pipeline():
-            cursor.execute(f"{inner} LIMIT 0")
+            cursor.execute(query)
         result = cursor.pgresult
         assert result is not None  # noqa: S101 (a SELECT always has a result)
         oid, modifier = result.ftype(0), result.fmod(0)

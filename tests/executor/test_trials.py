@@ -108,6 +108,17 @@ def test_where_a_verified_backup_fits_the_copy_has_its_rows(portal: Portal) -> N
     assert answers(trial) == {everybody.name: ("0", "0", False)}
 
 
+def test_of_a_long_answer_or_error_only_the_beginning_is_sent_and_kept(portal: Portal) -> None:
+    from approvals.models import Check
+
+    long = Check("Long", "SELECT repeat('x', 100000000)", "x")
+    script = "DO $$ BEGIN RAISE EXCEPTION USING MESSAGE = repeat('y', 1000000); END $$;\n"
+    trial = tried(portal, draft(portal), script, long)
+    assert trial.results[0]["before"]["value"] == "x" * 10_000
+    assert trial.script_error is not None
+    assert trial.script_error["message"] == "y" * 2_000 + "…"
+
+
 def test_a_script_that_fails_is_told_with_its_place_and_the_checks_are_not_asked_again(
     portal: Portal,
 ) -> None:
