@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, cast
 
 from django import forms
+from django.db.models import Q
 from django.http import QueryDict
 from django.urls import reverse
 from django.utils import timezone
@@ -14,6 +15,7 @@ from approvals import checklist
 from approvals.models import Incident, RollbackItem, RollbackRequest, RollbackScript, Service
 
 from . import PortalForm
+from .choosing import Pick
 
 LOCAL_TIME = "%Y-%m-%dT%H:%M"
 
@@ -47,11 +49,19 @@ class DraftForm(PortalForm, forms.ModelForm):  # type: ignore[type-arg]
         }
 
 
-class _IncidentField(forms.ModelChoiceField):  # type: ignore[type-arg]
-    """Incidents by number and title."""
+class _IncidentField(Pick):
+    """Incidents by number and title; typed, the number is enough."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(find=_numbered, **kwargs)
 
     def label_from_instance(self, obj: Incident) -> str:
         return f"{obj.label} {obj.title}"
+
+
+def _numbered(text: str) -> Q:
+    number = text.split()[0].upper().removeprefix("INC-")
+    return Q(pk=int(number)) if number.isascii() and number.isdecimal() and len(number) < 19 else Q(pk__in=[])
 
 
 class ReasonStep(DraftForm):
@@ -94,6 +104,7 @@ class ReasonStep(DraftForm):
     def __init__(self, *args: Any, service: Service, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.fields["urgency"].required = True
+        self.initial["incident"] = self.instance.incident
         incident = cast(_IncidentField, self.fields["incident"])
         incident.queryset = Incident.objects.filter(service=service).order_by("-id")
 

@@ -11,6 +11,7 @@ from django.utils.translation import gettext_lazy as _
 from approvals.models import Contact, Service, Team
 
 from . import PortalForm
+from .choosing import Pick
 
 FIELDS = ("duty", "team", "service", "name", "email", "phone")
 # Digits as people group them, an extension included; at least six of them, or nobody answers.
@@ -24,14 +25,14 @@ class ContactForm(PortalForm):
     """Somebody to call. Without team and service they are called about everything."""
 
     duty = forms.ChoiceField(label=_("Duty"), choices=[("", _("choose")), *Contact.Duty.choices])
-    team = forms.ModelChoiceField(
+    team = Pick(
         label=_("For the services of a team"),
         queryset=Team.objects.order_by("name"),
         to_field_name="name",
         required=False,
         empty_label=_("all teams"),
     )
-    service = forms.ModelChoiceField(
+    service = Pick(
         label=_("For one service"),
         queryset=Service.objects.order_by("name"),
         to_field_name="name",

@@ -6,6 +6,7 @@ from datetime import timedelta
 from typing import Any
 
 from django import forms
+from django.db.models import Q
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
@@ -15,6 +16,7 @@ from approvals.models import Incident, IncidentAction, Migration, PostMortem, Se
 
 from . import PortalForm
 from .catalog import Filter
+from .choosing import Pick
 
 LONGEST = 20_000
 
@@ -32,7 +34,7 @@ def _text(label: Any, *, rows: int = 5, help_text: Any = "", required: bool = Tr
 class IncidentForm(PortalForm):
     """A new incident of a service that the person sees."""
 
-    service = forms.ModelChoiceField(
+    service = Pick(
         label=_("Service"), queryset=Service.objects.none(), to_field_name="name", empty_label=_("choose")
     )
     title = forms.CharField(
@@ -105,7 +107,7 @@ class ActionForm(PortalForm):
     """Something that somebody will do until a day."""
 
     text = forms.CharField(label=_("What will be done?"), max_length=300)
-    owner = forms.ModelChoiceField(
+    owner = Pick(
         label=_("Owner"), queryset=User.objects.none(), to_field_name="username", empty_label=_("choose")
     )
     due_on = forms.DateField(
@@ -120,6 +122,25 @@ class ActionForm(PortalForm):
         self.fields["owner"].queryset = followups.owners(service)  # type: ignore[attr-defined]
 
 
+class _MigrationField(Pick):
+    """Migrations of a service by version and description; typed, by as much of it as makes sure."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(find=_called, **kwargs)
+
+    def label_from_instance(self, obj: Migration) -> str:
+        return f"{obj} {obj.description}" if obj.version else str(obj)
+
+
+def _called(text: str) -> Q:
+    word, _space, description = text.partition(" ")
+    if word == Migration.Kind.REPEATABLE:
+        return Q(kind=word, description=description)
+    kind, version = (word[0], word[1:]) if word[0].isalpha() else (Migration.Kind.VERSIONED, word)
+    called = Q(kind=kind, version=version)
+    return called & Q(description=description) if description else called
+
+
 class ReferencesForm(PortalForm):
     """Where else the incident is written down, and what prevents that it happens again."""
 
@@ -129,7 +150,7 @@ class ReferencesForm(PortalForm):
         max_length=120,
         help_text=_("Its number or address there."),
     )
-    corrected_by = forms.ModelChoiceField(
+    corrected_by = _MigrationField(
         label=_("Corrected migration"),
         required=False,
         queryset=Migration.objects.none(),
@@ -138,15 +159,10 @@ class ReferencesForm(PortalForm):
     )
 
     def __init__(self, data: Any, incident: Incident) -> None:
-        initial = {"change_record": incident.change_record, "corrected_by": incident.corrected_by_id}
+        initial = {"change_record": incident.change_record, "corrected_by": incident.corrected_by}
         super().__init__(data, initial=initial, prefix="references")
         known = incident.service.migrations.filter(removed_at=None).order_by("-version_key", "description")
         self.fields["corrected_by"].queryset = known  # type: ignore[attr-defined]
-        self.fields["corrected_by"].label_from_instance = _migration  # type: ignore[attr-defined]
-
-
-def _migration(found: Migration) -> str:
-    return f"{found} {found.description}" if found.version else str(found)
 
 
 class IncidentFilter(Filter):

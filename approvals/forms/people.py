@@ -2,28 +2,26 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from django import forms
 from django.utils.translation import gettext_lazy as _
 
 from approvals.models import Role, Team
 
 from .catalog import Filter
-
-
-def _teams() -> list[Any]:
-    return [
-        ("", _("any")),
-        *((name, name) for name in Team.objects.order_by("name").values_list("name", flat=True)),
-    ]
+from .choosing import Pick
 
 
 class PeopleFilter(Filter):
     """People by name, role, team and whether their account is disabled."""
 
     role = forms.ChoiceField(label=_("Role"), required=False, choices=[("", _("any")), *Role.choices])
-    team = forms.ChoiceField(label=_("Team"), required=False, choices=_teams)
+    team = Pick(
+        label=_("Team"),
+        required=False,
+        queryset=Team.objects.order_by("name"),
+        to_field_name="name",
+        empty_label=_("any"),
+    )
     state = forms.ChoiceField(
         label=_("Account"),
         required=False,

@@ -17,6 +17,7 @@ from approvals.models import (
 from approvals.pages.rollback_queries import SORTS
 
 from . import PortalForm
+from .choosing import Pick
 
 
 class FilterForm(PortalForm):
@@ -26,7 +27,7 @@ class FilterForm(PortalForm):
     status = forms.ChoiceField(  # type: ignore[assignment]
         label=_("Status"), required=False, choices=[("", _("any")), *Status.choices]
     )
-    service = forms.ModelChoiceField(
+    service = Pick(
         label=_("Service"),
         required=False,
         queryset=Service.objects.none(),
@@ -47,7 +48,7 @@ class FilterForm(PortalForm):
 
     def __init__(self, *args: Any, user: User, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        cast("forms.ModelChoiceField[Service]", self.fields["service"]).queryset = access.services(user)
+        cast(Pick, self.fields["service"]).queryset = access.services(user).order_by("name")
 
     def chosen(self) -> dict[str, Any]:
         """The filters that are valid, as `rollback_queries.listed` takes them."""

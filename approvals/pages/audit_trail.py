@@ -106,10 +106,9 @@ def texts_of(rollbacks: Sequence[int]) -> dict[str, str]:
     return {audit.digest_of(text): text for text in first.union(*rest, all=True) if text}
 
 
-def story(label: str, *, limit: int = 2000) -> list[Line]:
+def story(label: str) -> QuerySet[AuditEvent]:
     """Everything recorded about one rollback, oldest first."""
-    events = AuditEvent.objects.filter(rollback=label).order_by("seq")[:limit]
-    return lines(events, texts_of([int(label.removeprefix("RB-"))]))
+    return AuditEvent.objects.filter(rollback=label).order_by("seq")
 
 
 @dataclass(frozen=True)

@@ -3,13 +3,14 @@ what, so that one sees that nobody signed their own work."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
+from django.db.models import Aggregate, Max, Min, QuerySet
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from approvals.models import Approval, Execution, Incident, PostMortem, RollbackRequest, RollbackScript
+from approvals.models import Approval, Execution, Incident, PostMortem, RollbackRequest, RollbackScript, User
 
 OK, WARN, FAIL, WAIT = "ok", "warn", "fail", "wait"
 
@@ -93,20 +94,24 @@ class Doers:
         return [name for name in self.approved if name in (*self.asked, *self.wrote)]
 
 
-def who_did_what(rollbacks: Sequence[RollbackRequest]) -> Doers:
-    """Who did what in these rollbacks, whose requesters are read already; three queries."""
-    scripts = RollbackScript.objects.filter(items__rollback__in=rollbacks).prefetch_related("authors")
-    approvals = Approval.objects.filter(
-        rollback__in=rollbacks, decision=Approval.Decision.APPROVE, voided_at=None
-    )
-    real = Execution.objects.filter(rollback_target__rollback__in=rollbacks, purpose=Execution.Purpose.REAL)
-    return Doers(
-        _unique(str(rollback.requester) for rollback in rollbacks),
-        _unique(str(author) for script in scripts for author in script.authors.all()),
-        _unique(str(approval.approver) for approval in approvals.select_related("approver")),
-        _unique(str(each.requested_by) for each in real.select_related("requested_by").order_by("queued_at")),
-    )
+def who_did_what(rollbacks: QuerySet[RollbackRequest]) -> Doers:
+    """Who did what in these rollbacks; five queries, each with one row for a person."""
+    keys = rollbacks.order_by().values("pk")
+    approvals = Approval.objects.filter(rollback__in=keys, decision=Approval.Decision.APPROVE, voided_at=None)
+    real = Execution.objects.filter(rollback_target__rollback__in=keys, purpose=Execution.Purpose.REAL)
+    authors = RollbackScript.objects.filter(items__rollback__in=keys, authors__isnull=False)
+    asked = _in_order(rollbacks, "requester", Max("id"), newest_first=True)
+    wrote = _in_order(authors, "authors", Min("id"))
+    approved = _in_order(approvals, "approver", Min("id"))
+    started = _in_order(real, "requested_by", Min("queued_at"))
+    people = User.objects.in_bulk({0, *asked, *wrote, *approved, *started})
+    return Doers(*([str(people[pk]) for pk in pks] for pks in (asked, wrote, approved, started)))
 
 
-def _unique(names: Iterable[str]) -> list[str]:
-    return list(dict.fromkeys(names))
+def _in_order(
+    things: QuerySet[Any], person: str, when: Aggregate, *, newest_first: bool = False
+) -> list[int]:
+    """The keys of the people whom these things name, each once, by when they come first."""
+    order = "-when" if newest_first else "when"
+    found = things.order_by().values(person).annotate(when=when).order_by(order)
+    return list(found.values_list(person, flat=True))

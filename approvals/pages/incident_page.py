@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import cached_property
+from typing import overload
 
 from django.db.models import Case, F, OrderBy, Q, QuerySet, When
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from approvals import access
+from approvals import access, audit
 from approvals.incidents import POST_MORTEM_PERIOD
-from approvals.models import AuditEvent, Incident, IncidentAction, PostMortem, User
+from approvals.models import AuditEvent, Incident, IncidentAction, IncidentNote, PostMortem, User
 
 from . import audit_trail
 
 # Two kinds of events say nothing that the notes and the post-mortem don't say better.
 SAID_ELSEWHERE = ("incident.note_added", "post_mortem.saved")
-EVENTS_SHOWN = 1000
 SORTS: dict[str, tuple[OrderBy | str, ...]] = {
     "oldest": ("id",),
     "due": (
@@ -82,29 +84,55 @@ class Moment:
     rollback: str = ""
 
 
-def timeline(incident: Incident, rollbacks: list[int]) -> list[Moment]:
-    """What happened, oldest first, from the audit trail of incident and rollbacks (primary keys), and from
-    the notes; three queries."""
-    about = Q(rollback__in=[f"RB-{key}" for key in rollbacks]) | Q(incident=incident.label)
-    events = AuditEvent.objects.filter(about).exclude(action__in=SAID_ELSEWHERE).order_by("seq")
-    facts = [
-        Moment(
-            line.at,
-            line.body["actor_name"],
-            line.words.says,
-            line.words.icon,
-            line.words.tone,
-            line.text,
-            line.seq,
-            line.body.get("rollback", ""),
-        )
-        for line in audit_trail.lines(events[:EVENTS_SHOWN], audit_trail.texts_of(rollbacks))
-    ]
-    notes = [
-        Moment(note.at, str(note.author), "", "talk", "", note.text)
-        for note in incident.notes.select_related("author")
-    ]
-    return sorted([*facts, *notes], key=lambda moment: moment.at)
+class Timeline(Sequence[Moment]):
+    """What happened, the newest first, from the audit trail of an incident and its rollbacks (primary keys),
+    and from the notes. Five queries for a slice; only what is in it is read whole."""
+
+    def __init__(self, incident: Incident, rollbacks: Iterable[int]) -> None:
+        about = Q(rollback__in=[f"RB-{key}" for key in rollbacks]) | Q(incident=incident.label)
+        self._events = AuditEvent.objects.filter(about).exclude(action__in=SAID_ELSEWHERE)
+        self._notes = incident.notes.all()
+
+    @cached_property
+    def _keys(self) -> list[tuple[str, bool, int]]:
+        """When, whether it is a note, and its key, for everything that happened."""
+        events = [(at, False, seq) for at, seq in self._events.values_list("at", "seq")]
+        notes = [(audit.stamp(at), True, pk) for at, pk in self._notes.values_list("at", "pk")]
+        return sorted([*events, *notes], reverse=True)
+
+    def __len__(self) -> int:
+        return len(self._keys)
+
+    @overload
+    def __getitem__(self, wanted: int) -> Moment: ...
+
+    @overload
+    def __getitem__(self, wanted: slice) -> list[Moment]: ...
+
+    def __getitem__(self, wanted: int | slice) -> Moment | list[Moment]:
+        """These moments, in the same order."""
+        if isinstance(wanted, int):
+            return self[slice(wanted, wanted + 1)][0]
+        keys = self._keys[wanted]
+        # No event and no note has the key 0: asked for even where there is none, it is always a query.
+        events = AuditEvent.objects.filter(seq__in=[0, *(key for _at, is_note, key in keys if not is_note)])
+        notes = self._notes.filter(pk__in=[0, *(key for _at, is_note, key in keys if is_note)])
+        found = {(False, moment.seq): moment for moment in _facts(list(events))}
+        found |= {(True, note.pk): _said(note) for note in notes.select_related("author")}
+        return [found[is_note, key] for _at, is_note, key in keys]
+
+
+def _facts(events: list[AuditEvent]) -> Iterator[Moment]:
+    lines = audit_trail.lines(events)
+    rollbacks = {int(line.rollback_pk) for line in lines if line.rollback_pk}
+    for line in audit_trail.lines(events, audit_trail.texts_of([0, *rollbacks])):
+        words = line.words
+        who, rollback = line.body["actor_name"], line.body.get("rollback", "")
+        yield Moment(line.at, who, words.says, words.icon, words.tone, line.text, line.seq, rollback)
+
+
+def _said(note: IncidentNote) -> Moment:
+    return Moment(note.at, str(note.author), "", "talk", "", note.text)
 
 
 @dataclass(frozen=True)

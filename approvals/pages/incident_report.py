@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
+from django.db.models import Prefetch, QuerySet
 from django.utils.functional import cached_property
 from django.utils.translation import gettext as _
 
@@ -13,7 +14,7 @@ from approvals.models import Approval, Execution, ExecutionStatus, Incident, Rol
 from approvals.queries import with_subjects
 
 from .compliance import Demand, Doers, demands, who_did_what
-from .incident_page import Moment, hours, timeline
+from .incident_page import Moment, Timeline, hours
 
 # After these the target's schema is the earlier one.
 DONE = (ExecutionStatus.SUCCEEDED, ExecutionStatus.COMMITTED_CHECK_FAILED)
@@ -46,28 +47,32 @@ class Report:
     def __init__(self, incident: Incident) -> None:
         self.incident = incident
 
-    @cached_property
-    def rollbacks(self) -> list[RollbackRequest]:
-        return list(with_subjects(self.incident.rollbacks.order_by("-id")))
+    @property
+    def rollbacks(self) -> QuerySet[RollbackRequest]:
+        """The newest first, each with everything that its line says and every decision of a person on it,
+        voided ones included, oldest first."""
+        decisions = Approval.objects.select_related("approver").order_by("at", "id")
+        found = with_subjects(self.incident.rollbacks.order_by("-id"))
+        return found.prefetch_related(Prefetch("approvals", decisions))
 
     @cached_property
-    def attempts(self) -> list[Attempt]:
-        """Executions on the targets themselves, oldest first; rehearsals are in the line of time."""
+    def _keys(self) -> list[int]:
+        """The primary keys of the rollbacks."""
+        return list(self.incident.rollbacks.order_by().values_list("pk", flat=True))
+
+    @property
+    def attempts(self) -> QuerySet[Execution]:
+        """Executions on the targets themselves, the newest first; rehearsals are in the line of time."""
         found = Execution.objects.filter(
-            rollback_target__rollback__in=self.rollbacks, purpose=Execution.Purpose.REAL
+            rollback_target__rollback__incident=self.incident, purpose=Execution.Purpose.REAL
         )
         related = found.select_related("target", "requested_by", "rollback_target__rollback")
-        return [Attempt(execution) for execution in related.order_by("queued_at")]
+        return related.order_by("-queued_at", "-id")
 
     @cached_property
-    def decisions(self) -> list[Approval]:
-        """Every decision of a person, voided ones included, oldest first."""
-        found = Approval.objects.filter(rollback__in=self.rollbacks)
-        return list(found.select_related("approver", "rollback").order_by("at", "id"))
-
-    @cached_property
-    def moments(self) -> list[Moment]:
-        return timeline(self.incident, [rollback.pk for rollback in self.rollbacks])
+    def timeline(self) -> Timeline:
+        """What happened, the newest first."""
+        return Timeline(self.incident, self._keys)
 
     @cached_property
     def demands(self) -> list[Demand]:
@@ -75,13 +80,13 @@ class Report:
 
     @cached_property
     def doers(self) -> Doers:
-        return who_did_what(self.rollbacks)
+        return who_did_what(self.incident.rollbacks.order_by("-id"))
 
-    @property
+    @cached_property
     def recovered(self) -> Attempt | None:
         """The last attempt that took something back."""
-        done = [each for each in self.attempts if each.execution.status in DONE]
-        return done[-1] if done else None
+        last = self.attempts.filter(status__in=DONE).first()
+        return Attempt(last) if last else None
 
     @property
     def recovered_in(self) -> str:
@@ -90,16 +95,16 @@ class Report:
             return ""
         return hours(max(self.recovered.execution.finished_at - self.incident.opened_at, timedelta(0)))
 
-    @property
+    @cached_property
     def lost(self) -> list[str]:
         """What stays lost, as approvers acknowledged it for what was then executed."""
-        ran = {each.execution.rollback_target.rollback_id for each in self.attempts}
-        counting = [each for each in self.decisions if each.acknowledged and each.voided_at is None]
-        return list(dict.fromkeys(each.acknowledged for each in counting if each.rollback_id in ran))
+        ran = self.attempts.order_by().values("rollback_target__rollback")
+        found = Approval.objects.filter(rollback__in=ran, voided_at=None).exclude(acknowledged="")
+        return list(dict.fromkeys(found.order_by("at", "id").values_list("acknowledged", flat=True)))
 
     def as_text(self) -> str:
         """The facts as plain text in UTC, for somebody to take over into the post-mortem."""
-        return "\n".join([*_moments(self.moments), *self._ended()])
+        return "\n".join([*_moments(self.timeline[::-1]), *self._ended()])
 
     def _ended(self) -> Iterator[str]:
         if self.recovered_in:

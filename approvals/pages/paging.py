@@ -14,11 +14,38 @@ PER_PAGE = 50
 LARGEST_KEY = 2**63 - 1
 
 
+# Asks for everything at once, where a page offers that: a report to print.
+WHOLE = "all"
+
+
+class Numbered(Paginator):  # type: ignore[type-arg]
+    """Pages of a list whose number stands in this parameter of the URL; one page may hold several lists."""
+
+    def __init__(self, things: QuerySet[Any] | Sequence[Any], per_page: int, parameter: str) -> None:
+        super().__init__(things, per_page)
+        self.parameter = parameter
+
+
 def page(
-    request: HttpRequest, things: QuerySet[Any] | Sequence[Any], *, per_page: int = PER_PAGE
+    request: HttpRequest,
+    things: QuerySet[Any] | Sequence[Any],
+    *,
+    per_page: int = PER_PAGE,
+    parameter: str = "page",
+    whole: bool = False,
+    default: int = 1,
 ) -> Page[Any]:
-    """The page that `?page=` asks for; the nearest one where that makes no sense."""
-    return Paginator(things, per_page).get_page(request.GET.get("page"))
+    """The page that `?page=` (or another parameter) asks for, the nearest one where that makes no sense, and
+    the default where it asks for none; everything on one page where the whole is wanted."""
+    pages = Numbered(things, per_page, parameter)
+    if whole:
+        pages.per_page = max(pages.count, 1)
+    return pages.get_page(request.GET.get(parameter) or default)
+
+
+def wants_whole(request: HttpRequest) -> bool:
+    """Was everything at once asked for?"""
+    return request.GET.get(WHOLE) == "1"
 
 
 @dataclass(frozen=True)

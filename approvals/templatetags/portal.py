@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from django import template
+from django.core.paginator import Page
 from django.db.models import TextChoices
 from django.forms import BoundField
 from django.http import HttpRequest
@@ -233,6 +234,12 @@ def query(context: dict[str, Any], **changes: Any) -> str:
         if value not in (None, ""):
             parameters[name] = str(value)
     return "?" + parameters.urlencode()
+
+
+@register.simple_tag(takes_context=True)
+def page_link(context: dict[str, Any], page: Page[Any], number: int) -> str:
+    """The present query string with another page of this list."""
+    return query(context, **{page.paginator.parameter: number})  # type: ignore[attr-defined]
 
 
 @register.simple_tag

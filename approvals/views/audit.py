@@ -13,12 +13,15 @@ from django.utils import timezone
 
 from approvals import access, audit, downloads, exports, offline_verifier, permissions
 from approvals.forms.audit import AuditFilter
-from approvals.models import AuditEvent, Target, User
+from approvals.forms.choosing import OFFERED
+from approvals.models import AuditEvent, RollbackRequest, Target, User
 from approvals.pages import audit_filter, audit_trail, compliance, paging
 from approvals.requests import Request
 
 # Events that one request verifies: about a second.
 SLICE = 40_000
+# Events on one page of a rollback's story.
+EVENTS = 100
 # A verification that was left alone for so long begins anew.
 RESUME_SECONDS = 3600
 
@@ -37,8 +40,8 @@ def audit_list(request: Request) -> HttpResponse:
         "limit": audit_trail.COUNTED,
     }
     context["count"] = audit_trail.counted(found) if wanted else chain.head.seq + 1
-    context["people"] = User.objects.order_by("username").values_list("username", flat=True)
-    context["places"] = Target.objects.order_by("name").values_list("name", flat=True)
+    context["people"] = User.objects.order_by("username").values_list("username", flat=True)[:OFFERED]
+    context["places"] = Target.objects.order_by("name").values_list("name", flat=True)[:OFFERED]
     context["may_export"] = permissions.may_read(request.user, "audit_export")
     context["may_verify"] = permissions.may_write(request.user, "audit_verify")
     return render(request, "audit/list.html", context)
@@ -89,16 +92,19 @@ def _salt(request: Request) -> str:
 
 def rollback_story(request: Request, pk: int) -> HttpResponse:
     """Everything recorded about one rollback, from the request to the end."""
-    found = access.rollbacks(request.user).select_related("incident__post_mortem", "incident__corrected_by")
-    rollback = get_object_or_404(found, pk=pk)
-    lines = audit_trail.story(rollback.label)
+    visible = access.rollbacks(request.user)
+    told = visible.select_related("incident__post_mortem", "incident__corrected_by")
+    rollback = get_object_or_404(told, pk=pk)
+    found = audit_trail.story(rollback.label)
+    page = paging.page(request, found, per_page=EVENTS, whole=paging.wants_whole(request))
+    lines = audit_trail.lines(page.object_list, audit_trail.texts_of([rollback.pk]))
     context = {
         "rollback": rollback,
-        "count": len(lines),
+        "page": page,
         "chapters": audit_trail.chapters(lines),
         "sees_events": permissions.may_read(request.user, "audit_event"),
         "demands": compliance.demands(rollback.incident) if rollback.incident else [],
-        "doers": compliance.who_did_what([rollback]),
+        "doers": compliance.who_did_what(RollbackRequest.objects.filter(pk=rollback.pk)),
         "target": rollback.rollback_targets.select_related("target").first(),
     }
     return render(request, "audit/story.html", context)

@@ -17,8 +17,11 @@ from approvals.forms import PortalForm, posted
 from approvals.forms.incidents import ActionForm, IncidentFilter, IncidentForm, NoteForm, ReferencesForm
 from approvals.models import Incident
 from approvals.pages import incident_page, paging
-from approvals.pages.incident_report import Report
+from approvals.pages.incident_report import Attempt, Report
 from approvals.requests import Request
+
+# So many rollbacks and attempts stand on one page of an incident: each says a lot.
+FEW = 20
 
 
 def incident_list(request: Request) -> HttpResponse:
@@ -90,7 +93,6 @@ def detail(request: Request, incident: Incident, **forms: PortalForm) -> HttpRes
         "post_mortem": found,
         "clock": incident_page.clock(found) if found else None,
         "report": Report(incident),
-        "actions": incident.actions.select_related("owner", "done_by", "added_by"),
         "contacts": contacts.for_service(incident.service),
         "may_write": writes,
         "may_reopen": permissions.may_write(request.user, "incident_reopen"),
@@ -99,5 +101,26 @@ def detail(request: Request, incident: Incident, **forms: PortalForm) -> HttpRes
         context["note"] = NoteForm()
         context["action"] = ActionForm(None, service=incident.service)
         context["references"] = ReferencesForm(None, incident)
+    context |= _lists(request, incident, context["report"]) | forms
     status = next((form.status for form in forms.values()), 200)
-    return render(request, "incidents/detail.html", context | forms, status=status)
+    return render(request, "incidents/detail.html", context, status=status)
+
+
+def _lists(request: Request, incident: Incident, report: Report) -> dict[str, Any]:
+    """The lists of the page of an incident, each in pages of its own; all of them whole, to print."""
+    actions = incident.actions.select_related("owner", "done_by", "added_by")
+    lists = {
+        "rollbacks": (report.rollbacks, FEW),
+        "attempts": (report.attempts, FEW),
+        "actions": (actions, paging.PER_PAGE),
+        "moments": (report.timeline, paging.PER_PAGE),
+    }
+    whole = paging.wants_whole(request)
+    pages = {
+        name: paging.page(request, things, per_page=per_page, parameter=name, whole=whole)
+        for name, (things, per_page) in lists.items()
+    }
+    # The newest of them, told in the order in which they happened.
+    pages["moments"].object_list = pages["moments"].object_list[::-1]
+    pages["attempts"].object_list = [Attempt(each) for each in reversed(pages["attempts"].object_list)]
+    return pages | {"parts": any(page.has_other_pages() for page in pages.values())}

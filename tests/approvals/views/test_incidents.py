@@ -215,7 +215,23 @@ def test_a_long_story_takes_as_many_queries_as_a_short_one(
             incidents.add_note(incident, text="Still looking.", actor=world.alice)
         client.get(address)
         counts.append(queries_of(client, address))
-    assert counts[0] == counts[1] <= 14
+    assert counts[0] == counts[1] <= 23
+
+
+def test_a_long_story_stands_in_pages_the_newest_first_and_whole_to_print(world: World) -> None:
+    incident, client = factories.incident(world), as_(world.alice)
+    address = f"/incidents/{incident.pk}/"
+    for number in range(60):
+        incidents.add_note(incident, text=f"Note {number:02}.", actor=world.alice)
+    latest, whole = see(client, address), see(client, f"{address}?all=1")
+    assert "Note 59." in latest
+    assert "Note 09." not in latest
+    assert "Page 1 of 2, 61 in all" in latest
+    assert "The whole report, to print" in latest
+    assert latest.html.index("Note 10.") < latest.html.index("Note 59."), "in the order of what happened"
+    assert "Note 09." in see(client, f"{address}?moments=2")
+    assert all(f"Note {number:02}." in whole for number in range(60))
+    assert "Page 1 of" not in whole
 
 
 # The report
