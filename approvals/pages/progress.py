@@ -6,11 +6,15 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from django.core.paginator import Page
+from django.db.models import QuerySet
+from django.http import HttpRequest
 from django.utils import timezone
 
 from approvals.actions import Action, execution_actions
 from approvals.models import (
     BUSY,
+    Backup,
     Execution,
     ExecutionLog,
     ExecutionStatus,
@@ -19,13 +23,18 @@ from approvals.models import (
     User,
 )
 
-from . import dumps, outcomes, phases
+from . import dumps, outcomes, paging, phases
 from .lockchart import LockChart, lock_chart
 
 # The newest lines of the log that the page shows; the rest is counted, and has a page of its own.
 LOG_LINES = 200
 # Without a stream a page asks this often, in seconds: one that waits less often than one that works.
 EVERY, EVERY_WAITING = 1, 2
+
+# Backups on one page of an execution, the newest first; most have one.
+BACKUPS = 5
+# Where a live page stands by itself: at the step that runs, or at the one that ended it.
+NOW = (ExecutionStep.State.RUNNING, ExecutionStep.State.FAILED)
 
 _Status = ExecutionStatus
 
@@ -37,11 +46,12 @@ class Progress:
     execution: Execution
     story: outcomes.Story
     phases: list[phases.Phase]
-    steps: list[ExecutionStep]
+    steps: Page[ExecutionStep]
+    done: int
     checks: list[dict[str, Any]]
     log: list[ExecutionLog]
     log_left_out: int
-    backups: list[dumps.Dump]
+    backups: Page[dumps.Dump]
     rehearsed: dict[int, float | None]
     locks: LockChart
     actions: dict[str, Action]
@@ -106,29 +116,27 @@ class Progress:
         committed = (_Status.SUCCEEDED, _Status.COMMITTED_CHECK_FAILED, _Status.AWAITING_RESTART)
         return self.execution.pools if self.execution.status in committed else None
 
-    @property
-    def done(self) -> int:
-        return sum(1 for step in self.steps if step.state == ExecutionStep.State.DONE)
 
-
-def progress(execution: Execution, user: User) -> Progress:
-    """Read everything about an execution; a fixed number of queries, however many steps and lines it has."""
-    steps = list(execution.steps.order_by("position"))
+def progress(execution: Execution, user: User, request: HttpRequest | None = None) -> Progress:
+    """Read everything about an execution; a fixed number of queries, however many steps and lines it has.
+    The request may say which page of the steps it is about."""
+    steps = list(execution.steps.order_by("position").defer("sql"))
     lines = execution.log.count()
     log = list(execution.log.order_by("-id")[:LOG_LINES])[::-1]
     now, due = timezone.now(), _post_mortem_due(execution)
-    backups = list(execution.backups.order_by("created_at"))
+    backups = execution.backups.order_by("-created_at", "-id").defer("tables")
     rehearsal = _rehearsal(execution)
     return Progress(
         execution=execution,
-        story=outcomes.story(execution, steps, backups=backups, post_mortem_due=due),
+        story=outcomes.story(execution, steps, backups=list(backups[:1]), post_mortem_due=due),
         post_mortem_due=due,
         phases=phases.phases(execution, phases.began(execution)),
-        steps=steps,
+        steps=_shown(request or HttpRequest(), execution, steps),
+        done=sum(1 for step in steps if step.state == ExecutionStep.State.DONE),
         checks=list(execution.checks),
         log=log,
         log_left_out=lines - len(log),
-        backups=[dumps.dump(backup) for backup in backups],
+        backups=_dumps(request or HttpRequest(), backups),
         rehearsed=dict(rehearsal.steps.values_list("position", "milliseconds")) if rehearsal else {},
         locks=lock_chart(
             execution.locks,
@@ -141,6 +149,30 @@ def progress(execution: Execution, user: User) -> Progress:
         watched=bool(execution.watch_until and execution.watch_until > now),
         read_at=now,
     )
+
+
+def _shown(request: HttpRequest, execution: Execution, steps: list[ExecutionStep]) -> Page[ExecutionStep]:
+    """The page of the steps that was asked for, else the one with the step that runs or ended it all; only
+    its statements are read."""
+    now = next((number for number, step in enumerate(steps) if step.state in NOW), 0)
+    page = paging.page(
+        request,
+        steps,
+        parameter="steps",
+        default=now // paging.PER_PAGE + 1,
+    )
+    texts = execution.steps.filter(pk__in=[0, *(step.pk for step in page.object_list)])
+    sql = dict(texts.values_list("pk", "sql"))
+    for step in page.object_list:
+        step.sql = sql[step.pk]
+    return page
+
+
+def _dumps(request: HttpRequest, backups: QuerySet[Backup]) -> Page[dumps.Dump]:
+    """A page of the backups, each as it is shown."""
+    page = paging.page(request, backups, per_page=BACKUPS, parameter="backups")
+    page.object_list = [dumps.dump(backup) for backup in page.object_list]
+    return page
 
 
 def _rehearsal(execution: Execution) -> Execution | None:

@@ -64,8 +64,14 @@ def _show_start(request: Request, page: review.Sheet, form: StartForm, digest: s
     if why and form.refused:
         why = " ".join(str(error) for error in form.non_field_errors())
     changed = bool(why) or digest != rollback.request_digest
+    # Whoever only opens this page has no earlier look that anything could differ from.
+    came_from_a_look = request.method == "POST" or "digest" in request.GET
     newest = looks.newest_event(rollback)
-    since = news.meanwhile(page.known, seen=seen(request, newest), digest=digest, reader=request.user)
+    since = (
+        news.meanwhile(page.known, seen=seen(request, newest), digest=digest, reader=request.user)
+        if changed and came_from_a_look
+        else None
+    )
     context = {"rollback": rollback, "page": page, "form": form, "changed": changed}
     context |= {"since": since, "why": why}
     return render(request, "rollbacks/start.html", context, status=REFUSED if changed else form.status)
@@ -95,7 +101,7 @@ def _context(request: Request, pk: str) -> dict[str, object]:
     return {
         "execution": execution,
         "rollback": execution.rollback_target.rollback,
-        "now": progress.progress(execution, request.user),
+        "now": progress.progress(execution, request.user, request),
     }
 
 

@@ -20,7 +20,7 @@ function log() {
 document.body.addEventListener("htmx:beforeSwap", (event) => {
   if (event.detail.target.id !== "live") return;
   // A session that ended leads to the sign-in page: that must not take the place of what is known.
-  if (!event.detail.xhr.responseURL.endsWith("/live/")) {
+  if (!new URL(event.detail.xhr.responseURL).pathname.endsWith("/live/")) {
     event.detail.shouldSwap = false;
     return;
   }

@@ -28,7 +28,7 @@ def story(
     backups: Sequence[Backup] = (),
     post_mortem_due: datetime | None = None,
 ) -> Story:
-    """The state of an execution in words. `steps` are its steps in order, `backups` the oldest first."""
+    """The state of an execution in words. `steps` are its steps in order, `backups` end with the newest."""
     told = Told(execution, steps, post_mortem_due, backups)
     status = ExecutionStatus(execution.status)
     stories = real.STORIES if told.real else rehearsal.STORIES

@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from django.db import connection
+from django.test import RequestFactory
 from django.test.utils import CaptureQueriesContext
 
 from approvals import attempts
@@ -115,7 +116,26 @@ def test_a_thousand_steps_and_lines_take_as_many_queries_as_one(world: World) ->
     ExecutionLog.objects.bulk_create(ExecutionLog(execution=execution, text="x") for _n in range(1000))
     assert asked(execution, world) == few
     found = progress.progress(Execution.objects.get(pk=execution.pk), world.olga)
-    assert (len(found.steps), len(found.log), found.log_left_out) == (1000, progress.LOG_LINES, 800)
+    assert (len(found.log), found.log_left_out) == (progress.LOG_LINES, 800)
+    assert (found.steps.paginator.count, len(found.steps), found.steps.number) == (1000, 50, 1)
+
+
+@pytest.mark.integration
+def test_many_steps_stand_in_pages_and_the_first_page_shown_has_the_step_that_runs(world: World) -> None:
+    rollback_in(world, Status.EXECUTING)
+    execution = Execution.objects.get(purpose="real")
+    assert execution.steps.count() == 1
+    ExecutionStep.objects.bulk_create(
+        ExecutionStep(execution=execution, position=n, kind="X", says="x", sql=f"SELECT {n}", item_position=1)
+        for n in range(2, 121)
+    )
+    execution.steps.filter(position__lt=70).update(state=ExecutionStep.State.DONE)
+    execution.steps.filter(position=70).update(state=ExecutionStep.State.RUNNING)
+    found = progress.progress(execution, world.olga)
+    assert (found.done, found.steps.number, found.steps.paginator.num_pages) == (69, 2, 3)
+    assert [step.sql for step in found.steps][:2] == ["SELECT 51", "SELECT 52"]
+    last = progress.progress(execution, world.olga, RequestFactory().get("/", {"steps": "3"}))
+    assert [step.position for step in last.steps] == list(range(101, 121))
 
 
 def asked(execution: Execution, world: World) -> int:
