@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from django.db.models import F, OrderBy, Prefetch, QuerySet
+from django.db.models import Count, F, OrderBy, Prefetch, QuerySet
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
@@ -140,21 +141,37 @@ def applied(target: Target) -> Applied:
     return Applied([_choice(version, row, known.get(version.parts)) for version, row in newest_first], rows)
 
 
-def _known(target: Target) -> dict[tuple[int, ...], Migration]:
-    migrations = Migration.objects.filter(
-        service_id=target.service_id, kind=Migration.Kind.VERSIONED
-    ).prefetch_related(
-        Prefetch("revisions", MigrationRevision.objects.defer("sql", "analysis")),
-        Prefetch("scripts", RollbackScript.objects.only("id", "migration_id")),
-    )
-    return {tuple(int(part) for part in m.version_key): m for m in migrations}
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """A migration, the checksums of all its files, and how many scripts take it back."""
+
+    migration: Migration
+    checksums: frozenset[int]
+    scripts: int
 
 
-def _choice(version: Version, row: flyway_history.HistoryRow, migration: Migration | None) -> Choice:
+def _known(target: Target) -> dict[tuple[int, ...], _Known]:
+    """The versioned migrations of the target's service, by their version."""
+    migrations = Migration.objects.filter(service_id=target.service_id, kind=Migration.Kind.VERSIONED)
+    checksums: dict[int, list[int]] = defaultdict(list)
+    revisions = MigrationRevision.objects.filter(migration__in=migrations.values("pk"))
+    for pk, checksum in revisions.values_list("migration_id", "checksum"):
+        checksums[pk].append(checksum)
+    scripts = RollbackScript.objects.filter(migration__in=migrations.values("pk")).order_by()
+    counts = dict(scripts.values_list("migration_id").annotate(n=Count("pk")))
+    return {
+        tuple(int(part) for part in each.version_key): _Known(
+            each, frozenset(checksums[each.pk]), counts.get(each.pk, 0)
+        )
+        for each in migrations
+    }
+
+
+def _choice(version: Version, row: flyway_history.HistoryRow, known: _Known | None) -> Choice:
     problem = ""
-    if migration is None:
+    if known is None:
         problem = gettext("No file of it was imported.")
-    elif not any(revision.checksum == row.checksum for revision in migration.revisions.all()):
+    elif row.checksum not in known.checksums:
         problem = gettext("It was applied from another file than any that was imported.")
     return Choice(
         version=version.text,
@@ -162,7 +179,7 @@ def _choice(version: Version, row: flyway_history.HistoryRow, migration: Migrati
         rank=row.installed_rank,
         installed_on=row.installed_on,
         installed_by=row.installed_by,
-        migration=migration,
-        scripts=len(migration.scripts.all()) if migration else 0,
+        migration=known.migration if known else None,
+        scripts=known.scripts if known else 0,
         problem=problem,
     )

@@ -18,7 +18,7 @@ from approvals.errors import Conflict, Denied, Refused
 from approvals.forms import PortalForm, posted
 from approvals.forms.asking import ChecklistStep, DraftForm, FileStep, ItemScriptsForm, ReasonStep
 from approvals.models import ChecklistEntry, Job, RollbackRequest, Status, Target, User
-from approvals.pages import form_steps, review, rollback_queries
+from approvals.pages import form_steps, paging, review, rollback_queries
 from approvals.pages.form_steps import Along, Step
 from approvals.requests import Request
 from approvals.views.rollbacks import posted_revision, visible
@@ -60,6 +60,7 @@ def _migrations(request: Request, target: Target, down_to: str) -> tuple[list[Al
     chosen = form_steps.along(applied, down_to)
     context = {
         "applied": applied,
+        "page": paging.page(request, applied.choices),
         "chosen": chosen,
         "versions": {each.choice.version for each in chosen},
         "blocked": [each for each in chosen if each.choice.problem],
