@@ -21,7 +21,7 @@ define check
 	@$(2) || { printf '\nFailed: %s\n' '$(1)' >&2; exit 1; }
 endef
 
-.PHONY: help demo demo-reset tour test test-fast test-flyway lint lock bench
+.PHONY: help demo demo-reset tour screenshots test test-fast test-flyway lint lock bench
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
@@ -34,6 +34,9 @@ demo-reset: .venv/installed ## the same, from scratch: the demo's servers and da
 
 tour: .venv/installed ## the main job on real servers without a browser, as a timeline to read
 	@$(BIN)/python -m waqiti_rollback.tour
+
+screenshots: .venv/installed-dev ## take pictures of every page of the demo into docs/screenshots; needs Chromium
+	@$(BIN)/python -m waqiti_rollback.screenshots --reset
 
 test: lint ## every check and every test; browser tests need Chromium
 	$(call check,pytest,$(BIN)/python -m pytest)

@@ -228,6 +228,7 @@ def _ended(user: User) -> list[Ended]:
 def _last(rollback: RollbackRequest) -> Execution | None:
     each: Any
     for each in rollback.rollback_targets.all():
-        for execution in each.real_executions:
-            return execution
+        executions: list[Execution] = each.real_executions
+        if executions:
+            return executions[0]
     return None

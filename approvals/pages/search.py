@@ -99,7 +99,7 @@ def rollbacks(user: User, wanted: Wanted) -> QuerySet[RollbackRequest]:
         | Q(pk__in=on.values("rollback"))
         | wanted.in_any("incident__title", "requester__username", "requester__last_name")
     )
-    return queries.with_subjects(_best(found, Q(pk=wanted.rollback)).order_by("rank", "-id"))
+    return queries.with_subjects(_best(found, Q(pk=wanted.rollback), "-id"))
 
 
 def migrations(user: User, wanted: Wanted) -> QuerySet[Migration]:
@@ -112,26 +112,26 @@ def migrations(user: User, wanted: Wanted) -> QuerySet[Migration]:
     if (key := wanted.version_key()) is not None:
         exact |= Q(version_key=key)
     found = access.migrations(user).filter(matches | exact)
-    return _best(found, exact).order_by("rank", "-version_key", "description", "id")
+    return _best(found, exact, "-version_key", "description", "id")
 
 
 def targets(user: User, wanted: Wanted) -> QuerySet[Target]:
     """By name, host or database."""
     found = access.targets(user).filter(wanted.in_any("name", "host", "dbname", "environment"))
-    return _best(found, Q(name__iexact=wanted.text)).order_by("rank", "name")
+    return _best(found, Q(name__iexact=wanted.text), "name")
 
 
 def services(user: User, wanted: Wanted) -> QuerySet[Service]:
     """By name or team."""
     found = access.services(user).filter(wanted.in_any("name", "team__name")).select_related("team")
-    return _best(found, Q(name__iexact=wanted.text)).order_by("rank", "name")
+    return _best(found, Q(name__iexact=wanted.text), "name")
 
 
 def incidents(user: User, wanted: Wanted) -> QuerySet[Incident]:
     """By number or title; the exact number first, then the newest."""
     exact = Q(pk=wanted.incident)
     found = access.incidents(user).filter(exact | wanted.in_any("title", "service__name"))
-    return _best(found, exact).order_by("rank", "-id")
+    return _best(found, exact, "-id")
 
 
 def people(user: User, wanted: Wanted) -> QuerySet[User]:
@@ -141,12 +141,14 @@ def people(user: User, wanted: Wanted) -> QuerySet[User]:
     working = User.objects.filter(is_active=True, groups__name__in=Role.values)
     named = wanted.in_any("username", "first_name", "last_name")
     found = User.objects.filter(named, pk__in=working.values("pk")).prefetch_related("groups")
-    return _best(found, Q(username__iexact=wanted.text)).order_by("rank", "last_name", "username")
+    return _best(found, Q(username__iexact=wanted.text), "last_name", "username")
 
 
-def _best(found: QuerySet[Found], exact: Q) -> QuerySet[Found]:
-    """With `rank`: 0 for what was meant exactly, 1 for the rest."""
-    return found.annotate(rank=Case(When(exact, then=Value(0)), default=Value(1)))
+def _best(found: QuerySet[Found], exact: Q, *order: str) -> QuerySet[Found]:
+    """What was meant exactly (`rank` 0) before the rest (1), each in this order."""
+    ranked: Any = found.annotate(rank=Case(When(exact, then=Value(0)), default=Value(1)))
+    ordered: QuerySet[Found] = ranked.order_by("rank", *order)
+    return ordered
 
 
 GROUPS: dict[str, tuple[str | Promise, Callable[[User, Wanted], QuerySet[Any]]]] = {
