@@ -14,7 +14,7 @@ from approvals.requests import Request
 def find(request: Request) -> HttpResponse:
     """What is found for `?q=`, in groups; with `?in=` all of one kind, page by page."""
     text, kind = request.GET.get("q", ""), request.GET.get("in", "")
-    if request.htmx:  # type: ignore[attr-defined]
+    if request.htmx:
         groups = search.find(request.user, text, limit=search.SUGGESTED)
         return render(request, "search/suggestions.html", {"text": text.strip(), "groups": groups})
     every = search.all_of(request.user, text, kind)
