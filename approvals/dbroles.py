@@ -45,15 +45,19 @@ KEPT = frozenset(
         "approvals_thread",
     }
 )
-# A worker reads who people are and what the policy is; it never says so, and it signs nothing. Scripts it may
-# add, since it imports U files, and never change, like everybody.
+# A worker reads who people are and what the policy is; it never says so, and it signs, confirms and says
+# nothing in their place. Scripts it may add, since it imports U files, and never change, like everybody.
 NOT_FOR_WORKER = frozenset(
     {
         "account_emailaddress",
         "account_emailconfirmation",
         "approvals_approval",
+        "approvals_checklistentry",
         "approvals_comment",
         "approvals_contact",
+        "approvals_incident",
+        "approvals_incidentaction",
+        "approvals_incidentnote",
         "approvals_look",
         "approvals_policyrule",
         "approvals_policyversion",

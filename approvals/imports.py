@@ -5,10 +5,10 @@ from __future__ import annotations
 from contextlib import AbstractContextManager
 from io import BytesIO
 
-from django.db import transaction
 from django.utils.translation import gettext as _
 
 from . import audit, catalog, jobs, repositories, sources
+from .errors import Denied, Refused
 from .models import ImportRequest, ImportRun, Job, Service, User
 
 
@@ -57,10 +57,13 @@ def job(job: Job) -> str:
     def progress(done: int, total: int) -> None:
         jobs.tell(job, _("%(done)d of %(total)d new files analysed.") % {"done": done, "total": total})
 
-    with _opened(request) as source:
-        run = catalog.import_source(request.service, source, actor=request.by, progress=progress)
-    with transaction.atomic():
-        ImportRequest.objects.filter(pk=request.pk).update(run=run, archive=None)
+    try:
+        with _opened(request) as source:
+            run = catalog.import_source(request.service, source, actor=request.by, progress=progress)
+    except (Denied, Refused):  # it will be no better next time
+        ImportRequest.objects.filter(pk=request.pk).update(archive=None)
+        raise
+    ImportRequest.objects.filter(pk=request.pk).update(run=run, archive=None)
     return sentence(run)
 
 

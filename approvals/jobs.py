@@ -88,8 +88,11 @@ def claim(job_id: int, *, worker: str) -> Job | None:
 
 
 def tell(job: Job, sentence: str) -> None:
-    """Say how far the work is, for whoever asked for it; `finish` has the last word."""
-    Job.objects.filter(pk=job.pk, state=Job.State.CLAIMED).update(sentence=sentence)
+    """Say how far the work is, for whoever asked for it; `finish` has the last word. A reading that goes on
+    saying so is not given to another worker."""
+    Job.objects.filter(pk=job.pk, state=Job.State.CLAIMED).update(
+        sentence=sentence, claimed_at=timezone.now()
+    )
 
 
 def finish(job: Job, *, failed: bool = False, sentence: str = "") -> None:

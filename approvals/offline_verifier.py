@@ -52,7 +52,7 @@ def main(path: str) -> int:
     try:
         with open(path, encoding="utf-8") as lines:
             events, gaps, last, head = verify(lines)
-    except (Bad, OSError) as problem:
+    except (Bad, OSError, ValueError, TypeError, AttributeError, RecursionError) as problem:
         return say(f"NOT GOOD: {problem}", 1)
     if not events:
         return say("NOT GOOD: the file holds no event", 1)

@@ -23,7 +23,7 @@ def of_stage(checks: tuple[CheckSpec, ...], stage: Stage) -> list[CheckSpec]:
 
 
 def as_query(check: CheckSpec) -> str:
-    """The statement that is sent: one value, as text, of which only the beginning comes back. Line breaks keep
+    """The statement that is sent: one value as text, of which only the beginning comes back. Line breaks keep
     a comment from swallowing the rest."""
     return f"SELECT pg_catalog.left((\n{check.sql}\n)::text, {LONGEST_VALUE})"
 

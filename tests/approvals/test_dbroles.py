@@ -89,6 +89,8 @@ def test_a_worker_writes_neither_people_nor_policies_nor_decisions_and_changes_n
         assert found[table] == {"SELECT"}
     for table in ("approvals_policyrule", "approvals_approval", "django_session"):
         assert found[table] == {"SELECT"}
+    for table in ("checklistentry", "incident", "incidentaction", "incidentnote", "comment", "contact"):
+        assert found[f"approvals_{table}"] == {"SELECT"}
     assert found["approvals_rollbackscript"] == {"SELECT", "INSERT"}
 
 

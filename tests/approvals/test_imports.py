@@ -140,6 +140,24 @@ def test_the_job_says_how_far_it_is(world: World, monkeypatch: pytest.MonkeyPatc
     assert told == ["Reading x.zip.", "1 of 2 new files analysed.", "2 of 2 new files analysed."]
 
 
+def test_an_import_that_says_how_far_it_is_keeps_its_worker(world: World) -> None:
+    job = imports.ask(world.foreign, actor=world.eve, archive=packed(FILES), source="x.zip")
+    claimed = jobs.claim(job.pk, worker="w")
+    assert claimed is not None
+    Job.objects.filter(pk=job.pk).update(claimed_at=claimed.asked_at - jobs.READ_AGAIN_AFTER)
+    jobs.tell(claimed, "1 of 2 new files analysed.")
+    jobs.send_waiting()
+    job.refresh_from_db()
+    assert (job.state, job.sentence) == (Job.State.CLAIMED, "1 of 2 new files analysed.")
+
+
+def test_an_archive_that_was_refused_is_not_kept(world: World) -> None:
+    job = imports.ask(world.foreign, actor=world.eve, archive=b"no archive", source="x.zip")
+    with pytest.raises(Refused, match="cannot be read"):
+        done(job)
+    assert ImportRequest.objects.get(service=world.foreign).archive is None
+
+
 # What lies beside the migrations
 
 
