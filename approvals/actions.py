@@ -60,7 +60,10 @@ class Standing:
 
     def lacking(self, needed: Needed, *, besides: str = "") -> str:
         """The gates that must hold at this point and don't, as one sentence; empty if all hold."""
-        titles = [g.title for g in self.gates if g.needed <= needed and not g.holds and g.key != besides]
+        open_ones = [g for g in self.gates if g.needed <= needed and not g.holds and g.key != besides]
+        if len(open_ones) == 1:
+            return _("Missing: %(what)s. %(why)s") % {"what": open_ones[0].title, "why": open_ones[0].detail}
+        titles = [gate.title for gate in open_ones]
         return _("Missing: %(what)s.") % {"what": "; ".join(titles)} if titles else ""
 
     @property

@@ -44,6 +44,11 @@ class Gate:
     at: datetime | None = None
     until: datetime | None = None
 
+    @property
+    def is_for_later(self) -> bool:
+        """True if the rollback itself does not wait for it, only the next deployment does."""
+        return self.needed is Needed.DEPLOY
+
 
 Judge = Callable[[Known], Gate]
 # So many names are told; of more, how many.
@@ -51,13 +56,14 @@ NAMES = 4
 
 
 def gates(rollback: RollbackRequest, known: Known | None = None) -> list[Gate]:
-    """Every gate of this rollback, judged from the records as they are now; what is missing comes first.
+    """Every gate of this rollback, judged from the records as they are now; what is missing, and needed
+    soonest, comes first.
 
     A fixed number of queries; `known` spares those for what was read already.
     """
     known = known or Known(rollback)
     if known.judged is None:
-        known.judged = sorted((judge(known) for judge in JUDGES), key=lambda gate: gate.holds)
+        known.judged = sorted((judge(known) for judge in JUDGES), key=lambda gate: (gate.holds, gate.needed))
     return known.judged
 
 
@@ -177,7 +183,7 @@ def _history_pinned(known: Known) -> Gate:
         "history",
         _("The history is as it was pinned"),
         holds=bool(known.rollback_targets) and not no,
-        yes=_("The rows to delete are there as pinned, and nothing newer is applied above them."),
+        yes=_("The pinned rows are there unchanged, and nothing newer is applied above them."),
         no=no or _("The request names no target."),
         who=_("%(name)s; newer migrations have to go along") % {"name": known.rollback.requester},
         needed=Needed.APPROVE,

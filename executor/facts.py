@@ -89,7 +89,10 @@ def values(
 
 
 _RELATION = """
-    SELECT c.oid, nspname, c.relname, relkind, greatest(reltuples, 0)::bigint, pg_total_relation_size(c.oid),
+    SELECT c.oid, nspname, c.relname, relkind, greatest(reltuples, 0)::bigint,
+           -- A partitioned table holds nothing itself; its partitions do.
+           coalesce((SELECT sum(pg_total_relation_size(relid)) FROM pg_partition_tree(c.oid)),
+                    pg_total_relation_size(c.oid))::bigint,
            greatest(s.last_analyze, s.last_autoanalyze, s.last_vacuum, s.last_autovacuum), reltuples < 0
       FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace
       LEFT JOIN pg_stat_all_tables s ON s.relid = c.oid

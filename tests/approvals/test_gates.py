@@ -36,7 +36,7 @@ HOLDING: dict[str, tuple[Needed, str]] = {
     "facts": (Needed.SUBMIT, "Read the target: 1 table."),
     "history": (
         Needed.APPROVE,
-        "The rows to delete are there as pinned, and nothing newer is applied above them.",
+        "The pinned rows are there unchanged, and nothing newer is applied above them.",
     ),
     "file": (
         Needed.SUBMIT,

@@ -50,6 +50,17 @@ def test_tables_are_counted_measured_and_their_dependents_named(target: Target, 
     assert (missing.name, missing.rows) == (None, None)
 
 
+def test_a_partitioned_table_is_as_large_as_its_partitions(target: Target, reader: Connection) -> None:
+    target.do(
+        "CREATE TABLE events (id int, at date) PARTITION BY RANGE (at)",
+        "CREATE TABLE events_now PARTITION OF events DEFAULT",
+        "INSERT INTO events SELECT id, '2026-01-01' FROM generate_series(1, 1000) id",
+    )
+    events, now = table_facts(reader, ["events", "events_now"])
+    assert (events.rows, events.bytes) == (1000, now.bytes)
+    assert now.bytes >= 8192
+
+
 def test_without_time_there_is_an_estimate_with_its_date(target: Target, reader: Connection) -> None:
     target.do(
         "CREATE TABLE quiet (id int) WITH (autovacuum_enabled = false)",

@@ -46,8 +46,8 @@ def _succeeded(told: Told) -> Story:
         return _came_back(told)
     rollback = told.execution.rollback_target.rollback
     certain = _(
-        "The server answered COMMIT, every check passed, and the history of %(target)s no longer has "
-        "%(versions)s."
+        "The server answered COMMIT, every check passed, and the history of %(target)s no longer "
+        "counts %(versions)s as applied."
     )
     if not told.execution.target.has_marker:
         certain += " " + _("It ran with a reduced guarantee: this target refuses the marker.")
@@ -123,8 +123,8 @@ def _committed_check_failed(told: Told) -> Story:
         _("%(versions)s is rolled back on %(target)s, but a check after the commit failed") % told.names,
         told.sentence,
         _(
-            "It is committed: it neither failed nor was rolled back. The history no longer has %(versions)s. "
-            "The checks before the commit had passed."
+            "It is committed: it neither failed nor was rolled back. The history no longer counts "
+            "%(versions)s as applied. The checks before the commit had passed."
         )
         % told.names,
         (
