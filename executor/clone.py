@@ -13,7 +13,9 @@ from executor.errors import BackupFailed, CloneFailed, plain
 from executor.marker import Setup, install_in_clone
 from executor.restore import create_database, drop_database, restore
 
-_NAME = re.compile(r"waqiti_rehearsal_[0-9a-f]+")
+PREFIX = "waqiti_rehearsal_"
+_NAME = re.compile(rf"{PREFIX}[0-9a-f]+")
+_KEY_LENGTH = 32
 
 
 def make_clone(
@@ -59,6 +61,14 @@ def drop_clone(server: Endpoint, name: str) -> None:
         drop_database(server, name)
     except BackupFailed as error:
         raise CloneFailed(str(error)) from error
+
+
+def clones(server: Endpoint) -> list[str]:
+    """The clones on a server that are named after somebody's work, by name. Raises ConnectFailed,
+    psycopg.Error."""
+    with contextlib.closing(connect(server)) as connection:
+        rows = connection.execute("SELECT datname FROM pg_database ORDER BY datname").fetchall()
+    return [name for (name,) in rows if _NAME.fullmatch(name) and len(name) == len(PREFIX) + _KEY_LENGTH]
 
 
 def _refuse_other_names(name: str) -> None:

@@ -6,7 +6,7 @@ from approvals import attempts
 from approvals.models import Execution, ExecutionStatus
 from executor import briefing, credentials
 from executor.checks import after, of_stage
-from executor.clone import drop_clone
+from executor.clone import PREFIX, drop_clone
 from executor.connect import connect
 from executor.errors import ExecutorError, plain
 from executor.pools import to_recycle
@@ -93,4 +93,4 @@ def _settle_rehearsal(execution: Execution) -> None:
 
 def clone_name(execution: Execution) -> str:
     """The database in which this execution rehearses."""
-    return f"waqiti_rehearsal_{execution.pk.hex}"
+    return f"{PREFIX}{execution.pk.hex}"

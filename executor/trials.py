@@ -5,19 +5,21 @@ from __future__ import annotations
 import contextlib
 import logging
 import tempfile
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import psycopg
 from psycopg import sql
 
 from approvals import analysis, history, trials
 from approvals.flyway.treatment import Treatment
-from approvals.models import Backup, Job, RollbackItem, Target, Trial
+from approvals.models import Backup, Execution, Job, RollbackItem, Target, Trial
 from executor import backup, credentials
-from executor.clone import drop_clone, make_clone
+from executor.clone import PREFIX, clones, drop_clone, make_clone
 from executor.connect import Endpoint, connect
-from executor.errors import BackupFailed, ExecutorError
+from executor.errors import BackupFailed, ExecutorError, plain
 from executor.history import read_history
 from executor.marker import SCHEMA
 from executor.restore import run_tool
@@ -40,8 +42,9 @@ LOCK_WAIT_MS = 5_000
 
 def job(job: Job) -> str:
     """Try the checks of the job's trial. Returns the sentence that was recorded."""
-    _sweep()
     trial = trials.take(job)
+    trials.abandoned()
+    _sweep(_server(_target_of(trial), "clone"))
     with _copy(trial) as (clone, tried_on):
         trials.enter(trial, "Asking the checks before and after the script")
         seen = attempt(clone, run_spec(trial), trial.check_list, trial.position, trial.sql)
@@ -50,16 +53,24 @@ def job(job: Job) -> str:
 
 def clone_name(trial: Trial) -> str:
     """The database in which this trial takes place."""
-    return f"waqiti_rehearsal_{trial.pk.hex}"
+    return f"{PREFIX}{trial.pk.hex}"
 
 
-def _sweep() -> None:
-    """Drop the copies of trials whose worker was killed."""
-    for trial in trials.abandoned():
-        try:
-            drop_clone(_server(_target_of(trial), "clone"), clone_name(trial))
-        except ExecutorError as error:
-            log.warning("the copy of an abandoned trial is still there: %s", error)
+def _sweep(server: Endpoint) -> None:
+    """Drop the copies there whose work is over: of killed workers, and those that could not be dropped."""
+    try:
+        over = [name for name in clones(server) if _is_over(uuid.UUID(name.removeprefix(PREFIX)))]
+        for name in over:
+            drop_clone(server, name)
+    except (ExecutorError, psycopg.Error) as error:
+        log.warning("a copy that nobody needs is still there: %s", plain(error))
+
+
+def _is_over(key: uuid.UUID) -> bool:
+    trial = Trial.objects.select_related("job").filter(pk=key).first()
+    if trial is not None:
+        return trial.job.finished_at is not None
+    return Execution.objects.filter(pk=key, finished_at__isnull=False).exists()
 
 
 def _target_of(trial: Trial) -> Target:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import psycopg
 import pytest
 
 if TYPE_CHECKING:
@@ -117,6 +118,26 @@ def test_of_a_long_answer_or_error_only_the_beginning_is_sent_and_kept(portal: P
     assert trial.results[0]["before"]["value"] == "x" * 10_000
     assert trial.script_error is not None
     assert trial.script_error["message"] == "y" * 2_000 + "…"
+
+
+def test_a_copy_that_could_not_be_dropped_goes_with_the_next_trial(portal: Portal) -> None:
+    import uuid
+
+    from approvals.models import Check
+    from tests.executor.portal import CLONE
+
+    one = Check("One", "SELECT 1", "1")
+    first = tried(portal, draft(portal), "SELECT 1;", one)
+    stranger = f"waqiti_rehearsal_{uuid.uuid4().hex}"
+    with psycopg.connect(portal.staging_cluster.superuser_dsn(), autocommit=True) as admin:
+        for name in (f"waqiti_rehearsal_{first.pk.hex}", stranger):
+            admin.execute(f"CREATE DATABASE {name} OWNER {CLONE}")
+        tried(portal, draft(portal), "SELECT 1;", one)
+        found = admin.execute("SELECT datname FROM pg_database WHERE datname LIKE 'waqiti_rehearsal_%'")
+        left = found.fetchall()
+        admin.execute(f"DROP DATABASE {stranger}")
+    assert left == [(stranger,)]
+    assert untouched(portal)
 
 
 def test_a_script_that_fails_is_told_with_its_place_and_the_checks_are_not_asked_again(
