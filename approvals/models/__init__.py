@@ -74,8 +74,8 @@ __all__ = [
     "Status",
     "Target",
     "Team",
-    "Trial",
     "Thread",
+    "Trial",
     "Urgency",
     "User",
 ]

@@ -13,7 +13,7 @@ from typing import Any
 from django.urls import reverse
 from django.utils.translation import gettext as _
 
-from approvals import checklist, gates, policy, rating
+from approvals import checklist, gates, policy, rating, workflow
 from approvals.actions import Action, available_actions, why_nothing
 from approvals.analysis import Risk
 from approvals.gates import Gate
@@ -40,6 +40,8 @@ from .conversation import Talk, talk_about
 from .lockchart import LockChart, lock_chart
 from .statements import Line, Lock, back_lines, forward_lines, strongest_locks
 
+# Where nothing waits for the gates any more: they would be judged by facts of after it.
+GATES_PAST = workflow.ENDED | {Status.EXECUTING}
 # Actions of the decision bar; the others stand where they belong, with their own reasons.
 BAR = ("submit", "approve", "start", "request_changes", "reject", "reopen", "withdraw")
 
@@ -100,6 +102,11 @@ class Sheet:
     actions: dict[str, Action]
     why_nothing: str
     known: Known
+
+    @property
+    def gates_are_past(self) -> bool:
+        """True once an attempt runs or everything has ended: facts moved on, and nothing waits for them."""
+        return self.rollback.status in GATES_PAST
 
     @property
     def missing(self) -> list[Gate]:
@@ -208,7 +215,7 @@ def sheet(rollback: RollbackRequest, user: User, threads: Sequence[Thread] = ())
         target=target,
         rule=known.rule,
         items=items,
-        gates=gates.gates(rollback, known),
+        gates=_gates(rollback, known),
         points=checklist.points(rollback, known),
         signatures=known.signatures,
         decisions=list(rollback.approvals.all()),
@@ -220,6 +227,15 @@ def sheet(rollback: RollbackRequest, user: User, threads: Sequence[Thread] = ())
         why_nothing="" if set(actions) - {"comment"} else why_nothing(user),
         known=known,
     )
+
+
+def _gates(rollback: RollbackRequest, known: Known) -> list[Gate]:
+    """The gates that somebody still waits for; behind a rollback that is only the next deployment."""
+    found = gates.gates(rollback, known)
+    if rollback.status not in GATES_PAST:
+        return found
+    runs = rollback.status in (Status.EXECUTING, Status.EXECUTED)
+    return [gate for gate in found if gate.is_for_later and runs]
 
 
 def _with_pins(

@@ -290,3 +290,12 @@ def test_a_failed_rollback_becomes_a_draft_again_unless_it_was_edited_meanwhile(
     page = send(as_(world.alice), url("rollback_reopen", rollback), revision=rollback.revision)
     assert "It is a draft again." in page
     assert factories.again(rollback).status == Status.DRAFT
+
+
+@pytest.mark.parametrize("status", [Status.EXECUTING, Status.EXECUTED, Status.FAILED, Status.CANCELLED])
+def test_what_has_begun_or_ended_is_not_judged_by_later_facts(world: World, status: Status) -> None:
+    page = review(rollback_in(world, status), world.axel)
+    assert "Gates not asked any more" in page
+    assert "The history is as it was pinned" not in page
+    still_asked = "The file is taken care of" in page
+    assert still_asked == (status in (Status.EXECUTING, Status.EXECUTED))
