@@ -13,18 +13,27 @@ from django.utils.translation import gettext as _
 from approvals import contacts, once, permissions
 from approvals.errors import Refused
 from approvals.forms import posted
+from approvals.forms.catalog import Filter
 from approvals.forms.contacts import ContactForm
 from approvals.models import Contact
-from approvals.pages import contact_page
+from approvals.pages import contact_page, paging
 from approvals.requests import Request
 
 
 def contact_list(request: Request) -> HttpResponse:
     """The escalation path, whom to call in general, and whom for single teams and services."""
-    found = contact_page.everybody()
-    may_change = permissions.may_write(request.user, "contact_new")
-    context = {"steps": contact_page.path(found), "places": found, "may_change": may_change}
-    context["admins"] = contact_page.admins()
+    form = Filter(request.GET)
+    general = contact_page.everywhere()
+    page = paging.page(request, contact_page.having_own(form.chosen("q")), whole=paging.wants_whole(request))
+    context = {
+        "form": form,
+        "page": page,
+        "steps": contact_page.path(general),
+        "general": general,
+        "places": [general, *contact_page.places(page.object_list)],
+        "may_change": permissions.may_write(request.user, "contact_new"),
+        "admins": contact_page.admins(),
+    }
     return render(request, "contacts/list.html", context)
 
 

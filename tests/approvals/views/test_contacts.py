@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 from django.test import Client
 
-from approvals.models import Contact, Service, User
+from approvals.models import Contact, Service, Team, User
 from tests.approvals.factories import World
 from tests.approvals.views.visits import as_, see, send
 
@@ -100,3 +100,24 @@ def test_a_hundred_contacts_take_as_many_queries_as_two(
             )
         counts.append(queries_of(client, "/contacts/"))
     assert counts[0] == counts[1]
+
+
+def test_many_places_stand_in_pages_can_be_searched_and_printed_whole(world: World) -> None:
+    team = Team.objects.create(name="own-team")
+    services = Service.objects.bulk_create(Service(name=f"own-{n:02}", team=team) for n in range(59))
+    person = {"duty": "primary_dba", "name": "Dan", "email": "d@waqiti.example", "phone": "+254201234"}
+    Contact.objects.bulk_create(Contact(service=service, **person) for service in services)
+    Contact.objects.create(team=team, **person)
+    client = as_(world.alice)
+    first = see(client, "/contacts/")
+    assert "Page 1 of 2, 60 in all" in first
+    assert "For the services of team own-team" in first
+    assert "For own-48" in first
+    assert "For own-49" not in first
+    assert "For own-49" in see(client, "/contacts/", page="2")
+    assert "For own-58" in see(client, "/contacts/", all="1")
+    found = see(client, "/contacts/", q="own-58")
+    assert "For own-58" in found
+    assert "For own-57" not in found
+    assert "For everything" in found
+    assert "No team or service of that name" in see(client, "/contacts/", q="nobody")
