@@ -39,7 +39,13 @@ def messages(queues: redis.Redis, queue: str) -> list[list[int]]:
 
 @pytest.mark.parametrize(
     ("kind", "queue"),
-    [("sync", "facts"), ("facts", "facts"), ("rehearse", "scratch"), ("execute", "execute"), ("import", "facts")],
+    [
+        ("sync", "facts"),
+        ("facts", "facts"),
+        ("rehearse", "scratch"),
+        ("execute", "execute"),
+        ("import", "facts"),
+    ],
 )
 def test_the_message_leaves_when_the_transaction_commits(kind: str, queue: str, queues: redis.Redis) -> None:
     with transaction.atomic():
