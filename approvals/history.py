@@ -149,16 +149,15 @@ def require_newest(target: Target, migrations: Sequence[Migration]) -> list[Appl
 def _standing(rows: Sequence[flyway_history.HistoryRow]) -> dict[Version, flyway_history.HistoryRow]:
     """What is applied, by version; Refused where the history can't be trusted."""
     try:
-        twice = flyway_history.duplicates(rows)
-        standing = flyway_history.applied(rows)
+        standing = flyway_history.standing(rows)
     except flyway_history.CorruptHistory as error:
         raise Refused(_("The history contradicts itself: %(error)s.") % {"error": error}) from error
-    if twice:
+    if twice := [version for version, found in standing.items() if len(found) > 1]:
         raise Refused(
             _("The history says twice that %(versions)s was applied; a DBA must mend it first.")
             % {"versions": ", ".join(f"V{version.text}" for version in twice)}
         )
-    return standing
+    return {version: found[-1] for version, found in standing.items()}
 
 
 def _require_nothing_above(rows: Sequence[flyway_history.HistoryRow], chosen: Sequence[Version]) -> None:

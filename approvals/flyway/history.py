@@ -23,6 +23,7 @@ from approvals.flyway.rows import (
     installed_after,
     newer_applied_above,
     next_rank,
+    standing,
     unreadable,
 )
 from approvals.flyway.states import KnownFile, MigrationState, State, overview
@@ -52,5 +53,6 @@ __all__ = [
     "newer_applied_above",
     "next_rank",
     "overview",
+    "standing",
     "unreadable",
 ]

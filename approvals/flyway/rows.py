@@ -116,15 +116,16 @@ def applied(rows: Iterable[HistoryRow]) -> dict[Version, HistoryRow]:
     Not in it: failed, deleted and undone ones, repeatable ones, and a BASELINE row, which ran nothing.
     Raises CorruptHistory.
     """
-    return {version: standing[-1] for version, standing in _applied_rows(rows).items()}
+    return {version: found[-1] for version, found in standing(rows).items()}
 
 
 def duplicates(rows: Iterable[HistoryRow]) -> dict[Version, list[HistoryRow]]:
     """Versions that more than one standing row says were applied, with those rows by rank."""
-    return {version: standing for version, standing in _applied_rows(rows).items() if len(standing) > 1}
+    return {version: found for version, found in standing(rows).items() if len(found) > 1}
 
 
-def _applied_rows(rows: Iterable[HistoryRow]) -> dict[Version, list[HistoryRow]]:
+def standing(rows: Iterable[HistoryRow]) -> dict[Version, list[HistoryRow]]:
+    """The rows that say of a version that it was applied and stands, oldest first, each with all by rank."""
     result: dict[Version, list[HistoryRow]] = defaultdict(list)
     for entry in entries(rows):
         if entry.version and entry.stands and entry.row.success and entry.row.type not in SYNTHETIC:

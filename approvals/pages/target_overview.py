@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
-from pathlib import PurePosixPath
 
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
@@ -198,7 +197,7 @@ def _known(target: Target) -> dict[Identity, Known]:
     for migration, risk, path, checksum, kind, version, key, description, removed in found:
         parts = tuple(map(int, key))
         name = FileName(
-            Kind(kind), Version(parts, version) if parts else None, description, PurePosixPath(path).name
+            Kind(kind), Version(parts, version) if parts else None, description, path.rpartition("/")[2]
         )
         identity = (kind, description if kind == Migration.Kind.REPEATABLE else parts)
         known[identity] = Known(migration, risk, StoredFile(path, name, checksum), removed is not None)

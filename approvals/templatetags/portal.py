@@ -7,6 +7,7 @@ import zoneinfo
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import lru_cache
 from typing import Any
 
 from django import template
@@ -85,6 +86,8 @@ _ENUMS: tuple[type[TextChoices], ...] = (
     Backup.State,
     Target.Health,
 )
+# value -> its word; of enums that share a value the first one's.
+_WORDS = {value: label for enum in reversed(_ENUMS) for value, label in enum.choices}
 
 
 @dataclass(frozen=True)
@@ -100,11 +103,13 @@ class State:
 def as_state(value: str) -> State:
     """The look of a status value. An unknown one is shown as not known, never as nothing."""
     icon, tone = STATES.get(value, ("lost", LOST))
-    word = next((str(enum(value).label) for enum in _ENUMS if value in enum.values), str(value))
+    word = str(_WORDS.get(value, value))
     return State(icon, tone, word[:1].upper() + word[1:])
 
 
+# A page has a hundred shapes, of a few dozen kinds.
 @register.simple_tag
+@lru_cache(maxsize=1024)
 def icon(name: str, css: str = "", word: str = "") -> SafeString:
     """A shape from static/icons.svg. Without `word` it only repeats what text beside it says."""
     label = (

@@ -7,6 +7,8 @@ from functools import partial
 from typing import Any
 
 from django.contrib import messages
+from django.core.paginator import Page
+from django.db.models import QuerySet
 from django.http import Http404, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
@@ -29,7 +31,7 @@ def rollback_new(request: Request) -> HttpResponse:
     targets = rollback_queries.asks_for(request.user)
     if "target" not in request.GET:
         lines = form_steps.lines_before(Step.TARGET)
-        offered = {"targets": targets.order_by("name"), "lines": lines, "step": Step.TARGET}
+        offered = {"targets": _in_pages(request, targets), "lines": lines, "step": Step.TARGET}
         return render(request, "rollbacks/form/target.html", offered)
     target = get_object_or_404(targets, name=request.GET["target"])
     form = PortalForm(posted(request))
@@ -42,6 +44,10 @@ def rollback_new(request: Request) -> HttpResponse:
     lines = form_steps.lines_before(Step.MIGRATIONS, target)
     context |= {"form": form, "step": Step.MIGRATIONS, "target": target, "lines": lines}
     return render(request, "rollbacks/form/migrations.html", context, status=form.status)
+
+
+def _in_pages(request: Request, targets: QuerySet[Target]) -> Page[Target]:
+    return paging.page(request, targets.order_by("name"))
 
 
 def _create(user: User, target: Target, chosen: list[Along]) -> str:
@@ -103,7 +109,7 @@ def _draft_form(request: Request, rollback: RollbackRequest, step: str) -> Draft
 
 def _target(request: Request, rollback: RollbackRequest) -> HttpResponse:
     """Where it is to run. That is settled: what was read, rehearsed and backed up belongs to this target."""
-    others = rollback_queries.asks_for(request.user).order_by("name")
+    others = _in_pages(request, rollback_queries.asks_for(request.user))
     return _page(request, rollback, Step.TARGET, targets=others)
 
 

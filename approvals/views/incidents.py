@@ -20,8 +20,8 @@ from approvals.pages import incident_page, paging
 from approvals.pages.incident_report import Attempt, Report
 from approvals.requests import Request
 
-# So many rollbacks and attempts stand on one page of an incident: each says a lot.
-FEW = 20
+# So many rollbacks and attempts stand on one page of an incident, and so many actions: each says a lot.
+FEW, SOME = 10, 25
 
 
 def incident_list(request: Request) -> HttpResponse:
@@ -112,7 +112,7 @@ def _lists(request: Request, incident: Incident, report: Report) -> dict[str, An
     lists = {
         "rollbacks": (report.rollbacks, FEW),
         "attempts": (report.attempts, FEW),
-        "actions": (actions, paging.PER_PAGE),
+        "actions": (actions, SOME),
         "moments": (report.timeline, paging.PER_PAGE),
     }
     whole = paging.wants_whole(request)
