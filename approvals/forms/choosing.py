@@ -11,7 +11,7 @@ from typing import Any
 
 from django import forms
 from django.core.exceptions import MultipleObjectsReturned, ObjectDoesNotExist, ValidationError
-from django.db.models import Model, Q
+from django.db.models import Model, Q, QuerySet
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as now_
@@ -52,7 +52,7 @@ class Pick(forms.ModelChoiceField):  # type: ignore[type-arg]
 
     def get_bound_field(self, form: forms.BaseForm, field_name: str) -> forms.BoundField:
         """The field in one of its two ways; one query, whichever it is."""
-        offered = list(self.queryset[: OFFERED + 1])
+        offered = list(self._things[: OFFERED + 1])
         if len(offered) > OFFERED:
             self.typed = True
             nothing = {"placeholder": now_("%(nothing)s, or type a name") % {"nothing": self.empty_label}}
@@ -63,6 +63,11 @@ class Pick(forms.ModelChoiceField):  # type: ignore[type-arg]
             listed = [(self.prepare_value(each), self.label_from_instance(each)) for each in offered]
             self.choices = [("", self.empty_label), *listed]
         return super().get_bound_field(form, field_name)
+
+    @property
+    def _things(self) -> QuerySet[Model]:
+        found: QuerySet[Model] = self.queryset  # type: ignore[assignment]  # every form sets one
+        return found
 
     def name_of(self, thing: Model) -> str:
         """What a thing is called by where it is typed."""
@@ -80,13 +85,13 @@ class Pick(forms.ModelChoiceField):  # type: ignore[type-arg]
         """The thing that was chosen or named."""
         if not self.typed or value in self.empty_values or isinstance(value, Model):
             return super().to_python(value)
-        self.validate_no_null_characters(value)  # type: ignore[attr-defined]
+        self.validate_no_null_characters(value)
         text = str(value).strip()
         if not text:
             return None
         wanted = self.find(text) if self.find else Q(**{str(self.to_field_name): text})
         try:
-            return self.queryset.get(wanted)
+            return self._things.get(wanted)
         except (ObjectDoesNotExist, MultipleObjectsReturned):
             message = self.error_messages["none_such"]
             raise ValidationError(message, code="none_such", params={"value": text}) from None

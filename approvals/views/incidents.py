@@ -109,7 +109,7 @@ def detail(request: Request, incident: Incident, **forms: PortalForm) -> HttpRes
 def _lists(request: Request, incident: Incident, report: Report) -> dict[str, Any]:
     """The lists of the page of an incident, each in pages of its own; all of them whole, to print."""
     actions = incident.actions.select_related("owner", "done_by", "added_by")
-    lists = {
+    lists: dict[str, tuple[Any, int]] = {
         "rollbacks": (report.rollbacks, FEW),
         "attempts": (report.attempts, FEW),
         "actions": (actions, SOME),
