@@ -52,3 +52,10 @@ def test_no_other_treatment_is_known(world: World, word: str) -> None:
     stored = draft(world)
     with pytest.raises(IntegrityError, match="history_treatment_is_known"), transaction.atomic():
         RollbackRequest.objects.filter(pk=stored.pk).update(history_treatment=word)
+
+
+@pytest.mark.parametrize("status", [Status.IN_REVIEW, Status.APPROVED, Status.EXECUTING])
+def test_after_submission_the_database_itself_keeps_it(status: Status, world: World) -> None:
+    rollback = rollback_in(world, status)
+    with pytest.raises(IntegrityError, match="only a draft can be edited"), transaction.atomic():
+        RollbackRequest.objects.filter(pk=rollback.pk).update(history_treatment=HistoryTreatment.MARK)
