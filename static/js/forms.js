@@ -20,8 +20,13 @@ window.addEventListener("pageshow", () => {
   }
 });
 
-// The first field with an error gets the focus, so that a keyboard or a screen reader begins there.
-document.querySelector("[aria-invalid=true]")?.focus();
+// What is wrong gets the focus, so that a keyboard or a screen reader begins there: the first field with an error,
+// with all of a short one chosen, as Tab does it, and the caret at the end of a long one; or what was refused as a
+// whole, before the form's first field.
+const wrong = document.querySelector("[aria-invalid=true]") ?? document.querySelector("form [data-begin]");
+wrong?.focus();
+if (wrong?.matches("input")) wrong.select();
+if (wrong?.matches("textarea")) wrong.setSelectionRange(wrong.value.length, wrong.value.length);
 
 // Menus close by Escape, by a click elsewhere, and when the focus moves on: an open one would cover it.
 document.addEventListener("keydown", (event) => {
