@@ -1,10 +1,16 @@
-"""A small portal with web server and worker, and people who use it in a browser."""
+"""Portals that the browser tests share: one with a worker, one at rest; and people who sign in to the first.
+
+Each is made once, by the first test that needs it, so a test changes only what is its own: the rollbacks of a
+target that no other test touches, a contact that it named itself.
+"""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -16,18 +22,37 @@ if TYPE_CHECKING:
     from tests.browser.still import Still
     from waqiti_rollback.embedded import Estate
 
+HERE = Path(__file__).parent
 PATIENCE_MS = 60_000
+# Production targets beside wallet-production, which stays as it is: name and newest applied version.
+SOUTH, WEST = ("wallet-south", "2025.11.22.001"), ("wallet-west", "9")
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Those who use the portal with a worker come last: from then on that worker takes whatever jobs are
+    announced, and some modules have a portal and a worker of their own."""
+    places = [place for place, item in enumerate(items) if item.path.is_relative_to(HERE)]
+    ordered = sorted((items[place] for place in places), key=_needs_worker)
+    for place, item in zip(places, ordered, strict=True):
+        items[place] = item
+
+
+def _needs_worker(item: pytest.Item) -> bool:
+    return "site" in getattr(item, "fixturenames", ())
 
 
 @dataclass(frozen=True)
 class Site:
-    """Where the portal answers and how its people sign in."""
+    """Where the portal answers and how its people sign in. Within `records()`, this process works on its
+    database."""
 
     address: str
     passwords: dict[str, str]
+    records: Callable[[], AbstractContextManager[None]]
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def browser() -> Iterator[Browser]:
     """The system's Chromium, without a window."""
     # Playwright's loop runs in this thread; Django would take it for an asynchronous caller.
@@ -41,11 +66,11 @@ def browser() -> Iterator[Browser]:
     del os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"]
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def site(
     estate: Estate, portal_template: str, django_db_setup: None, django_db_blocker: Any
 ) -> Iterator[Site]:
-    """Wallet-service on production and staging, its people, a worker and a web server."""
+    """Wallet-service on staging and three times in production, its people, a worker and a web server."""
     from tests import servers
     from waqiti_rollback.demo import running
     from waqiti_rollback.demo.estate import PortalEstate
@@ -56,32 +81,42 @@ def site(
     from waqiti_rollback.embedded import HOST, free_port
     from waqiti_rollback.embedded.processes import Children
 
-    targets = (BY_NAME[WALLET_STAGING], replace(BY_NAME[WALLET_PRODUCTION], newest="2025.11.22.001"))
+    production = replace(BY_NAME[WALLET_PRODUCTION], newest="2025.11.22.001")
+    more = [replace(production, name=name, newest=newest) for name, newest in (SOUTH, WEST)]
+    targets = (BY_NAME[WALLET_STAGING], production, *more)
     prepare_targets(estate, size="small", targets=targets)
     database = servers._create(estate.portal, portal_template, servers.OWNER_ROLE)
     portal = PortalEstate(estate, database=database.name, env="test")
-    write_credentials(portal.credentials, estate)
+    write_credentials(portal.credentials, estate, targets)
     port = free_port()
-    with django_db_blocker.unblock():
-        before = servers._point_django_at(database.name)
-        try:
+
+    @contextmanager
+    def records() -> Iterator[None]:
+        with django_db_blocker.unblock():
+            before = servers._point_django_at(database.name)
+            try:
+                yield
+            finally:
+                servers._point_django_at(before)
+
+    try:
+        with Children(portal.logs) as children:
+            worker = running.start_worker(children, portal)
+            web = running.start_web(children, portal, port)
             passwords = invent_passwords()
-            create_people(portal.directory / "logins.json", passwords)
-            create_catalog(estate, targets)
-            with Children(portal.logs) as children:
-                worker = running.start_worker(children, portal)
-                web = running.start_web(children, portal, port)
+            with records():
+                create_people(portal.directory / "logins.json", passwords)
+                create_catalog(estate, targets)
                 running.await_worker(worker)
-                running.await_web(web, port)
                 read_histories()
-                plain = {name: password for name, (password, _hash) in passwords.items()}
-                yield Site(f"http://{HOST}:{port}", plain)
-        finally:
-            servers._point_django_at(before)
-            servers._drop(database)
+            running.await_web(web, port)
+            plain = {name: password for name, (password, _hash) in passwords.items()}
+            yield Site(f"http://{HOST}:{port}", plain, records)
+    finally:
+        servers._drop(database)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def still(
     estate: Estate,
     portal_template: str,

@@ -35,9 +35,9 @@ def until(page: Page, text: str | re.Pattern[str]) -> None:
 
 
 def ask(page: Page) -> str:
-    """Amina asks to take the newest migration of wallet-production back; returns the page of her draft."""
+    """Amina asks to take the newest migration of wallet-south back; returns the page of her draft."""
     page.get_by_role("link", name="New rollback").click()
-    page.get_by_role("link", name=re.compile("wallet-production")).click()
+    page.get_by_role("link", name=re.compile("wallet-south")).click()
     page.get_by_role("link", name="Down to V2025.11.22.001").click()
     page.get_by_role("button", name=re.compile("^Begin the request")).click()
     page.get_by_text("Open a new incident").click()
@@ -105,7 +105,7 @@ def test_a_rollback_goes_from_request_to_verified_trail(sign_in: SignIn, site: S
     expect(hassan.get_by_text("The chain is whole")).to_be_visible()
 
     history = sign_in("emeka")
-    history.goto("/targets/wallet-production/")
+    history.goto("/targets/wallet-south/")
     until(history, re.compile("3 pending"))
 
 

@@ -39,10 +39,10 @@ def prepare_targets(
             say(f"{target.name}: {target.service.name} at version {target.newest}, {rows}")
 
 
-def write_credentials(path: Path, servers: Estate) -> None:
+def write_credentials(path: Path, servers: Estate, targets: Iterable[DemoTarget] = TARGETS) -> None:
     """The worker's logins, in a file that only its account can read."""
     entries = {}
-    for target in TARGETS:
+    for target in targets:
         cluster = servers.clusters[target.environment]
         logins = {"executor": marker.EXECUTOR, "backup": marker.BACKUP}
         if target.environment == "staging":
