@@ -115,6 +115,7 @@ def salvage(source: Source) -> tuple[list[Piece], list[SqlError]]:
         _refuse_unreadable(source)
         for start, end in _split(source):
             try:
+                _refuse_deep_statement(source, start, end)
                 pieces += _parse(source, start, end)
             except SqlError as error:
                 errors.append(error)
@@ -174,8 +175,12 @@ def _refuse_deep(source: Source) -> None:
     if len(source.data) <= MAX_DEPTH:
         return
     for start, end in _split(source):
-        if end - start > MAX_DEPTH and _depth(source.slice(start, end)) > MAX_DEPTH:
-            raise SqlError("One expression here is too long or nested too deeply to be read.", start, "depth")
+        _refuse_deep_statement(source, start, end)
+
+
+def _refuse_deep_statement(source: Source, start: int, end: int) -> None:
+    if end - start > MAX_DEPTH and _depth(source.slice(start, end)) > MAX_DEPTH:
+        raise SqlError("One expression here is too long or nested too deeply to be read.", start, "depth")
 
 
 def _depth(sql: str) -> int:

@@ -125,6 +125,12 @@ def test_no_more_errors_than_anybody_reads() -> None:
     assert len(salvage(Source("SELECT FROM FROM;\n" * 100))[1]) == parser.MAX_ERRORS
 
 
+@pytest.mark.parametrize("chain", ["||a", " AND a", " UNION SELECT 1", "::int", "[1]"])
+def test_salvaging_does_not_read_what_would_end_the_process(chain: str) -> None:
+    pieces, (error,) = salvage(Source("SELECT 1;\nSELECT a" + chain * 60_000 + ";\nSELECT 2;"))
+    assert (len(pieces), error.code) == (2, "depth")
+
+
 def test_a_body_of_plpgsql_is_read() -> None:
     tree = parse_body("DO $$ BEGIN COMMIT; EXECUTE 'x'; DELETE FROM t; END $$")
 
