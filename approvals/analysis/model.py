@@ -336,7 +336,7 @@ def as_json(thing: Any) -> Any:
     Risks become their word, lock modes and step kinds their text, mappings and sets are sorted. No floats, so
     the result can be canonicalised and hashed. Raises TypeError for anything else.
     """
-    kind = type(thing)
+    kind: type = type(thing)
     if thing is None or kind in (str, int, bool):
         return thing
     if isinstance(thing, Risk):

@@ -11,7 +11,7 @@ from approvals.models import Migration
 from .statements import Line, back_lines
 
 # A text that is being typed is looked at up to this length; a stored one at any.
-LONGEST = 200_000
+LONGEST = 50_000
 
 
 @dataclass(frozen=True)

@@ -107,7 +107,7 @@ def script_analysis(request: Request, pk: int) -> HttpResponse:
         why = _("More than %(count)d readings in a minute. The plan comes back when you type on in a minute.")
         return _cannot(request, why % {"count": READS_PER_MINUTE}, TOO_MANY)
     if len(text) > script_plan.LONGEST:
-        why = _("Longer than 200,000 characters: its plan shows when it is stored.")
+        why = _("Longer than 50,000 characters: its plan shows when it is stored.")
         return _cannot(request, why, 400)
     return render(request, "rollbacks/form/plan.html", {"plan": script_plan.read(migration, text)})
 

@@ -125,7 +125,7 @@ def test_too_long_and_too_often_are_refused_in_words(world: World, monkeypatch: 
 
     long = plan(world, "SELECT 1;" * 25_000)
     assert long.status == 400
-    assert "Longer than 200,000 characters" in long
+    assert "Longer than 50,000 characters" in long
     monkeypatch.setattr(scripts, "READS_PER_MINUTE", 0)
     often = plan(world, "SELECT 1;")
     assert often.status == 429
