@@ -52,6 +52,10 @@ LIST = "main table tbody th a"
 DECIDE = f"{LIST} >> a[href*='/decide/approve']"
 EXECUTION = f"{LIST} >> main a[href^='/executions/']"
 FORM = f"{LIST} >> main a:is([href*='/form/'], [href*='/edit/'])"
+EDITOR = f"{LIST} >> main a[href*='/items/']"
+START = f"{LIST} >> main a[href*='/start/']"
+REJECT = f"{LIST} >> main a[href*='/decide/reject']"
+COMMENT = f"{LIST} >> main a[href*='/comment/']"
 STORY = f"{LIST} >> main a[href^='/audit/rollback/']"
 PAGES = (
     Picture("sign-in", "", SIGN_IN),
@@ -64,13 +68,19 @@ PAGES = (
     Picture("rollbacks", "emeka", "/rollbacks/"),
     Picture("review", "emeka", "/rollbacks/?status=in_review&sort=risk", LIST),
     Picture("decision", "emeka", "/rollbacks/?status=in_review&sort=risk", DECIDE),
+    Picture("rejection", "emeka", "/rollbacks/?status=in_review&sort=risk", REJECT),
+    Picture("comment", "emeka", "/rollbacks/?status=in_review&sort=risk", COMMENT),
     Picture("rollback-draft", "amina", "/rollbacks/?status=draft", LIST),
     Picture("rollback-approved", "grace", "/rollbacks/?status=approved", LIST),
     Picture("rollback-executed", "emeka", "/rollbacks/?status=executed", LIST),
     Picture("rollback-failed", "amina", "/rollbacks/?status=failed", LIST),
+    Picture("start", "grace", "/rollbacks/?status=approved&sort=risk", START),
+    Picture("execution-unresolved", "grace", "/rollbacks/?status=executing", EXECUTION),
     Picture("execution-committed", "grace", "/rollbacks/?status=executed", EXECUTION),
     Picture("execution-rolled-back", "grace", "/rollbacks/?status=failed", EXECUTION),
     Picture("new-rollback", "amina", "/rollbacks/new/"),
+    Picture("new-rollback-migrations", "amina", "/rollbacks/new/?target=wallet-production"),
+    Picture("script-editor", "bram", "/rollbacks/?status=draft", EDITOR),
     Picture("new-rollback-form", "bram", "/rollbacks/?status=draft", FORM),
     Picture("services", "amina", "/services/"),
     Picture("service", "amina", "/services/wallet-service/"),
@@ -79,14 +89,20 @@ PAGES = (
     Picture("migration", "amina", "/targets/wallet-production/", "main a[href^='/migrations/']"),
     Picture("incidents", "amina", "/incidents/"),
     Picture("incident", "amina", "/incidents/", "main a[href^='/incidents/']:has(b)"),
+    Picture("incident-new", "amina", "/incidents/new/"),
+    Picture("post-mortem", "amina", "/incidents/?state=overdue", "main a[href*='/post-mortem/']"),
     Picture("actions", "amina", "/incidents/actions/"),
     Picture("audit", "hassan", "/audit/"),
+    Picture("audit-event", "hassan", "/audit/", "main ol a[href^='/audit/']"),
     Picture("audit-chain", "hassan", "/audit/verify/"),
     Picture("audit-story", "hassan", "/rollbacks/?status=executed", STORY),
     Picture("decision-matrix", "emeka", "/matrix/"),
     Picture("policies", "emeka", "/policies/"),
     Picture("people", "emeka", "/people/"),
+    Picture("person", "emeka", "/people/", "main tbody a[href^='/people/']"),
     Picture("contacts", "emeka", "/contacts/"),
+    Picture("contact-new", "ines", "/contacts/new/"),
+    Picture("prove-who-you-are", "emeka", "/confirm/?next=/"),
     Picture("account", "emeka", "/account/"),
     Picture("not-found", "emeka", "/no/such/page/"),
 )
