@@ -10,7 +10,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from approvals import dbroles, policy
+from approvals import comments, dbroles, policy
 from approvals.models import Execution, RollbackRequest, Status
 from tests.approvals import factories
 from tests.approvals.factories import World, again, decide, rollback_in
@@ -394,6 +394,8 @@ def test_what_an_execution_is_for_never_changes(
 def test_what_is_written_once_stays(
     committed_world: World, connect_as: Connect, superuser: psycopg.Connection[Any]
 ) -> None:
+    review = rollback_in(committed_world, Status.IN_REVIEW)
+    comments.open_thread(review, actor=committed_world.dora, text="Why now?")
     superuser.execute("SET session_replication_role = replica")
     everybody = [connect_as(role) for role in (OWNER_ROLE, WEB, WORKER)]
     for table, someone in itertools.product(sorted(dbroles.APPEND_ONLY), [*everybody, superuser]):
