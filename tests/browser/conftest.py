@@ -66,6 +66,19 @@ def browser() -> Iterator[Browser]:
     del os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"]
 
 
+@contextmanager
+def _working_on(database: str, blocker: Any) -> Iterator[None]:
+    """This process works on a portal's database."""
+    from tests import servers
+
+    with blocker.unblock():
+        before = servers._point_django_at(database)
+        try:
+            yield
+        finally:
+            servers._point_django_at(before)
+
+
 @pytest.fixture(scope="package")
 def site(
     estate: Estate, portal_template: str, django_db_setup: None, django_db_blocker: Any
@@ -90,14 +103,8 @@ def site(
     write_credentials(portal.credentials, estate, targets)
     port = free_port()
 
-    @contextmanager
-    def records() -> Iterator[None]:
-        with django_db_blocker.unblock():
-            before = servers._point_django_at(database.name)
-            try:
-                yield
-            finally:
-                servers._point_django_at(before)
+    def records() -> AbstractContextManager[None]:
+        return _working_on(database.name, django_db_blocker)
 
     try:
         with Children(portal.logs) as children:
@@ -137,6 +144,11 @@ def still(
     database = servers._create(estate.portal, portal_template, servers.OWNER_ROLE)
     portal = PortalEstate(estate, database=database.name, env="test")
     port, pseudo_port = free_port(), free_port()
+
+    def stored() -> frozenset[str]:
+        with _working_on(database.name, django_db_blocker):
+            return still.stored_words()
+
     try:
         with Children(portal.logs) as children:
             web = running.start_web(children, portal, port)
@@ -145,14 +157,11 @@ def still(
                 portal.web_argv(pseudo_port),
                 env=portal.environment("web") | {"DJANGO_SETTINGS_MODULE": "tests.browser.pseudo"},
             )
-            with django_db_blocker.unblock():
-                before = servers._point_django_at(database.name)
-                try:
-                    with override_settings(SECRET_KEY=portal.environment("web")["SECRET_KEY"]):
-                        sessions, visits = still.fill(tmp_path_factory.mktemp("still"))
-                        stored = still.stored_words()
-                finally:
-                    servers._point_django_at(before)
+            with (
+                _working_on(database.name, django_db_blocker),
+                override_settings(SECRET_KEY=portal.environment("web")["SECRET_KEY"]),
+            ):
+                sessions, visits = still.fill(tmp_path_factory.mktemp("still"))
             running.await_web(web, port)
             running.await_web(pseudo, pseudo_port)
             address, in_pseudo = (f"http://{HOST}:{each}" for each in (port, pseudo_port))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -26,6 +27,8 @@ from tests.approvals.views.visits import as_
 
 PASSWORD = "correct horse battery staple"
 READERS = ("alice", "dora", "olga", "axel", "adam")
+# Who visits nothing: a test may change how she reads.
+LEA = "lea"
 # What nobody reads as a page: parts of pages, streams, files.
 NO_PAGES = frozenset(
     {
@@ -76,13 +79,13 @@ class Visit:
 @dataclass(frozen=True)
 class Still:
     """Where the portal answers and where it does in pseudo-language, the session of each person, what there
-    is to visit, and every text that the database holds."""
+    is to visit, and a function that reads every text which the database holds by now."""
 
     address: str
     pseudo: str
     sessions: dict[str, str]
     visits: list[Visit]
-    stored: frozenset[str]
+    stored: Callable[[], frozenset[str]]
 
     def cookie(self, reader: str) -> list[dict[str, str]]:
         """What a browser needs to be this person, as Playwright takes cookies."""
@@ -102,7 +105,7 @@ def fill(directory: Path) -> tuple[dict[str, str], list[Visit]]:
     world = factories.load_world(world.prepared)
     grown = many.begin(world)
     many.grow(grown, 10)
-    sessions = {name: _session(world, name) for name in READERS}
+    sessions = {name: _session(world, name) for name in (*READERS, LEA)}
     return sessions, [*_table(many.addresses(grown)), *extra, *_lists()]
 
 

@@ -164,7 +164,7 @@ def test_a_part_of_a_page_that_fails_leaves_the_page_and_says_so(enter: Callable
 
 
 def test_the_browser_s_zone_is_offered_and_not_imposed(enter: Callable[..., Page]) -> None:
-    page = enter("adam", "/", timezone_id="Asia/Tokyo")
+    page = enter("lea", "/", timezone_id="Asia/Tokyo")
     offer = page.locator("[data-zone-offer]")
     expect(offer).to_contain_text("Asia/Tokyo")
     expect(page.locator(".page-head")).to_contain_text("UTC")

@@ -77,6 +77,7 @@ def test_in_a_longer_language_from_right_to_left_no_page_breaks_and_every_text_i
     browser: Browser, still: Still
 ) -> None:
     found: list[str] = []
+    stored = still.stored()
     for reader in {visit.reader: None for visit in still.visits}:
         with browser.new_context(base_url=still.pseudo, viewport={"width": 1440, "height": 900}) as context:
             cookies: Any = still.cookie(reader)
@@ -85,7 +86,7 @@ def test_in_a_longer_language_from_right_to_left_no_page_breaks_and_every_text_i
             for visit in (each for each in still.visits if each.reader == reader):
                 page.goto(visit.address)
                 assert page.evaluate("document.documentElement.dir") == "rtl"
-                texts = [text for text in page.evaluate(UNMARKED) if not is_data(text, still.stored)]
+                texts = [text for text in page.evaluate(UNMARKED) if not is_data(text, stored)]
                 found += [
                     f"{visit.name}: {text!r} is not marked for translation" for text in dict.fromkeys(texts)
                 ]
