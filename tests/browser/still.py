@@ -177,7 +177,8 @@ def stored_words() -> frozenset[str]:
 
 def _collect(value: Any, found: set[str]) -> None:
     if isinstance(value, str):
-        found.add(" ".join(value.split()))
+        # The whole, and its lines: pages show long texts line by line.
+        found.update(" ".join(part.split()) for part in (value, *value.splitlines()))
         if value.startswith("{"):
             with contextlib.suppress(ValueError):
                 _collect(json.loads(value), found)
