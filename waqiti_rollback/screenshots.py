@@ -52,9 +52,9 @@ LIST = "main table tbody th a"
 DECIDE = f"{LIST} >> a[href*='/decide/approve']"
 EXECUTION = f"{LIST} >> main a[href^='/executions/']"
 FORM = f"{LIST} >> main a:is([href*='/form/'], [href*='/edit/'])"
-EDITOR = f"{LIST} >> main a[href*='/items/']"
-START = f"{LIST} >> main a[href*='/start/']"
-REJECT = f"{LIST} >> main a[href*='/decide/reject']"
+EDITOR = "main a[href^='/migrations/'] >> main a[href$='/script/']"
+START = f"{LIST} >> a[href*='/start/']"
+REJECT = f"{LIST} >> a[href*='/decide/reject']"
 COMMENT = f"{LIST} >> main a[href*='/comment/']"
 STORY = f"{LIST} >> main a[href^='/audit/rollback/']"
 PAGES = (
@@ -74,13 +74,13 @@ PAGES = (
     Picture("rollback-approved", "grace", "/rollbacks/?status=approved", LIST),
     Picture("rollback-executed", "emeka", "/rollbacks/?status=executed", LIST),
     Picture("rollback-failed", "amina", "/rollbacks/?status=failed", LIST),
-    Picture("start", "grace", "/rollbacks/?status=approved&sort=risk", START),
+    Picture("start", "grace", "/rollbacks/?status=approved&risk=3", START),
     Picture("execution-unresolved", "grace", "/rollbacks/?status=executing", EXECUTION),
     Picture("execution-committed", "grace", "/rollbacks/?status=executed", EXECUTION),
     Picture("execution-rolled-back", "grace", "/rollbacks/?status=failed", EXECUTION),
     Picture("new-rollback", "amina", "/rollbacks/new/"),
     Picture("new-rollback-migrations", "amina", "/rollbacks/new/?target=wallet-production"),
-    Picture("script-editor", "bram", "/rollbacks/?status=draft", EDITOR),
+    Picture("script-editor", "amina", "/targets/wallet-production/", EDITOR),
     Picture("new-rollback-form", "bram", "/rollbacks/?status=draft", FORM),
     Picture("services", "amina", "/services/"),
     Picture("service", "amina", "/services/wallet-service/"),
@@ -90,7 +90,7 @@ PAGES = (
     Picture("incidents", "amina", "/incidents/"),
     Picture("incident", "amina", "/incidents/", "main a[href^='/incidents/']:has(b)"),
     Picture("incident-new", "amina", "/incidents/new/"),
-    Picture("post-mortem", "amina", "/incidents/?state=overdue", "main a[href*='/post-mortem/']"),
+    Picture("post-mortem", "amina", "/incidents/1/", "main a[href*='/post-mortem/']"),
     Picture("actions", "amina", "/incidents/actions/"),
     Picture("audit", "hassan", "/audit/"),
     Picture("audit-event", "hassan", "/audit/", "main ol a[href^='/audit/']"),
