@@ -4,8 +4,6 @@ from .audit import AuditEvent
 from .catalog import (
     Environment,
     HistoryRow,
-    ImportRequest,
-    ImportRun,
     Migration,
     MigrationRevision,
     Service,
@@ -14,6 +12,7 @@ from .catalog import (
 from .comments import Comment, Look, Thread
 from .contacts import Contact
 from .executions import BUSY, OPEN, Backup, Execution, ExecutionLog, ExecutionStatus, ExecutionStep
+from .imports import ImportRequest, ImportRun, ImportToken
 from .incidents import Incident, IncidentAction, IncidentNote, PostMortem
 from .jobs import Job
 from .people import Role, Team, User
@@ -54,6 +53,7 @@ __all__ = [
     "HistoryTreatment",
     "ImportRequest",
     "ImportRun",
+    "ImportToken",
     "Incident",
     "IncidentAction",
     "IncidentNote",

@@ -80,49 +80,6 @@ class Target(models.Model):
         return self.environment == Environment.PRODUCTION
 
 
-class ImportRun(models.Model):
-    """One reading of a service's directory: how many files of which kind, and everything Flyway would trip
-    over."""
-
-    service = models.ForeignKey(Service, on_delete=models.PROTECT, related_name="import_runs")
-    at = models.DateTimeField(auto_now_add=True)
-    by = models.ForeignKey(User, null=True, on_delete=models.PROTECT, related_name="+")
-    source = models.CharField(
-        max_length=500, blank=True, help_text=_("Where the files came from: an archive's name or a URL.")
-    )
-    commit = models.CharField(max_length=64, blank=True, help_text=_("The commit that was read, in full."))
-    settings = models.JSONField(
-        default=dict, help_text=_("What flyway.toml or flyway.conf beside the files say.")
-    )
-    summary = models.JSONField(default=dict)
-    problems = models.JSONField(default=list)
-
-    class Meta:
-        ordering = ("-at",)
-
-    def __str__(self) -> str:
-        return f"import {self.pk} of {self.service}"
-
-
-class ImportRequest(models.Model):
-    """Files that somebody gave to be imported, for the worker: an archive, or where to clone from."""
-
-    service = models.ForeignKey(Service, on_delete=models.PROTECT, related_name="import_requests")
-    by = models.ForeignKey(User, null=True, on_delete=models.PROTECT, related_name="+")
-    at = models.DateTimeField(auto_now_add=True)
-    archive = models.BinaryField(null=True, help_text=_("A .zip; taken away once it was read."))
-    source = models.CharField(max_length=500, help_text=_("The archive's name, or the URL."))
-    revision = models.CharField(max_length=200, blank=True)
-    folder = models.CharField(max_length=500, blank=True)
-    run = models.OneToOneField(ImportRun, null=True, on_delete=models.PROTECT, related_name="request")
-
-    class Meta:
-        ordering = ("-id",)
-
-    def __str__(self) -> str:
-        return f"{self.source} for {self.service}"
-
-
 class Committed(models.Model):
     """What a git repository says of a file: the commit that changed it last."""
 

@@ -44,6 +44,9 @@ class RollbackScript(models.Model):
     sha256 = models.CharField(max_length=64)
     checks = models.JSONField(default=list)
     plan = models.JSONField(default=dict)
+    # Names of Flyway's placeholders in it, which each target fills (`approvals.filling`); the plan above is
+    # made with the values that its service knows. A text to be taken as it stands has none.
+    placeholders = models.JSONField(default=list)
     # Whoever touched this line of revisions: none of them may approve it.
     authors = models.ManyToManyField(User, related_name="scripts")
     created_at = models.DateTimeField(auto_now_add=True)
