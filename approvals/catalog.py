@@ -16,7 +16,16 @@ from .errors import Denied, Refused
 from .flyway.files import FileProblem, MigrationFile
 from .flyway.names import Kind
 from .importing import Analysed, Progress, Reading
-from .models import ImportRun, Migration, MigrationRevision, Role, RollbackScript, Service, User
+from .models import (
+    ImportRun,
+    ImportToken,
+    Migration,
+    MigrationRevision,
+    Role,
+    RollbackScript,
+    Service,
+    User,
+)
 
 STORED = {
     Kind.VERSIONED: Migration.Kind.VERSIONED,
@@ -44,9 +53,10 @@ class Known(NamedTuple):
 
 @dataclass
 class _Tally:
-    """What one import did, counted, and what it found wrong."""
+    """What one import did, counted; which files are not as they were; and what it found wrong."""
 
     counts: Counter[str] = field(default_factory=Counter)
+    differences: dict[str, list[str]] = field(default_factory=dict)
     problems: list[FileProblem] = field(default_factory=list)
 
 
@@ -56,14 +66,20 @@ def import_directory(service: Service, directory: Path, *, actor: User | None) -
 
 
 def import_source(
-    service: Service, source: sources.Source, *, actor: User | None, progress: Progress | None = None
+    service: Service,
+    source: sources.Source,
+    *,
+    actor: User | None,
+    token: ImportToken | None = None,
+    progress: Progress | None = None,
 ) -> ImportRun:
     """Read V, U, R and B files into the catalog and return the run with summary and problems.
 
     A changed file becomes a new revision, an unchanged one changes nothing, a missing one is marked removed.
-    Bad files are reported and do not stop the good ones. `actor` None is the command line. Reading and
-    analysis come before the transaction; `progress` hears how many of the new files are analysed. Raises
-    Refused where the source cannot be read as a whole, Denied for somebody who does not own the service.
+    Bad files are reported and do not stop the good ones. `actor` None is the command line, or the pipeline
+    that holds `token`. Reading and analysis come before the transaction; `progress` hears how many of the new
+    files are analysed. Raises Refused where the source cannot be read as a whole, Denied for somebody who
+    does not own the service.
     """
     require_importer(service, actor, action="catalog.imported")
     reading = importing.read(source, service)
@@ -73,8 +89,10 @@ def import_source(
         service = Service.objects.select_for_update(no_key=True).get(pk=service.pk)
         if _last(service) != before:  # somebody else imported meanwhile
             known = _known(service)
-        run = _Import(service, reading, actor, known, analysed).store()
+        run = _Import(service, reading, actor, token, known, analysed).store()
         facts |= {"service": service.name, "summary": run.summary}
+        if token is not None:
+            facts["token"] = token.pk
         if run.commit:
             facts |= {"source": run.source, "commit": run.commit}
     return run
@@ -82,10 +100,15 @@ def import_source(
 
 def require_importer(service: Service, actor: User | None, *, action: str) -> None:
     """Raise Denied, on record, unless this person may import; the command line may."""
-    if actor is None or access.owns(actor, service.pk) or Role.ADMIN in actor.roles:
+    if actor is None or may_import(service, actor):
         return
     with audit.unit_of_work(action, actor=actor):
         raise Denied(_("Only an engineer of the owning team or an admin can import migrations."))
+
+
+def may_import(service: Service, actor: User) -> bool:
+    """Whether this person may import migrations of the service."""
+    return access.owns(actor, service.pk) or Role.ADMIN in actor.roles
 
 
 def _new_texts(reading: Reading, known: Mapping[Identity, Known]) -> dict[str, str]:
@@ -141,6 +164,13 @@ def _identity(file: MigrationFile) -> Identity:
     return STORED[file.name.kind].value, version.parts if version else file.name.description
 
 
+def _committed(commit: sources.Commit | None) -> dict[str, Any]:
+    """The columns that say whose work it is."""
+    if commit is None:
+        return {"commit": "", "author": "", "committed_at": None}
+    return {"commit": commit.id, "author": commit.author, "committed_at": commit.at}
+
+
 class _Import:
     """The part of an import that writes; the caller holds the service's row locked."""
 
@@ -149,17 +179,18 @@ class _Import:
         service: Service,
         reading: Reading,
         actor: User | None,
+        token: ImportToken | None,
         known: Mapping[Identity, Known],
         analysed: Mapping[str, Analysed],
     ) -> None:
-        self.service, self.reading, self.actor = service, reading, actor
+        self.service, self.reading, self.actor, self.token = service, reading, actor, token
         self.known, self.analysed = known, dict(analysed)
         self.tally = _Tally(problems=list(reading.problems))
         self.unresolved = {p.path for p in reading.problems if p.code == PLACEHOLDER}
 
     def store(self) -> ImportRun:
         """Write everything, a few statements for however many files, and the run itself."""
-        self.tally.counts["files"] = self.reading.files_seen
+        self.tally.counts.update({"files": self.reading.files_seen, "removed": 0})
         stored = [file for file in self.reading.files if file.name.kind in STORED]
         self._analyse([file for file in stored if self._is_new(file) and file.path not in self.analysed])
         self._mark_removed(stored)
@@ -169,8 +200,10 @@ class _Import:
         return ImportRun.objects.create(
             service=self.service,
             by=self.actor,
+            token=self.token,
             source=source.name[:500],
-            commit=source.commit,
+            **_committed(source.head),
+            differences=tally.differences,
             settings=importing.settings_json(self.reading.settings),
             summary=dict(tally.counts) | {"problems": dict(Counter(p.code for p in tally.problems))},
             problems=[asdict(each) for each in sorted(tally.problems, key=lambda p: (p.path, p.line or 0))],
@@ -188,6 +221,7 @@ class _Import:
         created: list[MigrationFile] = []
         revised: list[tuple[int, MigrationFile, int]] = []
         changed: list[Migration] = []
+        returned: list[str] = []
         for file in files:
             known = self.known.get(_identity(file))
             if known is None:
@@ -196,6 +230,8 @@ class _Import:
             facts = self._facts(file)
             if any(known.facts[name] != value for name, value in facts.items()):
                 changed.append(Migration(pk=known.pk, **known.facts | facts))
+            if known.facts["removed_at"] is not None:
+                returned.append(file.path)
             if self._is_new(file):
                 revised.append((known.pk, file, known.number + 1))
             else:
@@ -204,9 +240,14 @@ class _Import:
         Migration.objects.bulk_update(changed, FACTS, AT_ONCE)
         if created or revised:
             self._insert_revisions([*self._insert_migrations(created), *revised])
-        for what, count in (("new", len(created)), ("changed", len(revised))):
-            if count:
-                self.tally.counts[what] = count
+        self._tell("new", [file.path for file in created])
+        self._tell("changed", [file.path for _pk, file, _number in revised])
+        self._tell("returned", returned)
+
+    def _tell(self, what: str, paths: list[str]) -> None:
+        if paths:
+            self.tally.counts[what] = len(paths)
+            self.tally.differences[what] = sorted(paths)
 
     def _insert_migrations(self, files: Sequence[MigrationFile]) -> list[tuple[int, MigrationFile, int]]:
         """New migrations; each with its key and the number of its first revision."""
@@ -247,10 +288,7 @@ class _Import:
         return facts | commit if commit["commit"] or self._is_new(file) else facts
 
     def _commit(self, file: MigrationFile) -> dict[str, Any]:
-        commit = self.reading.source.commits.get(file.path)
-        if commit is None:
-            return {"commit": "", "author": "", "committed_at": None}
-        return {"commit": commit.id, "author": commit.author, "committed_at": commit.at}
+        return _committed(self.reading.source.commits.get(file.path))
 
     def _tell_errors(self, file: MigrationFile, errors: list[dict[str, Any]], dialect: str) -> None:
         if not errors or file.path in self.unresolved:
@@ -265,15 +303,14 @@ class _Import:
         bad = {problem.path for problem in self.reading.problems}
         there = {_identity(file) for file in present}
         gone = [
-            known.pk
+            known
             for identity, known in self.known.items()
             if identity not in there
             and known.facts["removed_at"] is None
             and known.facts["script"] not in bad
         ]
-        self.tally.counts["removed"] += Migration.objects.filter(pk__in=gone).update(
-            removed_at=timezone.now()
-        )
+        Migration.objects.filter(pk__in=[known.pk for known in gone]).update(removed_at=timezone.now())
+        self._tell("removed", [known.facts["script"] for known in gone])
 
     # Undo files
 
@@ -298,6 +335,14 @@ class _Import:
             else:
                 self._store_undo(Migration.objects.get(pk=pk), file)
 
+    def _authors(self, file: MigrationFile) -> list[User]:
+        """Who may not approve it: whoever imports it, and whoever has the address of its commit's author."""
+        found = [self.actor] if self.actor else []
+        commit = self.reading.source.commits.get(file.path)
+        if commit is not None and (address := commit.author.rpartition("<")[2].rstrip(">")):
+            found += User.objects.filter(email__iexact=address)
+        return found
+
     def _versioned(self) -> dict[tuple[int, ...], int]:
         found = Migration.objects.filter(service=self.service, kind=Migration.Kind.VERSIONED)
         return {tuple(map(int, key)): pk for pk, key in found.values_list("pk", "version_key")}
@@ -310,12 +355,13 @@ class _Import:
                 sql=file.sql,
                 checks=last.check_list() if last else [],
                 origin=RollbackScript.Origin.IMPORTED,
-                authors=[self.actor] if self.actor else [],
+                authors=self._authors(file),
             )
         except Refused as refused:
             self.tally.problems.append(FileProblem(file.path, None, None, SCRIPT, str(refused)))
             return
         self.tally.counts["scripts"] += 1
+        self.tally.differences.setdefault("scripts", []).append(file.path)
         for problem in script.plan["problems"][:1]:
             line, column = problem["line"], problem["column"]
             self.tally.problems.append(

@@ -9,22 +9,24 @@ from django.utils.translation import gettext as _
 
 from . import audit, catalog, jobs, repositories, sources
 from .errors import Denied, Refused
-from .models import ImportRequest, ImportRun, Job, Service, User
+from .models import ImportRequest, ImportRun, ImportToken, Job, Service, User
 
 
 def ask(
     service: Service,
     *,
-    actor: User,
+    actor: User | None,
+    token: ImportToken | None = None,
     archive: bytes | None = None,
     source: str,
     revision: str = "",
     folder: str = "",
-) -> Job:
+) -> ImportRequest:
     """Ask the worker to import a .zip (`archive`, `source` is its name) or a git repository (its URL).
 
-    Raises Denied for anybody but an engineer of the owning team or an admin; Refused for an archive that is
-    too large, and for a URL, revision or folder that may not be read.
+    `actor` None is the pipeline that holds `token`. Raises Denied for anybody but an engineer of the owning
+    team or an admin; Refused for an archive that is too large, and for a URL, revision or folder that may not
+    be read.
     """
     catalog.require_importer(service, actor, action="import.requested")
     with audit.unit_of_work("import.requested", actor=actor) as facts:
@@ -35,21 +37,29 @@ def ask(
         elif len(archive) > sources.LARGEST_ARCHIVE:
             raise sources.too_large(_("The archive"), sources.LARGEST_ARCHIVE)
         request = ImportRequest.objects.create(
-            service=service, by=actor, archive=archive, source=source[:500], revision=revision, folder=folder
+            service=service,
+            by=actor,
+            token=token,
+            archive=archive,
+            source=source[:500],
+            revision=revision,
+            folder=folder,
         )
         facts |= {"service": service.name, "source": request.source, "revision": revision, "folder": folder}
-        return jobs.ask(Job.Kind.IMPORT, subject=request.pk, actor=actor)
+        if token is not None:
+            facts["token"] = token.pk
+        jobs.ask(Job.Kind.IMPORT, subject=request.pk, actor=actor)
+    return request
 
 
-def latest(service: Service) -> Job | None:
-    """The newest import that was asked for; while it runs its sentence says how far it is."""
-    request = service.import_requests.order_by("-id").first()
-    return jobs.latest(Job.Kind.IMPORT, request.pk) if request else None
+def job_of(request: ImportRequest) -> Job | None:
+    """Its job; while that runs its sentence says how far it is."""
+    return jobs.latest(Job.Kind.IMPORT, request.pk)
 
 
 def job(job: Job) -> str:
     """Do what the job's request asks for, once. Returns a sentence for whoever asked; raises Refused."""
-    request = ImportRequest.objects.select_related("service", "by", "run").get(pk=job.subject)
+    request = ImportRequest.objects.select_related("service", "by", "token", "run").get(pk=job.subject)
     if request.run is not None:
         return _("Imported already.")
     jobs.tell(job, _("Reading %(source)s.") % {"source": request.source})
@@ -59,7 +69,9 @@ def job(job: Job) -> str:
 
     try:
         with _opened(request) as source:
-            run = catalog.import_source(request.service, source, actor=request.by, progress=progress)
+            run = catalog.import_source(
+                request.service, source, actor=request.by, token=request.token, progress=progress
+            )
     except (Denied, Refused):  # it will be no better next time
         ImportRequest.objects.filter(pk=request.pk).update(archive=None)
         raise

@@ -101,18 +101,18 @@ def in_repository(url: str, *, revision: str = "", folder: str = "") -> Iterator
     with tempfile.TemporaryDirectory(prefix="import-") as place:
         git = _Git(Path(place, "repository"), scheme)
         git.clone(url)
-        commit = git.commit(asked)
+        head = git.commit(asked)
         root = Path(place, "files")
         root.mkdir()
-        for path, data in git.files(commit, inside):
+        for path, data in git.files(head.id, inside):
             write(root, path, data)
         directory = below(root, inside)
         commits = {
             str(path.relative_to(inside)): each
-            for path, each in git.last_commits(commit, inside).items()
+            for path, each in git.last_commits(head.id, inside).items()
             if path.is_relative_to(inside)
         }
-        yield Source(directory, url, commit, commits)
+        yield Source(directory, url, head, commits)
 
 
 def _commit(name: str, author: str, at: str) -> Commit:
@@ -140,15 +140,18 @@ class _Git:
         options += ["-c", "http.followRedirects=false"]  # to where nobody allowed it
         self._run("clone", *options, "--", url, str(self.repository), inside=False)
 
-    def commit(self, revision: str) -> str:
-        """The full name of the commit."""
+    def commit(self, revision: str) -> Commit:
+        """The commit that a branch, tag or commit's name means."""
         try:
             found = self._run(
                 "rev-parse", "--verify", "--quiet", "--end-of-options", f"{revision}^{{commit}}"
             )
         except _GitFailed:
             raise SourceRefused(_("The repository has no revision %(name)s.") % {"name": revision}) from None
-        return found.decode().strip()
+        name = found.decode().strip()
+        said = self._run("log", "-1", "--format=%an <%ae>%x00%cI", name).decode("utf-8", "replace")
+        author, _nul, at = said.rstrip("\n").partition("\0")
+        return _commit(name, author, at)
 
     def files(self, commit: str, inside: PurePosixPath) -> Iterator[tuple[PurePosixPath, bytes]]:
         """What is wanted of the commit's tree, each file with its bytes."""

@@ -47,11 +47,12 @@ class Commit:
 
 @dataclass(frozen=True)
 class Source:
-    """A directory to read. `name` says for people where it came from; `commits` are by the files' paths."""
+    """A directory to read. `name` says for people where it came from, `head` is the commit that was read, and
+    `commits` are by the files' paths."""
 
     directory: Path
     name: str
-    commit: str = ""
+    head: Commit | None = None
     commits: Mapping[str, Commit] = field(default_factory=dict)
 
 

@@ -36,8 +36,10 @@ def packed(files: dict[str, str]) -> bytes:
     return made.getvalue()
 
 
-def done(job: Job) -> str:
+def done(request: ImportRequest) -> str:
     """What the worker does with it."""
+    job = imports.job_of(request)
+    assert job is not None
     claimed = jobs.claim(job.pk, worker="w")
     assert claimed is not None
     sentence = imports.job(claimed)
@@ -55,18 +57,21 @@ def test_an_archive_is_imported_by_the_worker_in_its_own_role(
     committed_world: World, committed: Database
 ) -> None:
     world = committed_world
-    job = imports.ask(world.foreign, actor=world.eve, archive=packed(FILES), source="release.zip")
-    assert imports.latest(world.foreign) == job
+    asked = imports.ask(world.foreign, actor=world.eve, archive=packed(FILES), source="release.zip")
     assert body("import.requested")["facts"]["source"] == "release.zip"
     with signed_in_as(WORKER_ROLE, committed):
-        assert done(job) == "3 files: 2 new, 0 changed, 0 unchanged, 0 removed."
+        assert done(asked) == "3 files: 2 new, 0 changed, 0 unchanged, 0 removed."
     run = ImportRun.objects.get(service=world.foreign)
     assert (run.by, run.source, run.commit) == (world.eve, "release.zip", "")
+    paths = {"new": ["V1__create.sql", "V2__own.sql"], "scripts": ["U2__own.sql"]}
+    assert run.differences == paths
     request = ImportRequest.objects.get(service=world.foreign)
     assert (request.run, request.archive) == (run, None)
     script = RollbackScript.objects.get(migration__service=world.foreign)
     assert [author.username for author in script.authors.all()] == ["eve"]
-    assert imports.job(Job.objects.get(pk=job.pk)) == "Imported already."
+    job = imports.job_of(asked)
+    assert job is not None
+    assert imports.job(job) == "Imported already."
 
 
 def test_a_repository_gives_each_migration_its_commit_and_author(
@@ -82,7 +87,9 @@ def test_a_repository_gives_each_migration_its_commit_and_author(
     assert one.author == "Ada <ada@example.com>"
     assert [r.commit for r in two.revisions.order_by("number")] == [first, second]
     run = ImportRun.objects.filter(service=world.foreign).latest("at")
-    assert (run.commit, run.summary["changed"], run.summary["unchanged"]) == (second, 1, 2)
+    assert (run.commit, run.author) == (second, "Ada <ada@example.com>")
+    assert (run.summary["changed"], run.summary["unchanged"]) == (1, 2)
+    assert run.differences == {"changed": ["V2__own.sql"]}
     assert body("catalog.imported")["facts"]["commit"] == second
 
 
@@ -98,6 +105,27 @@ def test_a_migration_known_before_learns_its_commit(
     catalog.import_directory(world.foreign, tmp_path / "sql", actor=None)
     one, two = Migration.objects.filter(service=world.foreign).order_by("version_key")
     assert (one.commit, two.commit) == ("", commit), "what is in no commit is said to be in none"
+
+
+def test_what_left_the_directory_and_came_back_is_told(world: World, tmp_path: Path) -> None:
+    first = imported(world, tmp_path, FILES)
+    (tmp_path / "sql" / "V2__own.sql").unlink()
+    second = imported(world, tmp_path, {})
+    third = imported(world, tmp_path, {"V2__own.sql": FILES["V2__own.sql"]})
+    assert first.differences["new"] == ["V1__create.sql", "V2__own.sql"]
+    assert second.differences == {"removed": ["V2__own.sql"]}
+    assert third.differences == {"returned": ["V2__own.sql"]}
+
+
+def test_the_author_of_the_commit_counts_as_author_of_an_undo_file(
+    world: World, repository: Repository
+) -> None:
+    world.dora.email = "ADA@example.com"
+    world.dora.save()
+    repository.commit(dict(FILES))
+    done(imports.ask(world.foreign, actor=world.eve, source=str(repository.path)))
+    script = RollbackScript.objects.get(migration__service=world.foreign)
+    assert {author.username for author in script.authors.all()} == {"eve", "dora"}
 
 
 @pytest.mark.parametrize("name", ["alice", "dora", "olga", "axel"])
@@ -141,7 +169,8 @@ def test_the_job_says_how_far_it_is(world: World, monkeypatch: pytest.MonkeyPatc
 
 
 def test_an_import_that_says_how_far_it_is_keeps_its_worker(world: World) -> None:
-    job = imports.ask(world.foreign, actor=world.eve, archive=packed(FILES), source="x.zip")
+    job = imports.job_of(imports.ask(world.foreign, actor=world.eve, archive=packed(FILES), source="x.zip"))
+    assert job is not None
     claimed = jobs.claim(job.pk, worker="w")
     assert claimed is not None
     Job.objects.filter(pk=job.pk).update(claimed_at=claimed.asked_at - jobs.READ_AGAIN_AFTER)
@@ -152,9 +181,9 @@ def test_an_import_that_says_how_far_it_is_keeps_its_worker(world: World) -> Non
 
 
 def test_an_archive_that_was_refused_is_not_kept(world: World) -> None:
-    job = imports.ask(world.foreign, actor=world.eve, archive=b"no archive", source="x.zip")
+    asked = imports.ask(world.foreign, actor=world.eve, archive=b"no archive", source="x.zip")
     with pytest.raises(Refused, match="cannot be read"):
-        done(job)
+        done(asked)
     assert ImportRequest.objects.get(service=world.foreign).archive is None
 
 

@@ -69,7 +69,8 @@ def test_each_file_knows_the_commit_that_changed_it_last(repository: Repository)
     second = repository.commit({"db/V2__b.sql": "SELECT 3;\n"})
     last = repository.commit({"README": "y"})
     with in_repository(str(repository.path), folder="db") as source:
-        assert source.commit == last
+        assert source.head is not None
+        assert (source.head.id, source.head.author) == (last, "Ada <ada@example.com>")
         assert {path: commit.id for path, commit in source.commits.items()} == {
             "V1__a.sql": first,
             "V2__b.sql": second,
