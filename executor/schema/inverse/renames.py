@@ -23,6 +23,8 @@ LEVELS = (
     ("column", "constraint", "trigger", "rule", "policy", "domain constraint"),
     ("publication", "server", "foreign-data wrapper", "language", "event trigger", "subscription"),
 )  # fmt: skip
+PARTS = ("constraint", "column")
+"""Parts of tables that take a place among the relations: an index of a key, a sequence of an identity."""
 AWAY = "__rollback"
 """What is appended to the name of an object that stands in the way."""
 
@@ -122,7 +124,7 @@ class _Names:
         self.things: dict[Ref, Object] = {}
         self.now = now
         for ref, thing in now.objects.items():
-            if ref.kind in kinds or ref.kind in ("constraint", "sequence", "column"):
+            if ref.kind in kinds or ref.kind in PARTS or ref.kind == "sequence":
                 self._put(ref, thing)
 
     def _put(self, ref: Ref, thing: Object) -> None:
@@ -164,7 +166,9 @@ class _Names:
 
     def move_away(self, wanted: _Move, pending: list[_Move]) -> Action:
         """Give the holder of a wanted name another one."""
-        holder = next(self.taken[slot] for slot in self._needed(wanted) if slot in self.taken)
+        slot, holder = next((slot, self.taken[slot]) for slot in self._needed(wanted) if slot in self.taken)
+        if holder.kind == "column" and slot[0] == "relation":
+            return self._sequence_away(holder)
         part = own_part(holder)
         path = list(holder.path)
         path[part] = shortened(path[part], AWAY)
@@ -174,9 +178,27 @@ class _Names:
                 pending[number] = _Move(replace(move.thing, ref=new), move.wanted)
         return self._rename(holder, new)
 
+    def _sequence_away(self, column: Ref) -> Action:
+        """Give the sequence of an identity column another name."""
+        thing = self._take(column)
+        schema, name, *rest = thing["identity_sequence"]
+        other = shortened(name, AWAY)
+        changed = {**thing.attributes, "identity_sequence": [schema, other, *rest]}
+        self._put(column, replace(thing, attributes=changed))
+        sql = f"ALTER SEQUENCE {dotted((schema, name))} RENAME TO {quoted(other)}"
+        return Action("rename", column, statements(sql))
+
+    def _parts_follow(self, table: Ref, wanted: Ref) -> None:
+        """Know what belongs to a renamed table under the table's new name."""
+        for ref in [ref for ref in self.things if ref.kind in PARTS and ref.path[:2] == table.path]:
+            new = Ref(ref.kind, (*wanted.path, ref.name))
+            self._put(new, replace(self._take(ref), ref=new))
+
     def _rename(self, current: Ref, wanted: Ref) -> Action:
         thing = self._take(current)
         self._put(wanted, replace(thing, ref=wanted))
+        if current.kind == "table":
+            self._parts_follow(current, wanted)
         family = family_of(current)
         part = own_part(current)
         if current.path[part] != wanted.path[part]:

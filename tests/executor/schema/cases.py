@@ -257,4 +257,17 @@ CASES = (
            DROP CAST (text AS point); DROP AGGREGATE agg(int); DROP OPERATOR ### (int, int); DROP FUNCTION
            plus""",
     ),
+    Case(
+        "a table that moved to another schema while another took its name and those of its keys",
+        """CREATE SCHEMA s; CREATE TABLE b (id int PRIMARY KEY, y int UNIQUE);
+           CREATE TABLE a (id serial PRIMARY KEY, y int UNIQUE)""",
+        "ALTER TABLE a SET SCHEMA s; CREATE TABLE a (id serial PRIMARY KEY, y int UNIQUE REFERENCES s.a)",
+        has=("ALTER TABLE s.a SET SCHEMA public;",),
+    ),
+    Case(
+        "a table that moved to another schema while another took the name of its identity's sequence",
+        "CREATE SCHEMA s; CREATE TABLE a (id int GENERATED ALWAYS AS IDENTITY)",
+        "ALTER TABLE a SET SCHEMA s; CREATE TABLE a (id int GENERATED ALWAYS AS IDENTITY)",
+        has=("ALTER SEQUENCE public.a_id_seq RENAME TO a_id_seq__rollback;",),
+    ),
 )

@@ -72,20 +72,6 @@ def test_back_to_the_same_schema_and_nothing_lost_in_silence(
         shadow.drop()
 
 
-@pytest.mark.xfail(strict=True, reason="open: the name that a table left behind is taken by a new one")
-def test_a_table_comes_back_to_a_schema_where_another_took_its_name(server: str) -> None:
-    """Refused today, with the server's words for a reason; it must lead back, or say so by itself."""
-    shadow = Shadow(server)
-    migration = "ALTER TABLE a SET SCHEMA s; CREATE TABLE a (LIKE b INCLUDING ALL)"
-    try:
-        shadow.apply(FIRST)
-        before = snapshot(shadow.connection)
-        shadow.apply(migration)
-        assert undo(shadow.connection, before, None, Options.exact(fill_default=NEUTRAL)).gaps == ()
-    finally:
-        shadow.drop()
-
-
 def _try(shadow: Shadow, change: str) -> None:
     try:
         shadow.apply(change)
@@ -118,9 +104,6 @@ def _there_and_back(shadow: Shadow, migration: str) -> None:
     inverse = undo(shadow.connection, before, after, Options.exact(fill_default=NEUTRAL), forward=migration)
     if inverse.gaps:
         event("refused")
-        if "SET SCHEMA" in migration and all("42P07" in gap for gap in inverse.gaps):
-            event("open: the name was taken")  # refused, see the strict xfail above
-            return
         assert _honest(inverse), inverse.gaps
         return
     event("led back")
