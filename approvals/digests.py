@@ -11,7 +11,7 @@ from typing import Any
 
 import rfc8785
 
-from .models import RollbackRequest, RollbackTarget
+from .models import RollbackRequest, RollbackScript, RollbackTarget
 
 
 def canonical_sha256(value: Any) -> str:
@@ -35,6 +35,7 @@ def change_digest(rollback: RollbackRequest) -> str:
             "steps": [_step(step) for step in (item.script.plan.get("steps", []) if item.script else [])],
             "replica_role": bool(item.script and item.script.plan.get("replica_role")),
             "checks": item.script.checks if item.script else [],
+            **(_said(item.script) if item.script else {}),
         }
         for item in rollback.items.select_related("migration", "revision", "script").order_by("position")
     ]
@@ -46,6 +47,12 @@ def change_digest(rollback: RollbackRequest) -> str:
             "session_options": rollback.session_options,
         }
     )
+
+
+def _said(script: RollbackScript) -> dict[str, Any]:
+    """What the author declares. Left out where nothing is, so that older digests stay what they were."""
+    said = {"left": script.left, "unproven": script.unproven}
+    return {name: value for name, value in said.items() if value}
 
 
 def _step(step: dict[str, Any]) -> dict[str, Any]:

@@ -146,6 +146,11 @@ def require_newest(target: Target, migrations: Sequence[Migration]) -> list[Appl
     return sorted(found, key=lambda a: -a.rank)
 
 
+def standing_on(target: Target) -> dict[Version, flyway_history.HistoryRow]:
+    """What is applied on the target, by version. Raises Refused where the history can't be trusted."""
+    return _standing(rows_of(target))
+
+
 def _standing(rows: Sequence[flyway_history.HistoryRow]) -> dict[Version, flyway_history.HistoryRow]:
     """What is applied, by version; Refused where the history can't be trusted."""
     try:

@@ -26,10 +26,13 @@ QUEUES = {
     Job.Kind.EXECUTE: "execute",
     Job.Kind.IMPORT: "facts",
     Job.Kind.TRY: "scratch",
+    Job.Kind.PREFLIGHT: "facts",
+    Job.Kind.GENERATE: "scratch",
+    Job.Kind.PROVE: "scratch",
 }
 RESEND_AFTER = timedelta(seconds=30)
 # Reading changes no target, so a reading whose worker died may be given to another one.
-READINGS = (Job.Kind.SYNC, Job.Kind.FACTS, Job.Kind.IMPORT)
+READINGS = (Job.Kind.SYNC, Job.Kind.FACTS, Job.Kind.IMPORT, Job.Kind.PREFLIGHT)
 READ_AGAIN_AFTER = timedelta(minutes=5)
 
 

@@ -18,6 +18,7 @@ from .jobs import Job
 from .people import Role, Team, User
 from .policy import PolicyRule, PolicyVersion
 from .rollbacks import (
+from .proofs import Generation, Proof
     Approval,
     ChecklistEntry,
     Evidence,
@@ -51,6 +52,7 @@ __all__ = [
     "FileFate",
     "HistoryRow",
     "HistoryTreatment",
+    "Generation",
     "ImportRequest",
     "ImportRun",
     "ImportToken",
@@ -66,6 +68,7 @@ __all__ = [
     "PostMortem",
     "Role",
     "RollbackItem",
+    "Proof",
     "RollbackRequest",
     "RollbackScript",
     "RollbackTarget",

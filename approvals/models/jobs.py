@@ -20,6 +20,9 @@ class Job(models.Model):
         EXECUTE = "execute", _("execute a rollback")
         IMPORT = "import", _("import migrations")
         TRY = "try", _("try checks on a copy")
+        GENERATE = "generate", _("generate a way back")
+        PROVE = "prove", _("prove a script")
+        PREFLIGHT = "preflight", _("look whether a rollback could run now")
 
     class State(models.TextChoices):
         WAITING = "waiting", _("waiting")

@@ -47,6 +47,12 @@ class RollbackScript(models.Model):
     # Names of Flyway's placeholders in it, which each target fills (`approvals.filling`); the plan above is
     # made with the values that its service knows. A text to be taken as it stands has none.
     placeholders = models.JSONField(default=list)
+    # Effects of the migration that stay on purpose: {key as completeness names it: the author's reason}.
+    left = models.JSONField(default=dict)
+    # The choices that were made when it was generated.
+    options = models.JSONField(default=dict)
+    # Why its author thinks that it may go without a proof, where nothing can be proven.
+    unproven = models.TextField(blank=True)
     # Whoever touched this line of revisions: none of them may approve it.
     authors = models.ManyToManyField(User, related_name="scripts")
     created_at = models.DateTimeField(auto_now_add=True)

@@ -1,0 +1,137 @@
+"""The files that lead up to a migration, as Flyway would run them on a target: what a proof replays."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+
+from django.utils.translation import gettext as _
+
+from . import history, release
+from .errors import Refused
+from .flyway.history import HistoryRow
+from .flyway.placeholders import PlaceholderProblem, substitute
+from .models import Environment, Migration, MigrationRevision, Service, Target
+
+CHANGING = {
+    "flyway:user": "flyway",
+    "flyway:timestamp": "1970-01-01 00:00:00",
+    "flyway:workingDirectory": ".",
+    "flyway:environment": "default",
+}
+"""Stand-ins for what differs from run to run."""
+
+
+@dataclass(frozen=True, slots=True)
+class ChainFile:
+    """One file: its name and its text with placeholders filled in."""
+
+    name: str
+    sql: str
+
+
+def target_of(service: Service) -> Target | None:
+    """The target whose values count where nobody names one: a production target before others."""
+    places = [Environment.PRODUCTION, Environment.STAGING]
+    found = sorted(service.targets.all(), key=lambda each: (places.index(each.environment), each.name))
+    return found[0] if found else None
+
+
+def newest_revision(migration: Migration) -> MigrationRevision:
+    """The text of the migration as it was imported last. Raises Refused where there is none."""
+    found = migration.revisions.order_by("-number").first()
+    if found is None:
+        raise Refused(_("%(migration)s has no file.") % {"migration": migration})
+    return found
+
+
+def applied_revision(migration: Migration, target: Target | None) -> MigrationRevision:
+    """The text that is applied on the target, else the one that was imported last."""
+    if target is not None:
+        row = _standing(target).get(tuple(map(int, migration.version_key)))
+        if row is not None and row.checksum is not None:
+            found = migration.revisions.filter(checksum=row.checksum).order_by("-number").first()
+            if found is not None:
+                return found
+    return newest_revision(migration)
+
+
+def chain_of(revision: MigrationRevision, target: Target | None) -> list[ChainFile]:
+    """The files below the revision's migration in Flyway's order, and the revision as the last one.
+
+    Of each file the text that is applied on the target, else the one that was imported last. Files that the
+    last import did not find count only where they are applied. A baseline file begins the chain where no
+    versioned file stands at or below it. Raises Refused for a placeholder without a value, naming file, line
+    and column.
+    """
+    migration = revision.migration
+    standing = _standing(target) if target is not None else {}
+    below = Migration.objects.filter(
+        service=migration.service_id,
+        version_key__lt=migration.version_key,
+        kind__in=[Migration.Kind.VERSIONED, Migration.Kind.BASELINE],
+    )
+    chosen = [each for each in below if each.removed_at is None or _key(each) in standing]
+    # Flyway's order is that of the numbers, which the database's comparison of arrays is too.
+    chosen = _from_baseline(sorted(chosen, key=_key))
+    revisions = _revisions(chosen, standing)
+    files = [revisions[each.pk] for each in chosen if each.pk in revisions]
+    values = release.known_values(target) if target is not None else dict(migration.service.placeholders)
+    return [_file(each, values) for each in [*files, revision]]
+
+
+def filled(revision: MigrationRevision, text: str, target: Target | None) -> str:
+    """Another text (a rollback script) with the same values. Raises Refused for one without."""
+    service = revision.migration.service
+    values = release.known_values(target) if target is not None else dict(service.placeholders)
+    return _filled(text, PurePosixPath(revision.path).name, values)
+
+
+def _key(migration: Migration) -> tuple[int, ...]:
+    return tuple(map(int, migration.version_key))
+
+
+def _standing(target: Target) -> dict[tuple[int, ...], HistoryRow]:
+    """The rows of what is applied, by version; none where the history contradicts itself."""
+    try:
+        return {version.parts: row for version, row in history.standing_on(target).items()}
+    except Refused:
+        return {}
+
+
+def _from_baseline(files: list[Migration]) -> list[Migration]:
+    """Without baselines, or from the newest baseline on where nothing versioned stands below one."""
+    versioned = [each for each in files if each.kind == Migration.Kind.VERSIONED]
+    baselines = [each for each in files if each.kind == Migration.Kind.BASELINE]
+    if not baselines or (versioned and _key(versioned[0]) <= _key(baselines[-1])):
+        return versioned
+    return [baselines[-1], *versioned]
+
+
+def _revisions(
+    chosen: list[Migration], standing: Mapping[tuple[int, ...], HistoryRow]
+) -> dict[int, MigrationRevision]:
+    """The text that counts of each migration; one query."""
+    applied = {each.pk: row.checksum for each in chosen if (row := standing.get(_key(each)))}
+    found: dict[int, MigrationRevision] = {}
+    rows = MigrationRevision.objects.filter(migration__in=chosen).order_by("migration_id", "number")
+    for revision in rows.select_related("migration").defer("analysis"):
+        last = found.get(revision.migration_id)
+        wanted = applied.get(revision.migration_id)
+        if last is None or wanted is None or revision.checksum == wanted or last.checksum != wanted:
+            found[revision.migration_id] = revision
+    return found
+
+
+def _file(revision: MigrationRevision, values: Mapping[str, str]) -> ChainFile:
+    name = PurePosixPath(revision.path).name
+    return ChainFile(name, _filled(revision.sql, name, values))
+
+
+def _filled(text: str, name: str, values: Mapping[str, str]) -> str:
+    known = {key.lower(): value for key, value in {**CHANGING, "flyway:filename": name, **values}.items()}
+    try:
+        return substitute(text, known)
+    except PlaceholderProblem as problem:
+        raise Refused(_("%(file)s, %(problem)s.") % {"file": name, "problem": problem}) from None

@@ -1,0 +1,172 @@
+"""Proofs: ask the worker whether a script undoes all of its migration and leads back, and record what it
+found."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from django.utils import timezone
+from django.utils.translation import gettext as _
+
+from . import access, audit, chains, jobs
+from .errors import Denied, Refused
+from .models import Job, MigrationRevision, Proof, RollbackScript, Target, User
+
+NOT_UNDONE = "not undone"
+"""The fate of an effect that blocks (`executor.completeness.Fate`)."""
+
+
+def ask(
+    script: RollbackScript,
+    *,
+    actor: User | None,
+    revision: MigrationRevision | None = None,
+    target: Target | None = None,
+) -> Proof:
+    """Ask the worker for a proof of this script; the one under way where there is one.
+
+    `revision` is the text of the migration to hold it against, without one that which is applied on
+    `target`; without a target the service's production target counts. `actor` None is the portal itself.
+    Raises Denied for somebody who does not see the service or may only read, Refused for a script that the
+    analysis refuses.
+    """
+    with audit.unit_of_work("proof.asked", actor=actor) as facts:
+        migration = script.migration
+        if actor is not None and not access.migrations(actor).filter(pk=migration.pk).exists():
+            raise Denied(_("You do not see this migration."))
+        if actor is not None and not access.writes(actor):
+            raise Denied(_("Auditors read everything and change nothing."))
+        if not script.readable:
+            raise Refused(_("The analysis refuses this script; there is nothing to prove."))
+        proof = ask_within(script, actor=actor, revision=revision, target=target)
+        facts |= _about(proof)
+    return proof
+
+
+def ask_within(
+    script: RollbackScript,
+    *,
+    actor: User | None,
+    revision: MigrationRevision | None = None,
+    target: Target | None = None,
+) -> Proof:
+    """`ask` inside the caller's unit of work, which has made sure that the actor may."""
+    target = target or chains.target_of(script.migration.service)
+    revision = revision or chains.applied_revision(script.migration, target)
+    # Asks about one script queue at its row, so that it is proven once.
+    RollbackScript.objects.select_for_update(no_key=True).get(pk=script.pk)
+    for other in Proof.objects.filter(script=script, revision=revision, at=None).select_related("job"):
+        if other.is_open and other.target_id == (target.pk if target else None):
+            return other
+    key = uuid.uuid4()
+    return Proof.objects.create(
+        id=key,
+        script=script,
+        revision=revision,
+        target=target,
+        job=jobs.ask(Job.Kind.PROVE, subject=key, actor=actor),
+    )
+
+
+def ask_where_missing(scripts: Iterable[tuple[RollbackScript, MigrationRevision]], *, actor: User) -> int:
+    """Ask for a proof of each pair that has none, neither answered nor under way, inside the caller's unit of
+    work. Returns how many were asked for."""
+    pairs = [pair for pair in scripts if pair[0].readable]
+    known = newest_of([script.pk for script, _revision in pairs])
+    missing = []
+    for script, revision in pairs:
+        newest = known.get(script.pk)
+        if newest is None or newest.revision_id != revision.pk or not (newest.at or newest.is_open):
+            missing.append((script, revision))
+    for script, revision in missing:
+        ask_within(script, actor=actor, revision=revision)
+    return len(missing)
+
+
+def take(job: Job) -> Proof:
+    """The proof of a job that a worker has claimed."""
+    related = ("script__migration__service", "revision__migration__service", "target__service", "job")
+    return Proof.objects.select_related(*related).get(pk=job.subject)
+
+
+def enter(proof: Proof, doing: str) -> None:
+    """The worker says what it does now; people see it while they wait."""
+    Proof.objects.filter(pk=proof.pk, at=None).update(doing=doing[:300], doing_since=timezone.now())
+
+
+def record(proof: Proof, *, completeness: Mapping[str, Any], proved: Mapping[str, Any]) -> str:
+    """The worker's answer, once and for all: `Completeness.json()` and `Proof.json()` of the executor.
+    Returns it as a sentence, which the job gets."""
+    with audit.unit_of_work("proof.answered", actor=None) as facts:
+        proof = Proof.objects.select_for_update(no_key=True, of=["self"]).get(pk=proof.pk)
+        if proof.at is not None:
+            raise Refused(_("This proof was answered before."))
+        proof.completeness, proof.proof = dict(completeness), dict(proved)
+        proof.verdict, proof.way = proved["verdict"], proved["way"]
+        proof.holds, proof.server_version = proved["holds"], proved["server_version"][:80]
+        proof.doing, proof.at = "", timezone.now()
+        proof.save()
+        left = not_undone(proof, proof.script.left)
+        facts |= _about(proof) | {
+            "verdict": proof.verdict,
+            "way": proof.way,
+            "holds": proof.holds,
+            "script_sha256": proved["script_sha256"],
+            "forward_sha256": proved["forward_sha256"],
+            "server_version": proof.server_version,
+            "effects": len(proof.effects),
+            "not_undone": len(left),
+        }
+    verdict = str(proof.get_verdict_display())
+    if left:
+        return _("%(verdict)s; not undone: %(count)d of %(all)d effects.") % {
+            "verdict": verdict.capitalize(),
+            "count": len(left),
+            "all": len(proof.effects),
+        }
+    return _("%(verdict)s; every effect is undone or declared.") % {"verdict": verdict.capitalize()}
+
+
+def latest_of(script_ids: Iterable[int]) -> dict[int, Proof]:
+    """The newest answered proof of each script that has one, by the script's key; one query."""
+    found = Proof.objects.filter(script__in=list(script_ids), at__isnull=False)
+    return _newest(found)
+
+
+def newest_of(script_ids: Iterable[int]) -> dict[int, Proof]:
+    """The newest proof of each script, answered, under way or failed, by the script's key; one query."""
+    return _newest(Proof.objects.filter(script__in=list(script_ids)))
+
+
+def _newest(found: Any) -> dict[int, Proof]:
+    newest = found.order_by("script_id", "-job_id").distinct("script_id").select_related("job", "target")
+    return {proof.script_id: proof for proof in newest}
+
+
+def not_undone(proof: Proof, left: Mapping[str, str]) -> list[dict[str, Any]]:
+    """The effects that are neither undone nor declared (with a reason) as left on purpose."""
+    return [
+        effect
+        for effect in proof.effects
+        if effect["fate"] == NOT_UNDONE and not left.get(effect["key"], "").strip()
+    ]
+
+
+def left_of(proof: Proof, left: Mapping[str, str]) -> list[tuple[dict[str, Any], str]]:
+    """The effects that stay because the author says so, each with its reason."""
+    return [
+        (effect, left[effect["key"]])
+        for effect in proof.effects
+        if effect["fate"] != "undone" and left.get(effect["key"], "").strip()
+    ]
+
+
+def _about(proof: Proof) -> dict[str, Any]:
+    script = proof.script
+    return {
+        "migration": f"{script.migration.service} {script.migration}",
+        "script": script.number,
+        "proof": str(proof.pk),
+    }
