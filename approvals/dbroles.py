@@ -29,6 +29,7 @@ APPEND_ONLY = frozenset(
 KEPT = frozenset(
     {
         "approvals_backup",
+        "approvals_calendarentry",
         "approvals_checklistentry",
         "approvals_execution",
         "approvals_executionlog",
@@ -45,6 +46,7 @@ KEPT = frozenset(
         "approvals_rollbackrequest",
         "approvals_proof",
         "approvals_rollbacktarget",
+        "approvals_schedule",
         "approvals_trial",
         "approvals_thread",
     }
@@ -56,6 +58,7 @@ NOT_FOR_WORKER = frozenset(
         "account_emailaddress",
         "account_emailconfirmation",
         "approvals_approval",
+        "approvals_calendarentry",
         "approvals_checklistentry",
         "approvals_comment",
         "approvals_contact",

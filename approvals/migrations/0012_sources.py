@@ -8,7 +8,7 @@ SOMEBODY = {"on_delete": django.db.models.deletion.PROTECT, "related_name": "+"}
 
 
 class Migration(migrations.Migration):
-    dependencies = [("approvals", "0008_history_treatment")]
+    dependencies = [("approvals", "0011_windows")]
 
     operations = [
         migrations.CreateModel(

@@ -1,6 +1,7 @@
 """Every record of what people decide, one module per concept."""
 
 from .audit import AuditEvent
+from .calendar import CalendarEntry, Schedule
 from .catalog import (
     Environment,
     HistoryRow,
@@ -39,6 +40,7 @@ __all__ = [
     "Approval",
     "AuditEvent",
     "Backup",
+    "CalendarEntry",
     "Check",
     "ChecklistEntry",
     "Comment",
@@ -72,6 +74,7 @@ __all__ = [
     "RollbackRequest",
     "RollbackScript",
     "RollbackTarget",
+    "Schedule",
     "Service",
     "Stage",
     "Status",

@@ -190,6 +190,7 @@ class Evidence(models.Model):
         FACTS = "facts", _("facts read from the target")
         REHEARSAL = "rehearsal", _("rehearsal")
         BACKUP = "backup", _("backup")
+        PREFLIGHT = "preflight", _("preflight")
 
     rollback = models.ForeignKey(RollbackRequest, on_delete=models.CASCADE, related_name="evidence")
     kind = models.CharField(max_length=12, choices=Kind.choices)
