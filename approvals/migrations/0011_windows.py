@@ -15,7 +15,7 @@ CALENDAR = Path(__file__).parent / "sql" / "calendar.sql"
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("approvals", "0009_proofs"),
+        ("approvals", "0010_steps"),
     ]
 
     operations = [

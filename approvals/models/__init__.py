@@ -12,14 +12,24 @@ from .catalog import (
 )
 from .comments import Comment, Look, Thread
 from .contacts import Contact
-from .executions import BUSY, OPEN, Backup, Execution, ExecutionLog, ExecutionStatus, ExecutionStep
+from .executions import (
+    BUSY,
+    OPEN,
+    Backup,
+    Continuation,
+    ContinuationApproval,
+    Execution,
+    ExecutionLog,
+    ExecutionStatus,
+    ExecutionStep,
+)
 from .imports import ImportRequest, ImportRun, ImportToken
 from .incidents import Incident, IncidentAction, IncidentNote, PostMortem
 from .jobs import Job
 from .people import Role, Team, User
 from .policy import PolicyRule, PolicyVersion
-from .rollbacks import (
 from .proofs import Generation, Proof
+from .rollbacks import (
     Approval,
     ChecklistEntry,
     Evidence,
@@ -45,6 +55,8 @@ __all__ = [
     "ChecklistEntry",
     "Comment",
     "Contact",
+    "Continuation",
+    "ContinuationApproval",
     "Environment",
     "Evidence",
     "Execution",
@@ -52,9 +64,9 @@ __all__ = [
     "ExecutionStatus",
     "ExecutionStep",
     "FileFate",
+    "Generation",
     "HistoryRow",
     "HistoryTreatment",
-    "Generation",
     "ImportRequest",
     "ImportRun",
     "ImportToken",
@@ -68,9 +80,9 @@ __all__ = [
     "PolicyRule",
     "PolicyVersion",
     "PostMortem",
+    "Proof",
     "Role",
     "RollbackItem",
-    "Proof",
     "RollbackRequest",
     "RollbackScript",
     "RollbackTarget",

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import uuid
+from datetime import timedelta
 
 from django.db import models
-from django.db.models import Q
+from django.db.models import F, Q
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from .catalog import Target
-from .people import User
+from .people import Role, User
 from .rollbacks import RollbackTarget
 
 
@@ -45,6 +46,15 @@ class Execution(models.Model):
     class Purpose(models.TextChoices):
         REHEARSAL = "rehearsal", _("rehearsal")
         REAL = "real", _("real")
+
+    class Course(models.TextChoices):
+        GO_ON = "go_on", _("go on")
+        TAKE_BACK = "take_back", _("take back")
+
+    class Settled(models.TextChoices):
+        GONE_ON = "gone_on", _("gone on with")
+        TAKEN_BACK = "taken_back", _("taken back")
+        BY_HAND = "by_hand", _("settled by hand")
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     rollback_target = models.ForeignKey(RollbackTarget, on_delete=models.PROTECT, related_name="executions")
@@ -82,6 +92,18 @@ class Execution(models.Model):
     limits = models.JSONField(default=dict)
     # The sessions that were there before the commit: {application, user, client, count}. None: not asked.
     pools = models.JSONField(null=True)
+    # One that goes on with, or takes back, what another left partly done.
+    continues = models.ForeignKey("self", null=True, on_delete=models.PROTECT, related_name="continued_by")
+    course = models.CharField(max_length=10, choices=Course.choices, blank=True)
+    # Until one that was left partly done is settled, nothing else may start on its target.
+    settled_at = models.DateTimeField(null=True)
+    settled_as = models.CharField(max_length=10, choices=Settled.choices, blank=True)
+    settled_by = models.ForeignKey(User, null=True, on_delete=models.PROTECT, related_name="+")
+    settled_because = models.TextField(blank=True)
+    # What waits for a restart: {postmaster_start, settings: [{name, now, then}]}.
+    restart = models.JSONField(null=True)
+    restart_confirmed_at = models.DateTimeField(null=True)
+    restart_confirmed_by = models.ForeignKey(User, null=True, on_delete=models.PROTECT, related_name="+")
     watch_until = models.DateTimeField(null=True)
     # The alarm: the migration was seen again. It is shown until somebody answers for it.
     reappeared_at = models.DateTimeField(null=True)
@@ -115,6 +137,15 @@ class Execution(models.Model):
     def is_open(self) -> bool:
         return self.status in OPEN
 
+    @property
+    def is_unsettled(self) -> bool:
+        """Was it left partly done, and has nobody gone on, taken it back or settled it by hand since?"""
+        return (
+            self.purpose == self.Purpose.REAL
+            and self.status == ExecutionStatus.PARTIAL
+            and self.settled_at is None
+        )
+
 
 class ExecutionStep(models.Model):
     """One statement of the attempt, as it went."""
@@ -124,6 +155,14 @@ class ExecutionStep(models.Model):
         RUNNING = "running", _("running")
         DONE = "done", _("done")
         FAILED = "failed", _("failed")
+        # A step that runs alone: it may have begun; taken back; nobody knows how it stands.
+        CLAIMED = "claimed", _("claimed")
+        UNDONE = "undone", _("taken back")
+        UNKNOWN = "unknown", _("not known")
+
+    class How(models.TextChoices):
+        TRANSACTIONAL = "transactional", _("in the transaction")
+        ALONE = "alone", _("alone")
 
     execution = models.ForeignKey(Execution, on_delete=models.CASCADE, related_name="steps")
     position = models.PositiveIntegerField()
@@ -135,6 +174,19 @@ class ExecutionStep(models.Model):
     tag = models.CharField(max_length=80, blank=True)
     rows = models.BigIntegerField(null=True)
     milliseconds = models.FloatField(null=True)
+    how = models.CharField(max_length=14, choices=How.choices, default=How.TRANSACTIONAL)
+    # What a step that runs alone has: its own claim on the target, what was there before it, the statements
+    # that take it back, those that clear away what a failure left, and what the target said of it last.
+    claim = models.UUIDField(null=True, unique=True)
+    before = models.JSONField(null=True)
+    undo = models.JSONField(default=list)
+    leftover = models.JSONField(default=list)
+    found = models.TextField(blank=True)
+    # In an execution that continues another: the step of the first one that it is about, and what it sends.
+    of = models.ForeignKey("self", null=True, on_delete=models.PROTECT, related_name="later")
+    statements = models.JSONField(default=list)
+    claimed_at = models.DateTimeField(null=True)
+    settled_at = models.DateTimeField(null=True)
 
     class Meta:
         ordering = ("execution", "position")
@@ -144,6 +196,64 @@ class ExecutionStep(models.Model):
 
     def __str__(self) -> str:
         return f"step {self.position} of {self.execution}"
+
+
+class Continuation(models.Model):
+    """A wish to go on with, or take back, what an execution left partly done: exactly these statements."""
+
+    execution = models.ForeignKey(Execution, on_delete=models.PROTECT, related_name="continuations")
+    course = models.CharField(max_length=10, choices=Execution.Course.choices)
+    # In order: {of, does ("run" or "take back"), how, says, kind, statements}.
+    steps = models.JSONField()
+    digest = models.CharField(max_length=64)
+    reason = models.TextField()
+    asked_by = models.ForeignKey(User, on_delete=models.PROTECT, related_name="+")
+    asked_at = models.DateTimeField(default=timezone.now)
+    voided_at = models.DateTimeField(null=True)
+    void_reason = models.CharField(max_length=200, blank=True)
+    carried_out = models.OneToOneField(
+        Execution, null=True, on_delete=models.PROTECT, related_name="continuation"
+    )
+
+    class Meta:
+        ordering = ("-id",)
+        constraints = [
+            models.UniqueConstraint(
+                fields=["execution"],
+                condition=Q(voided_at=None, carried_out=None),
+                name="one_open_continuation_per_execution",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.course} of {self.execution}"
+
+
+class ContinuationApproval(models.Model):
+    """One person's signature under one continuation. Written once."""
+
+    continuation = models.ForeignKey(Continuation, on_delete=models.PROTECT, related_name="approvals")
+    approver = models.ForeignKey(User, on_delete=models.PROTECT, related_name="+")
+    role = models.CharField(
+        max_length=20, choices=[(r.value, r.label) for r in (Role.SENIOR_DBA, Role.PLATFORM_LEAD)]
+    )
+    digest = models.CharField(max_length=64)
+    comment = models.TextField(blank=True)
+    confirmed_at = models.DateTimeField()
+    at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        ordering = ("at", "id")
+        constraints = [
+            models.UniqueConstraint(fields=["continuation", "approver"], name="one_signature_per_person"),
+            models.CheckConstraint(
+                condition=Q(at__gte=F("confirmed_at"), at__lte=F("confirmed_at") + timedelta(minutes=5)),
+                name="signed_within_five_minutes",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.approver} for {self.continuation}"
 
 
 class ExecutionLog(models.Model):
