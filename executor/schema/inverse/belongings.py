@@ -14,6 +14,7 @@ class Belongings:
     def __init__(self, context: Context, leaving: set[Ref]) -> None:
         self.now, self.before = context.now, context.before
         self.leaving = leaving
+        self.replaced = context.replaced
         self.tables: list[Ref] = []
         self.types: set[Ref] = set()
 
@@ -88,16 +89,42 @@ class Belongings:
         return found
 
     def key(self, column: Ref) -> list[Ref]:
-        """The primary key's columns, if rows can be found by them."""
-        for part in self.now.parts(*column.relation):
-            if part.ref.kind == "constraint" and part["type"] == "p":
-                needs = self.now.needs.get(part.ref, ())
-                columns = sorted(
-                    (one for one in needs if one.kind == "column" and one.relation == column.relation),
-                    key=lambda one: self.now[one].address[2],
-                )
-                return [] if column in columns else columns
+        """The columns by which the column's rows can be found: those of the primary key, else of a unique
+        constraint or index where each has a value. [] where there is none but with the column itself."""
+        rank = {"p": 0, "u": 1}
+        keys = [
+            (rank[part["type"]], part.ref)
+            for part in self.now.parts(*column.relation)
+            if part.ref.kind == "constraint" and part["type"] in rank
+        ]
+        keys += [
+            (2, index.ref)
+            for index in self.now.of_kind("index")
+            if tuple(index["relation"]) == column.relation
+            and index["is_unique"]
+            and index["valid"]
+            and not index["computed"]
+        ]
+        for _, key in sorted(keys):
+            columns = sorted(
+                (
+                    one
+                    for one in self.now.needs.get(key, ())
+                    if one.kind == "column" and one.relation == column.relation
+                ),
+                key=lambda one: self.now[one].address[2],
+            )
+            if column not in columns and all(self._identifies(one) for one in columns):
+                return columns
         return []
+
+    def _identifies(self, column: Ref) -> bool:
+        """Whether the column always has a value, and still has that value behind the way back."""
+        anew = [ref for ref, away in self.replaced.items() if away.path == column.relation]
+        stays = (
+            Ref("column", (*anew[0].path, column.name)) in self.before if anew else column not in self.leaving
+        )
+        return bool(self.now[column]["not_null"]) and stays
 
     def as_kept(self, column: Ref) -> str:
         """A column in a SELECT for the archive: as text where its type goes."""

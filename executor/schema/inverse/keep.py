@@ -17,6 +17,7 @@ from executor.schema.objects import Ref
 _TIES = frozenset({"trigger", "policy", "rule"})
 
 
+NO_KEY = "its table has neither a primary key nor a unique key without NULL to find its rows by"
 ROW_TYPES = "other columns are of its row type"
 
 
@@ -183,7 +184,7 @@ class Keeper:
             if why := self.context.options.not_kept.get(at_start):
                 self._say(column, why)
             elif not (key := self.of.key(column)):
-                self._say(column, "its table has no primary key to find its rows by")
+                self._say(column, NO_KEY)
             else:
                 table = dotted(lost.relation)
                 texts.append(f"LOCK TABLE {table} IN ACCESS EXCLUSIVE MODE")

@@ -113,6 +113,14 @@ def there_and_back(
             id="a column of a table that gets its name back",
         ),
         pytest.param(
+            "CREATE TABLE t (a text NOT NULL, c text); CREATE UNIQUE INDEX ON t (a) INCLUDE (c);"
+            "CREATE UNIQUE INDEX ON t (a DESC); INSERT INTO t VALUES ('x'), ('y')",
+            "ALTER TABLE t ADD b text",
+            "UPDATE t SET b = 'kept' WHERE a = 'y'",
+            "SELECT a, b FROM t ORDER BY a",
+            id="a column of a table whose rows a unique index finds, where it has no primary key",
+        ),
+        pytest.param(
             BANK,
             "ALTER TABLE t DROP a; ALTER TABLE t ADD b text",
             "UPDATE t SET b = 'kept' WHERE id = 2",
@@ -167,8 +175,16 @@ def test_values_without_a_key_are_lost_and_that_is_said(shadow: Shadow) -> None:
     inverse = derive("ALTER TABLE t ADD b int", shadow, keeping())
     assert inverse.losses == (Lost(VALUES, ("public", "t"), "b"),)
     assert inverse.notes == (
-        "column public.t.b is not kept: its table has no primary key to find its rows by",
+        "column public.t.b is not kept: its table has neither a primary key nor a unique key without NULL"
+        " to find its rows by",
     )
+
+
+def test_a_key_that_came_with_the_migration_finds_no_row_behind_the_next_one(shadow: Shadow) -> None:
+    shadow.apply("CREATE TABLE t (a int UNIQUE); INSERT INTO t VALUES (1)")
+    inverse = derive("ALTER TABLE t ADD id serial PRIMARY KEY, ADD b int", shadow, keeping())
+    assert {lost.column for lost in inverse.losses} == {"id", "b"}
+    assert len(inverse.notes) == 2
 
 
 def test_what_inherits_is_not_moved_and_that_is_said(shadow: Shadow) -> None:
