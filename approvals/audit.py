@@ -103,7 +103,7 @@ def unit_of_work(
         raise
 
 
-def record_denial(action: str, *, actor: User, why: str, **subjects: Any) -> None:
+def record_denial(action: str, *, actor: User | None, why: str, **subjects: Any) -> None:
     """Record an attempt that was refused before any domain function was reached, as by a page."""
     with transaction.atomic(durable=True):
         append(f"{action}{DENIED}", actor=actor, subjects=subjects, facts={"why": why})

@@ -44,6 +44,10 @@ OPS: Who = frozenset({Role.OPS})
 ALARM_ANSWERS: Who = frozenset(ANSWERS)
 # Everybody who acts on rollbacks at all; the domain knows who may do what to which.
 ACTORS: Who = frozenset(Role) - {Role.AUDITOR, Role.ADMIN}
+# Engineers of the owning team and admins import; the domain knows who owns what.
+IMPORTERS: Who = frozenset({Role.ENGINEER, Role.ADMIN})
+# No person: whoever holds a token of a service, which the view asks for. A session opens nothing there.
+PIPELINES: Who = frozenset({ANONYMOUS})
 
 
 @dataclass(frozen=True)
@@ -86,6 +90,15 @@ TABLE: dict[str, Rule] = {
     "service_list": Rule(READERS),
     "service_detail": Rule(READERS, about="service"),
     "service_problems": Rule(READERS, about="service"),
+    "import_list": Rule(READERS, about="service"),
+    "import_new": Rule(IMPORTERS, IMPORTERS, about="service"),
+    "import_asked": Rule(READERS, about="import request"),
+    "import_detail": Rule(READERS, about="import"),
+    "import_problems": Rule(READERS, about="import"),
+    "import_tokens": Rule(IMPORTERS, IMPORTERS, about="service"),
+    "import_token_revoke": Rule(IMPORTERS, IMPORTERS, about="import token"),
+    "import_hook": Rule(NOBODY, PIPELINES),
+    "import_hook_state": Rule(PIPELINES),
     "target_list": Rule(READERS),
     "target_detail": Rule(READERS, about="target"),
     "target_sync": Rule(READERS, CATALOG_WRITERS, about="target"),

@@ -24,6 +24,7 @@ urlpatterns = [
     path("migrations/<int:pk>/", catalog.migration_detail, name="migration_detail"),
     path("migrations/<int:pk>/script/", scripts.script_new, name="script_new"),
     path("migrations/<int:pk>/script/plan/", scripts.script_analysis, name="script_analysis"),
+    path("", include("approvals.urls_imports")),
     path("", include("approvals.urls_record")),
     path("", include("approvals.urls_rollbacks")),
 ]

@@ -26,7 +26,7 @@ class Filter(PortalForm):
         return str(self.cleaned_data.get(name) or "")
 
 
-def _choice(label: Any, choices: Iterable[tuple[str, Any]]) -> forms.ChoiceField:
+def choice(label: Any, choices: Iterable[tuple[str, Any]]) -> forms.ChoiceField:
     """A filter or an order to choose; nothing chosen is the first."""
     return forms.ChoiceField(label=label, required=False, choices=list(choices))
 
@@ -34,40 +34,40 @@ def _choice(label: Any, choices: Iterable[tuple[str, Any]]) -> forms.ChoiceField
 class ServiceFilter(Filter):
     """Services by name."""
 
-    show = _choice(_("Show"), [("", _("all")), ("problems", _("with something wrong"))])
-    sort = _choice(_("Order"), queries.choices(queries.SERVICE_SORTS))
+    show = choice(_("Show"), [("", _("all")), ("problems", _("with something wrong"))])
+    sort = choice(_("Order"), queries.choices(queries.SERVICE_SORTS))
 
 
 class TargetFilter(Filter):
     """Targets by name, service, environment and health."""
 
-    environment = _choice(_("Environment"), [("", _("any")), *Environment.choices])
-    health = _choice(
+    environment = choice(_("Environment"), [("", _("any")), *Environment.choices])
+    health = choice(
         _("Connection"), [("", _("any")), *Target.Health.choices, ("lacking", _("something is missing"))]
     )
-    sort = _choice(_("Order"), queries.choices(queries.TARGET_SORTS))
+    sort = choice(_("Order"), queries.choices(queries.TARGET_SORTS))
     service = forms.CharField(required=False, max_length=80, widget=forms.HiddenInput)
 
 
 class MigrationFilter(Filter):
     """Migrations of a service by version or description."""
 
-    show = _choice(_("Show"), [(key, word) for key, (word, _fits) in queries.MIGRATION_VIEWS.items()])
-    sort = _choice(_("Order"), queries.choices(queries.MIGRATION_SORTS))
+    show = choice(_("Show"), [(key, word) for key, (word, _fits) in queries.MIGRATION_VIEWS.items()])
+    sort = choice(_("Order"), queries.choices(queries.MIGRATION_SORTS))
 
 
 class HistoryFilter(Filter):
     """The lines of a target's history by version, description or file."""
 
-    show = _choice(_("Show"), [(key, word) for key, (word, _fits) in target_overview.VIEWS.items()])
-    sort = _choice(_("Order"), [("", _("newest first")), ("oldest", _("oldest first"))])
+    show = choice(_("Show"), [(key, word) for key, (word, _fits) in target_overview.VIEWS.items()])
+    sort = choice(_("Order"), [("", _("newest first")), ("oldest", _("oldest first"))])
 
 
 class ProblemFilter(Filter):
     """Problems of an import by file or words, sort and severity."""
 
-    code = _choice(_("Sort"), [])
-    severity = _choice(_("Taken in"), [("", _("any")), ("error", _("no")), ("warning", _("yes"))])
+    code = choice(_("Sort"), [])
+    severity = choice(_("Taken in"), [("", _("any")), ("error", _("no")), ("warning", _("yes"))])
 
     def __init__(self, *args: Any, problems: list[dict[str, Any]], **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)

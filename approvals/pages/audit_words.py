@@ -23,6 +23,8 @@ WORDS: dict[str, tuple[str | Promise, str, str]] = {
     "trail.report_exported": (lazy("exported the report of rollbacks"), "dot", PLAIN),
     "catalog.imported": (lazy("imported migrations"), "dot", PLAIN),
     "import.requested": (lazy("asked for an import of migrations"), "dot", PLAIN),
+    "import_token.made": (lazy("made a token for a pipeline"), "key", PLAIN),
+    "import_token.revoked": (lazy("revoked a token of a pipeline"), "void", PLAIN),
     "script.added": (lazy("wrote a revision of a rollback script"), "edit", PLAIN),
     "target.sync_requested": (lazy("asked for the history to be read"), "dot", PLAIN),
     "person.added": (lazy("made an account"), "dot", PLAIN),
@@ -154,6 +156,8 @@ def choices() -> list[tuple[str | Promise, list[tuple[str, str | Promise]]]]:
         groups.setdefault(action.split(".")[0], []).append((action, says))
     return [
         (FAMILIES.get(family, family), [(family, _all_of(family)), *actions])
+    "import": lazy("Asked imports"),
+    "import_token": lazy("Tokens of pipelines"),
         for family, actions in groups.items()
         if actions
     ]

@@ -8,7 +8,7 @@ from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
 
-from approvals import access, history, jobs, once, permissions, queries, setup_sql
+from approvals import access, catalog, history, jobs, once, permissions, queries, setup_sql
 from approvals.forms.catalog import (
     HistoryFilter,
     MigrationFilter,
@@ -41,6 +41,7 @@ def service_detail(request: Request, name: str) -> HttpResponse:
         "overview": service_overview.read(service, request.user),
         "page": page,
         "form": form,
+        "may_import": catalog.may_import(service, request.user),
     }
     return render(request, "services/detail.html", context)
 

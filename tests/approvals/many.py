@@ -21,7 +21,7 @@ from django.db import models, transaction
 from django.urls import get_resolver, reverse
 from django.utils import timezone
 
-from approvals import analysis, audit, comments, executions, followups, incidents
+from approvals import analysis, audit, comments, executions, followups, imports, incidents
 from approvals.models import (
     Approval,
     AuditEvent,
@@ -35,6 +35,7 @@ from approvals.models import (
     ExecutionStep,
     HistoryRow,
     ImportRun,
+    ImportToken,
     Incident,
     IncidentAction,
     IncidentNote,
@@ -329,7 +330,24 @@ def _import_run(grown: Grown, n: int) -> None:
     known = last.problems if last else []
     problem = {"line": 1, "column": 1, "code": "malformed-name", "message": "No.", "severity": "error"}
     found = [problem | {"path": f"V{len(known) + k}_one.sql"} for k in range(n)]
-    ImportRun.objects.create(service=grown.service, summary={"files": n}, problems=known + found)
+    differences = {"new": [f"V{k}__many.sql" for k in range(len(known) + n)]}
+    runs = [
+        ImportRun(
+            service=grown.service,
+            token=grown.service.import_tokens.first(),
+            summary={"files": n, "new": n, "problems": {"malformed-name": n}},
+            problems=known + found if last_one else [],
+            differences=differences if last_one else {},
+        )
+        for last_one in [*[False] * (n - 1), True]
+    ]
+    bulk(runs)
+    digest = hashlib.sha256(f"{len(known)}".encode()).hexdigest()[:50]
+    bulk(
+        ImportToken(service=grown.service, name=f"t{k}", digest=f"{digest}{k}", made_by=grown.world.alice)
+        for k in range(n)
+    )
+    imports.ask(grown.service, actor=grown.world.alice, archive=b"none", source="x.zip")
 
 
 def _incidents(world: World, numbers: Iterable[int]) -> list[Incident]:
@@ -603,8 +621,15 @@ def _arguments(grown: Grown, name: str, about: str) -> dict[str, Any]:
         "contact": {"pk": grown.contact.pk},
         "person": {"username": "alice"},
         "event": {"seq": grown.event},
+        "import": _of_service(grown, grown.service.import_runs.latest("at")),
+        "import request": _of_service(grown, grown.service.import_requests.latest("id")),
+        "import token": _of_service(grown, grown.service.import_tokens.latest("id")),
     }
     return objects.get(about, {}) | BESIDES
+
+
+def _of_service(grown: Grown, thing: models.Model) -> dict[str, Any]:
+    return {"name": grown.service.name, "pk": thing.pk}
 
 
 def _execution_of(grown: Grown, name: str) -> Execution:

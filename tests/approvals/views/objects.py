@@ -7,7 +7,17 @@ from typing import Any
 
 from django.utils import timezone
 
-from approvals import catalog, comments, executions, followups, incidents, rollbacks, scripts
+from approvals import (
+    catalog,
+    comments,
+    executions,
+    followups,
+    import_tokens,
+    imports,
+    incidents,
+    rollbacks,
+    scripts,
+)
 from approvals.models import (
     AuditEvent,
     Contact,
@@ -74,6 +84,7 @@ def _arguments(
         "incident": {"pk": incident.pk},
         "action": {"pk": _action(incident, requester).pk},
         "contact": {"pk": _contact(service).pk},
+        **_imports(service, requester),
         # of the whole portal, and so for either team
         "person": {"username": "dora"},
         "event": {"seq": AuditEvent.objects.latest("seq").seq},
@@ -83,6 +94,14 @@ def _arguments(
 def _action(incident: Incident, owner: User) -> IncidentAction:
     day = timezone.localdate()
     return followups.add_action(incident, text="Try it first.", owner=owner, due_on=day, actor=owner)
+
+
+def _imports(service: Service, importer: User) -> Objects:
+    """An import, one that is asked for, and a pipeline's token."""
+    asked = imports.ask(service, actor=importer, archive=b"none", source="x.zip")
+    token, _text = import_tokens.make(service, name="on every push", actor=importer)
+    found = {"import": service.import_runs.latest("at"), "import request": asked, "import token": token}
+    return {about: {"name": service.name, "pk": each.pk} for about, each in found.items()}
 
 
 def _contact(service: Service) -> Contact:
