@@ -137,6 +137,8 @@ FAMILIES: dict[str, str | Promise] = {
     "post_mortem": lazy("Post-mortems"),
     "script": lazy("Scripts"),
     "catalog": lazy("Imports"),
+    "import": lazy("Asked imports"),
+    "import_token": lazy("Tokens of pipelines"),
     "target": lazy("Targets"),
     "service": lazy("Services"),
     "person": lazy("People"),
@@ -156,8 +158,6 @@ def choices() -> list[tuple[str | Promise, list[tuple[str, str | Promise]]]]:
         groups.setdefault(action.split(".")[0], []).append((action, says))
     return [
         (FAMILIES.get(family, family), [(family, _all_of(family)), *actions])
-    "import": lazy("Asked imports"),
-    "import_token": lazy("Tokens of pipelines"),
         for family, actions in groups.items()
         if actions
     ]
