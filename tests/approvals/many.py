@@ -21,7 +21,7 @@ from django.db import models, transaction
 from django.urls import get_resolver, reverse
 from django.utils import timezone
 
-from approvals import analysis, audit, comments, executions, followups, imports, incidents
+from approvals import analysis, audit, comments, executions, followups, incidents
 from approvals.models import (
     Approval,
     AuditEvent,
@@ -34,6 +34,7 @@ from approvals.models import (
     ExecutionStatus,
     ExecutionStep,
     HistoryRow,
+    ImportRequest,
     ImportRun,
     ImportToken,
     Incident,
@@ -347,7 +348,8 @@ def _import_run(grown: Grown, n: int) -> None:
         ImportToken(service=grown.service, name=f"t{k}", digest=f"{digest}{k}", made_by=grown.world.alice)
         for k in range(n)
     )
-    imports.ask(grown.service, actor=grown.world.alice, archive=b"none", source="x.zip")
+    asked = ImportRequest.objects.create(service=grown.service, by=grown.world.alice, source="x.zip")
+    Job.objects.create(kind=Job.Kind.IMPORT, subject=str(asked.pk))
 
 
 def _incidents(world: World, numbers: Iterable[int]) -> list[Incident]:
