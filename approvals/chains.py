@@ -33,8 +33,9 @@ class ChainFile:
 
 def target_of(service: Service) -> Target | None:
     """The target whose values count where nobody names one: a production target before others."""
-    places = [Environment.PRODUCTION, Environment.STAGING]
-    found = sorted(service.targets.all(), key=lambda each: (places.index(each.environment), each.name))
+    found = sorted(
+        service.targets.all(), key=lambda each: (each.environment != Environment.PRODUCTION, each.name)
+    )
     return found[0] if found else None
 
 

@@ -49,17 +49,26 @@ def endpoint(target: Target, purpose: Purpose) -> Endpoint:
 
 def scratch() -> Endpoint:
     """The scratch server, on which dumps are restored and compared. Raises CredentialsMissing."""
-    url = os.environ.get("SCRATCH_DATABASE_URL", "")
-    parts = urlsplit(url)
+    return _by_url("SCRATCH_DATABASE_URL", "The worker has no scratch server.", "waqiti_rollback scratch")
+
+
+def prover() -> Endpoint:
+    """The scratch server as the role that runs migrations and scripts of engineers there, to prove them.
+    Raises CredentialsMissing."""
+    return _by_url("PROVER_DATABASE_URL", "The worker has no login to prove scripts with.", "waqiti_prover")
+
+
+def _by_url(variable: str, lacking: str, application_name: str) -> Endpoint:
+    parts = urlsplit(os.environ.get(variable, ""))
     if not parts.hostname or not parts.username:
-        raise CredentialsMissing("The worker has no scratch server. Set SCRATCH_DATABASE_URL for it.")
+        raise CredentialsMissing(f"{lacking} Set {variable} for it.")
     return Endpoint(
         host=parts.hostname,
         port=parts.port or 5432,
         dbname=unquote(parts.path.lstrip("/")) or "postgres",
         user=unquote(parts.username),
         password=unquote(parts.password or ""),
-        application_name="waqiti_rollback scratch",
+        application_name=application_name,
     )
 
 

@@ -4,38 +4,44 @@ the weaker proof. Who asks gets the evidence as data."""
 
 from __future__ import annotations
 
-import hashlib
-import os
 import subprocess
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
+from executor.declared import is_as_declared
 from executor.pgtools import tool
 from executor.schema.archive import ARCHIVE
 from executor.schema.complete.result import Script
-from executor.schema.dump import DumpFailed, dump, verdict
+from executor.schema.dump import DumpFailed, dump, libpq_environment, verdict
 from executor.schema.reading import without_server
-from executor.schema.replay import DoesNotReplay, File, Replay, place
+from executor.schema.replay import DoesNotReplay, File, Replay, place, sha256
 from executor.schema.shadow import Shadow
+from executor.schema.snapshot import snapshot
 
 EXACT, MODULO_ORDER, DIFFERS = "exact", "exact modulo column order", "differs"
+AS_DECLARED = "exact as declared"
 ERROR, NOT_PROVABLE = "error", "not provable"
 UP_DOWN_UP, DOWN_UP = "up-down-up", "down-up"
+CLONE_SECONDS = 300
 Say = Callable[[str], None]
+Clone = Callable[[Shadow], None]
+"""Gives an empty shadow the schema of a live database that has the migration applied."""
 
 
 @dataclass(frozen=True, slots=True)
 class Proof:
-    """The evidence. `verdict` is one of the words above. `reason` is a sentence (what failed, or why nothing
-    could be proven); `step`, `line` (of the script) and `sqlstate` say where the script failed; `difference`
-    is a unified diff of the dumps. `script_sha256` and `forward_sha256` bind it to the texts; `beyond` are
-    statements that reach beyond the database and were left out; `stand_ins` are extensions that had their
-    signatures only."""
+    """The evidence. `verdict` is one of the words above; *exact as declared* is a difference that consists of
+    declared effects and nothing else (`executor.declared`). `reason` is a sentence (what failed, or why
+    nothing could be proven); `step`, `line` (of the script) and `sqlstate` say where the script failed;
+    `difference` is a unified diff of the dumps. `script_sha256` and `forward_sha256` bind it to the texts;
+    `made_roles` are roles that the files name; `beyond` are statements that reach beyond the database and
+    were left out; `stand_ins` are extensions that had their signatures only."""
 
     verdict: str
     way: str
@@ -56,8 +62,11 @@ class Proof:
 
     @property
     def holds(self) -> bool:
-        """Whether a gate may rest on it: exact, at most but for the order of columns, and forward again."""
-        return self.verdict in (EXACT, MODULO_ORDER) and self.forward_again is True
+        """Whether a gate may rest on it: exact, at most but for the order of columns, and forward again; or
+        as declared (what is left may well be in the way of going forward again, and `reason` says so)."""
+        return self.verdict == AS_DECLARED or (
+            self.verdict in (EXACT, MODULO_ORDER) and self.forward_again is True
+        )
 
     def json(self) -> dict[str, Any]:
         """Plain values; without floats, so that they can be hashed."""
@@ -93,14 +102,21 @@ class Failure:
 
 
 def prove(
-    replay: Replay, chain: Sequence[File], script: str, *, live: str = "", say: Say = lambda line: None
+    replay: Replay,
+    chain: Sequence[File],
+    script: str,
+    *,
+    live: str | Clone = "",
+    left: Mapping[str, str] | None = None,
+    say: Say = lambda line: None,
 ) -> Proof:
     """Prove the way back of the last file of `chain`. `live` is a libpq string of a database that has that
-    file applied, cloned (schema only) where the chain does not replay; '' for none. `say` hears about
-    progress. Raises DumpFailed, ToolMissing, and psycopg.Error where the scratch server itself fails."""
+    file applied, cloned (schema only) where the chain does not replay, or what clones it; '' for none. `left`
+    are effects that are declared as left on purpose. `say` hears about progress. Raises DumpFailed,
+    ToolMissing, and psycopg.Error where the scratch server itself fails."""
     started = time.monotonic()
     forward = chain[-1]
-    empty = Proof(NOT_PROVABLE, UP_DOWN_UP, _sha256(script), forward.digest)
+    empty = Proof(NOT_PROVABLE, UP_DOWN_UP, sha256(script), forward.digest)
     planned = Script.of(script)
     if planned.problems:
         return replace(empty, verdict=ERROR, reason=f"The script is refused: {planned.problems[0]}")
@@ -111,11 +127,14 @@ def prove(
         if not live:
             return replace(empty, reason=f"The chain does not replay: {broken}", sqlstate=broken.sqlstate)
         say("clone the live schema")
-        found = _down_up(replay.server, live, forward, planned, replace(empty, way=DOWN_UP), say)
+        clone = live if callable(live) else partial(clone_schema, live)
+        found = _down_up(replay.server, clone, forward, planned, replace(empty, way=DOWN_UP), say)
         found = replace(found, reason=f"{found.reason} The chain does not replay: {broken}".strip())
         return replace(found, seconds=time.monotonic() - started)
     try:
-        found = _up_down_up(shadow, forward, planned, replace(empty, replayed=replay.replayed), say)
+        found = _up_down_up(
+            shadow, forward, planned, replace(empty, replayed=replay.replayed), left or {}, say
+        )
     finally:
         shadow.close()
     stands = [file.digest for file in chain]
@@ -133,31 +152,39 @@ def _note(replay: Replay, stands: list[str]) -> None:
         shadow.close()
 
 
-def _up_down_up(shadow: Shadow, forward: File, script: Script, proof: Proof, say: Say) -> Proof:
+def _up_down_up(
+    shadow: Shadow, forward: File, script: Script, proof: Proof, left: Mapping[str, str], say: Say
+) -> Proof:
     text, beyond = without_server(forward.sql)
     before = dump(shadow.dsn, leave_out=(ARCHIVE,))
+    first = snapshot(shadow.connection) if left else None
     say(f"apply {forward.name}")
     try:
         shadow.apply(text)
     except psycopg.Error as error:
         return replace(proof, reason=str(DoesNotReplay(forward, error, shadow)), sqlstate=error.sqlstate)
+    second = snapshot(shadow.connection) if left else None
     proof = _circumstances(shadow, proof, (*beyond, *_beyond(script)))
     say("run the way back")
     failure = run_script(shadow, script)
     if failure is not None:
         return _failed(proof, failure)
     found = verdict(before, dump(shadow.dsn, leave_out=(ARCHIVE,)))
+    if found.word == DIFFERS and first is not None and second is not None:
+        say("hold the difference against what is declared")
+        if is_as_declared(shadow, before, first, second, left):
+            found = replace(found, word=AS_DECLARED)
     say(f"apply {forward.name} again")
     again, why = _again(shadow, forward)
     return replace(proof, verdict=found.word, difference=found.difference, forward_again=again, reason=why)
 
 
-def _down_up(server: str, live: str, forward: File, script: Script, proof: Proof, say: Say) -> Proof:
+def _down_up(server: str, clone: Clone, forward: File, script: Script, proof: Proof, say: Say) -> Proof:
     """Back and forward on a clone of the live schema: that the way back leads to the schema of before is not
     shown, only that the migration leads from there to where it was."""
     shadow = Shadow(server)
     try:
-        clone_schema(live, shadow)
+        clone(shadow)
         proof = _circumstances(shadow, proof, (*without_server(forward.sql)[1], *_beyond(script)))
         before = dump(shadow.dsn, leave_out=(ARCHIVE,))
         say("run the way back")
@@ -180,7 +207,7 @@ def _circumstances(shadow: Shadow, proof: Proof, beyond: tuple[str, ...]) -> Pro
         proof,
         server_version=version,
         stand_ins=shadow.stand_ins,
-        made_roles=tuple(shadow.made_roles),
+        made_roles=shadow.roles,
         beyond=beyond,
     )
 
@@ -263,22 +290,20 @@ def clone_schema(live: str, shadow: Shadow) -> None:
             "-d",
             make_conninfo("", **source),
         ],
-        env={**os.environ, "PGPASSWORD": passwords[0]},
+        env=libpq_environment(passwords[0]),
         capture_output=True,
+        timeout=CLONE_SECONDS,
         check=False,
     )
     if dumped.returncode:
         raise DumpFailed(dumped.stderr.decode(errors="replace").strip())
     restored = subprocess.run(
         [tool("psql"), "-X", "-q", "-v", "ON_ERROR_STOP=1", "-d", make_conninfo("", **target)],
-        env={**os.environ, "PGPASSWORD": passwords[1]},
+        env=libpq_environment(passwords[1]),
         input=dumped.stdout,
         capture_output=True,
+        timeout=CLONE_SECONDS,
         check=False,
     )
     if restored.returncode:
         raise DumpFailed(restored.stderr.decode(errors="replace").strip())
-
-
-def _sha256(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()

@@ -88,7 +88,8 @@ def _environment(endpoint: Endpoint) -> dict[str, str]:
 def create_database(
     server: Endpoint, name: str, *, owner: str | None = None, encoding: str = "UTF8"
 ) -> Endpoint:
-    """An empty database `name` on the server, and its endpoint for the same login. Raises BackupFailed."""
+    """An empty database `name` on the server, and its endpoint for the same login; without an `owner` nobody
+    else may connect to it. Raises BackupFailed."""
     with contextlib.closing(connect(server)) as connection:
         options = sql.SQL(" OWNER {}").format(sql.Identifier(owner)) if owner else sql.SQL("")
         if encoding != _template_encoding(connection):
@@ -96,6 +97,9 @@ def create_database(
         statement = sql.SQL("CREATE DATABASE {} TEMPLATE template0{}").format(sql.Identifier(name), options)
         try:
             connection.execute(statement)
+            if owner is None:
+                private = sql.SQL("REVOKE ALL ON DATABASE {} FROM PUBLIC").format(sql.Identifier(name))
+                connection.execute(private)
         except psycopg.Error as error:
             raise BackupFailed(f"The database {name} could not be made: {plain(error)}.") from None
     return server.on(name)

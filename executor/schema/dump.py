@@ -35,13 +35,30 @@ def dump(dsn: str, *, leave_out: tuple[str, ...] = ()) -> str:
     password = str(parts.pop("password", ""))
     command = [str(tool("pg_dump")), "--schema-only", "-d", make_conninfo("", **parts)]
     command += [f"--exclude-schema={schema}" for schema in leave_out]
-    environment = {**os.environ, "PGPASSWORD": password}
-    ran = subprocess.run(
-        command, env=environment, capture_output=True, text=True, timeout=DUMP_SECONDS, check=False
-    )
+    try:
+        ran = subprocess.run(
+            command,
+            env=libpq_environment(password),
+            capture_output=True,
+            text=True,
+            timeout=DUMP_SECONDS,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        raise DumpFailed(f"pg_dump took longer than {DUMP_SECONDS} seconds") from None
     if ran.returncode:
         raise DumpFailed(ran.stderr.strip())
     return clean(ran.stdout)
+
+
+def libpq_environment(password: str) -> dict[str, str]:
+    """What one of PostgreSQL's programs needs to know beside the address: nothing else of ours goes there."""
+    return {
+        "PATH": os.environ.get("PATH", ""),
+        "LC_ALL": "C",
+        "PGPASSWORD": password,
+        "PGCONNECT_TIMEOUT": "10",
+    }
 
 
 def clean(text: str) -> str:

@@ -3,10 +3,12 @@ mess."""
 
 from __future__ import annotations
 
+import contextlib
 import re
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +23,15 @@ Connection = psycopg.Connection[tuple[Any, ...]]
 _MISSING_ROLE = re.compile(r'role "([^"]+)" does not exist')
 NOT_IN_A_TRANSACTION = (psycopg.errors.ActiveSqlTransaction, psycopg.errors.UnsafeNewEnumValueUsage)
 MOST_ROLES = 20
+MAY_OWN = "waqiti_owners"
+"""Roles that files name are its members, where the shadow is not a superuser's."""
 WITH_CONTROL_PATH = 180000
 """The first server that can look for extensions elsewhere."""
 _PATH = "$system:" + str(Path(__file__).parent / "standins").replace(" ", "\\ ")
+
+
+entered: ContextVar[set[str] | None] = ContextVar("entered", default=None)
+"""Gets the names of the databases that shadows connect to, for whoever bounds their time and size."""
 
 
 class Shadow:
@@ -37,6 +45,8 @@ class Shadow:
         self.made_roles: list[str] = []
         self._admin(sql.SQL("CREATE DATABASE {} TEMPLATE {}"), self.name, template)
         self.connection = self._connect()
+        if template == "template0" and not self._superuser:
+            self._let_roles_own()
 
     @classmethod
     def kept(cls, server: str, name: str) -> Shadow | None:
@@ -61,6 +71,16 @@ class Shadow:
             " WHERE obj_description(oid, 'pg_extension') LIKE 'stand-in for %' ORDER BY 1"
         )
         return tuple(name for (name,) in rows)
+
+    @property
+    def roles(self) -> tuple[str, ...]:
+        """Roles that something in it belongs to or is granted to, beside our own and the server's."""
+        rows = self.connection.execute(
+            "SELECT DISTINCT r.rolname::text FROM pg_shdepend d JOIN pg_roles r ON r.oid = d.refobjid"
+            " WHERE d.refclassid = 'pg_authid'::regclass AND r.rolname <> current_user AND r.oid >= 16384"
+            " AND d.dbid = (SELECT oid FROM pg_database WHERE datname = current_database()) ORDER BY 1"
+        )
+        return tuple(name for (name,) in rows if name != MAY_OWN)
 
     @property
     def dsn(self) -> str:
@@ -104,12 +124,28 @@ class Shadow:
             finally:
                 self.settle()
 
+    @property
+    def _superuser(self) -> bool:
+        return self.connection.info.parameter_status("is_superuser") == "on"
+
+    def _let_roles_own(self) -> None:
+        """Roles that files name may own what is in `public`, as they may where the files really ran: a
+        superuser gives anything to anybody, but we are none."""
+        with contextlib.suppress(psycopg.errors.DuplicateObject, psycopg.errors.UniqueViolation):
+            self._admin(sql.SQL("CREATE ROLE {}"), MAY_OWN)
+        grant = sql.SQL("GRANT USAGE, CREATE ON SCHEMA public TO {}")
+        self.connection.execute(grant.format(sql.Identifier(MAY_OWN)))
+
     def make_missing_role(self, error: psycopg.Error) -> bool:
         """Make the role that the server missed; False where the error is another one."""
         missing = _MISSING_ROLE.search(str(error))
         if missing is None or not isinstance(error, psycopg.errors.UndefinedObject):
             return False
         self._admin(sql.SQL("CREATE ROLE {}"), missing[1])
+        if not self._superuser:
+            # Who makes a role may administer it, but give it nothing before being its member (16 and later).
+            self._admin(sql.SQL("GRANT {} TO CURRENT_USER"), missing[1])
+            self._admin(sql.SQL("GRANT {} TO {}"), MAY_OWN, missing[1])
         self.made_roles.append(missing[1])
         return True
 
@@ -138,10 +174,13 @@ class Shadow:
             self.connection.execute(command)
 
     def _connect(self) -> Connection:
+        names = entered.get()
+        if names is not None:
+            names.add(self.name)
         connection = psycopg.connect(self.dsn, autocommit=True)
         superuser = connection.info.parameter_status("is_superuser") == "on"
         if connection.info.server_version < WITH_CONTROL_PATH or not superuser:
-            return connection
+            return connection  # an ordinary role has the path as a setting of its own, if at all
         connection.close()
         return psycopg.connect(self.dsn, autocommit=True, options=f"-c extension_control_path={_PATH}")
 
