@@ -12,7 +12,7 @@ from django.utils.translation import gettext as _
 from . import audit, gates, jobs, rollbacks, signed, workflow
 from .attempts import end, locked
 from .decisions import require_confirmed
-from .errors import Denied, Refused
+from .errors import Conflict, Denied, Refused
 from .models import (
     OPEN,
     Execution,
@@ -22,6 +22,7 @@ from .models import (
     Role,
     RollbackRequest,
     RollbackTarget,
+    Schedule,
     Status,
     User,
 )
@@ -67,36 +68,61 @@ def start(rollback: RollbackRequest, *, actor: User, digest: str, confirmed_at: 
         workflow.require_party(rollback, actor, workflow.Party.OPS)
         workflow.require(rollback, [Status.APPROVED], digest=digest)
         require_confirmed(confirmed_at)
-        if rollback.overdue_expiry:
-            raise Refused(_("The time to execute %(label)s is over.") % {"label": rollback.label})
-        if problem := signed.changed(rollback):
-            raise Refused(problem)
-        if missing := gates.missing(rollback, gates.Needed.EXECUTE):
-            raise Refused(" ".join(f"{gate.title}: {gate.detail}" for gate in missing))
-        rollback_target = rollback.rollback_targets.select_related("target").get()
-        holder = Execution.objects.filter(
-            target=rollback_target.target, purpose=REAL, status__in=OPEN
-        ).first()
-        if holder:
-            raise Refused(
-                _("%(execution)s of %(label)s is %(status)s on %(target)s. Only one may run there at a time.")
-                % {
-                    "execution": holder,
-                    "label": holder.rollback_target.rollback.label,
-                    "status": holder.get_status_display().lower(),
-                    "target": holder.target,
-                }
-            )
-        workflow.move(rollback, Status.EXECUTING, actor=actor)
-        rollback.attempts += 1
-        rollback.save(update_fields=["attempts"])
-        execution = _queue(rollback_target, REAL, actor)
-        jobs.ask(Job.Kind.EXECUTE, subject=execution.pk, actor=actor, digest=rollback.request_digest)
-        facts |= {
-            "execution": str(execution.pk),
-            "request": rollback.request_digest,
-            "attempt": rollback.attempts,
-        }
+        return _begin(rollback, actor, facts)
+
+
+def start_scheduled(schedule: Schedule) -> Execution:
+    """Queue the real execution that ops have scheduled, in the name of who did: like `start`, only that they
+    proved who they are when they scheduled it.
+
+    Raises Denied, Refused or Conflict, as where somebody has started or cancelled it meanwhile.
+    """
+    actor = User.objects.get(pk=schedule.by_id)  # as they are now: they may have lost the role
+    with audit.unit_of_work("execution.requested", actor=actor, rollback=schedule.rollback) as facts:
+        rollback = workflow.locked(schedule.rollback)
+        workflow.require_party(rollback, actor, workflow.Party.OPS)
+        workflow.require(rollback, [Status.APPROVED], digest=schedule.request_digest)
+        if not rollback.schedules.filter(pk=schedule.pk, state=Schedule.State.WAITING).exists():
+            raise Conflict(_("This start does not wait any more."))
+        facts["schedule"] = schedule.pk
+        return _begin(rollback, actor, facts)
+
+
+def _begin(rollback: RollbackRequest, actor: User, facts: audit.Facts) -> Execution:
+    """What every start is: nothing has changed, all gates hold, nothing else runs there. The caller holds the
+    rollback locked and has seen that this person may."""
+    if rollback.overdue_expiry:
+        raise Refused(_("The time to execute %(label)s is over.") % {"label": rollback.label})
+    if problem := signed.changed(rollback):
+        raise Refused(problem)
+    if missing := gates.missing(rollback, gates.Needed.EXECUTE):
+        raise Refused(" ".join(f"{gate.title}: {gate.detail}" for gate in missing))
+    rollback_target = rollback.rollback_targets.select_related("target").get()
+    holder = Execution.objects.filter(target=rollback_target.target, purpose=REAL, status__in=OPEN).first()
+    if holder:
+        raise Refused(
+            _("%(execution)s of %(label)s is %(status)s on %(target)s. Only one may run there at a time.")
+            % {
+                "execution": holder,
+                "label": holder.rollback_target.rollback.label,
+                "status": holder.get_status_display().lower(),
+                "target": holder.target,
+            }
+        )
+    workflow.move(rollback, Status.EXECUTING, actor=actor)
+    rollback.attempts += 1
+    rollback.save(update_fields=["attempts"])
+    execution = _queue(rollback_target, REAL, actor)
+    # Whoever was faster than the clock: what was scheduled has begun.
+    rollback.schedules.filter(state=Schedule.State.WAITING).update(
+        state=Schedule.State.STARTED, execution=execution, ended_at=timezone.now(), ended_by=actor
+    )
+    jobs.ask(Job.Kind.EXECUTE, subject=execution.pk, actor=actor, digest=rollback.request_digest)
+    facts |= {
+        "execution": str(execution.pk),
+        "request": rollback.request_digest,
+        "attempt": rollback.attempts,
+    }
     return execution
 
 

@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
-from . import checklist, history
+from . import checklist, history, policy, windows
 from .errors import Refused
 from .known import Known
 from .models import Evidence, FileFate, Role, RollbackRequest
@@ -332,6 +332,41 @@ def _names(known: Known, role: Role) -> str:
     }
 
 
+def _window_ahead(known: Known) -> Gate:
+    """Nobody signs what can't run before its time to execute is over."""
+    rollback, opens = known.rollback, bool(known.rollback_targets)
+    by = rollback.expires_at if rollback.approved_at else None
+    by = by or known.now + policy.execution_period(known.rule)
+    for rollback_target in known.rollback_targets:
+        opens = opens and windows.opens_before(rollback_target.target, known.calendar, known.now, by)
+    says = known.standing.sentence if known.standing else _("The request names no target.")
+    late = _("No window opens in the time to execute. %(says)s") % {"says": says}
+    return _gate(
+        "window_ahead",
+        _("The target opens in time"),
+        holds=opens,
+        yes=says,
+        no=late,
+        who=_("an admin and a second person, on the page of the target"),
+        needed=Needed.APPROVE,
+    )
+
+
+def _window(known: Known) -> Gate:
+    """Asked when it is started, and by the worker right before it runs."""
+    standing = known.standing
+    return _gate(
+        "window",
+        _("The target is open now"),
+        holds=standing is not None and standing.is_open,
+        yes=standing.sentence if standing else "",
+        no=standing.sentence if standing else _("The request names no target."),
+        who=_("ops, who can schedule it into the next window"),
+        needed=Needed.EXECUTE,
+        until=standing.until if standing else None,
+    )
+
+
 def _transactional(known: Known) -> Gate:
     outside = [
         str(item.migration)
@@ -371,5 +406,7 @@ JUDGES: tuple[Judge, ...] = (
     _rehearsed,
     _backup_evidence,
     _approved,
+    _window_ahead,
+    _window,
     _transactional,
 )

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 from django.db.models import Q
 from django.utils import timezone
 
-from . import digests, jobs, policy
+from . import digests, jobs, policy, windows
 from .models import (
     Approval,
+    CalendarEntry,
     ChecklistEntry,
     Evidence,
     Job,
@@ -21,6 +22,7 @@ from .models import (
     RollbackItem,
     RollbackRequest,
     RollbackTarget,
+    Schedule,
     User,
 )
 
@@ -100,6 +102,29 @@ class Known:
     def missing_roles(self) -> list[Role]:
         """The roles whose signatures are missing, one entry per missing signature."""
         return [line.role for line in self.signatures if line.approval is None]
+
+    @cached_property
+    def calendar(self) -> list[CalendarEntry]:
+        """The windows and freezes of the target that count."""
+        return windows.in_force(self.rollback_targets[0].target) if self.rollback_targets else []
+
+    @cached_property
+    def standing(self) -> windows.Standing | None:
+        """Whether an execution may start on the target by its windows, now; None without a target."""
+        if not self.rollback_targets:
+            return None
+        return windows.standing(self.rollback_targets[0].target, self.calendar, self.now)
+
+    @cached_property
+    def schedule(self) -> Schedule | None:
+        """The start that is scheduled and waits."""
+        waiting = Schedule.objects.filter(rollback=self.rollback, state=Schedule.State.WAITING)
+        return waiting.select_related("by").first()
+
+    @cached_property
+    def preflight_job(self) -> Job | None:
+        """The newest request for a preflight."""
+        return jobs.latest(Job.Kind.PREFLIGHT, self.rollback.pk)
 
     @cached_property
     def facts_job(self) -> Job | None:

@@ -40,6 +40,11 @@ class Standing:
     span: Span | None
     freeze: CalendarEntry | None = None
 
+    @property
+    def until(self) -> datetime | None:
+        """When it closes by itself; None where it is closed, or always open."""
+        return self.span.ends if self.is_open and self.span is not None else None
+
 
 def proposers(kind: str) -> frozenset[Role]:
     """The roles that may ask for an entry of this kind, or for its end."""
@@ -128,7 +133,7 @@ def ask_to_remove(entry: CalendarEntry, *, actor: User, reason: str) -> Calendar
     with audit.unit_of_work(f"{_family(entry)}.removal_asked", actor=actor, target=entry.target) as facts:
         entry = _locked(entry)
         _require_role(actor, proposers(entry.kind))
-        if not entry.in_force or entry.removal_at is not None or entry.is_over:
+        if not entry.in_force or entry.removal_at is not None or (entry.is_freeze and entry.is_over):
             raise Refused(_("It is not in force, or somebody asked for its end already."))
         if not reason.strip():
             raise Refused(_("Say why; the second person reads it."))

@@ -9,7 +9,7 @@ from celery import shared_task
 from celery.signals import worker_ready
 from django.db import close_old_connections
 
-from approvals import alarms, attempts, audit, imports, jobs, rollbacks
+from approvals import alarms, attempts, audit, imports, jobs, rollbacks, schedules
 from approvals.models import Job
 from executor import execute, read, rehearse, settle, trials
 from executor.recorder import worker_name
@@ -64,6 +64,12 @@ def watch_histories() -> None:
     """Look whether a migration that was rolled back in the last 24 hours came back."""
     for target in {execution.target for execution in alarms.watched()}:
         read.watch(target)
+
+
+@shared_task(name="executor.start_scheduled")
+def start_scheduled() -> None:
+    """Start what ops have scheduled for now; end what missed its window."""
+    schedules.carry_out_due()
 
 
 @shared_task(name="executor.expire_rollbacks")

@@ -23,6 +23,7 @@ BEAT = {  # what it does: (task, seconds between two ticks)
     "resolve executions without an outcome": ("executor.resolve_stale", 5.0),
     "send waiting jobs again": ("executor.send_waiting_jobs", 15.0),
     "watch the history after rollbacks": ("executor.watch_histories", 60.0),
+    "start what is scheduled": ("executor.start_scheduled", 5.0),
     "expire rollbacks": ("executor.expire_rollbacks", 60.0),
 }
 # A late tick is worthless, the next one does the same work. Assigned whole: reading app.conf would load the

@@ -47,6 +47,8 @@ HOLDING: dict[str, tuple[Needed, str]] = {
     "rehearsal": (Needed.APPROVE, "Passed on a clone."),
     "backup": (Needed.APPROVE, "Backup verified."),
     "approvals": (Needed.EXECUTE, "Every signature that the policy asks for was given."),
+    "window_ahead": (Needed.APPROVE, "It has no windows, so it is always open."),
+    "window": (Needed.EXECUTE, "It has no windows, so it is always open."),
     "transactional": (Needed.EXECUTE, "No step leaves the transaction."),
 }
 
