@@ -177,6 +177,8 @@ def _fold(snapshot: Snapshot) -> Iterator[Dependency]:
         return None
 
     for row in snapshot.raw_dependencies:
+        if row[6] in "PS" and row[0:3] not in known:
+            continue  # a partition's clone of a key or trigger, which comes and goes with its parent's
         dependent, on = named(row[0:3]), named(row[3:6])
         if dependent is not None and on is not None and dependent != on:
             yield Dependency(dependent, on, row[6])

@@ -59,6 +59,9 @@ def _columns(version: int) -> Query:
     else:
         not_null = "NULL::text AS not_null_name, a.attnotnull AS not_null_valid, false AS not_null_only"
         join = ""
+    identity = "nullif(a.attidentity::text, '')"
+    if version >= 17:  # partitions share the identity of their parent
+        identity = f"CASE WHEN NOT c.relispartition THEN {identity} END"
     return Query(
         "column",
         "pg_class",
@@ -73,7 +76,7 @@ def _columns(version: int) -> Query:
                a.attnotnull AS not_null, {not_null},
                nullif(a.attgenerated::text, '') AS generated,
                CASE WHEN a.attgenerated <> '' THEN pg_get_expr(d.adbin, d.adrelid) END AS expression,
-               nullif(a.attidentity::text, '') AS identity,
+               {identity} AS identity,
                CASE WHEN a.attidentity <> '' THEN
                     (SELECT ARRAY[qn.nspname::text, q.relname::text, format_type(s.seqtypid, NULL),
                       s.seqstart::text,

@@ -9,7 +9,7 @@ import psycopg
 
 from executor.schema.difference import Change, Difference, difference
 from executor.schema.inverse import options as choices
-from executor.schema.inverse import replace
+from executor.schema.inverse import rebuild, replace
 from executor.schema.inverse.action import Action
 from executor.schema.inverse.family import Context
 from executor.schema.inverse.from_backup import FromBackup, data_gone
@@ -139,7 +139,9 @@ class _Derivation:
     def _rename_away(self) -> None:
         context = self.context
         made = list(replace.types(context))
-        made += self._tables_to_rebuild()
+        tables, said = rebuild.set_aside(context)
+        made += tables
+        self.choices += said
         made += replace.sequences(context)
         self._say_enums()
         if made:
@@ -151,25 +153,6 @@ class _Derivation:
         self._execute(actions)
         if self.run.failed:
             raise NotDerivable("; ".join(map(str, self.run.failed)))
-
-    def _tables_to_rebuild(self) -> list[Action]:
-        context = self.context
-        refs = list(replace.out_of_place(context))
-        rebuilt = []
-        for ref in refs:
-            possible = replace.can_be_rebuilt(ref, context.now, context.before)
-            taken = (
-                choices.REBUILD
-                if possible and context.options.column_order == choices.REBUILD
-                else choices.APPEND
-            )
-            if taken == choices.REBUILD:
-                rebuilt.append(ref)
-            missing = [c.ref.name for c in context.before.columns(*ref.path) if c.ref not in context.now]
-            self.choices.append(
-                choices.column_order(dotted(ref.path), ", ".join(missing) or "columns", taken)
-            )
-        return list(replace.tables(context, rebuilt))
 
     def _say_enums(self) -> None:
         context = self.context

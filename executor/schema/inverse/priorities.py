@@ -87,7 +87,7 @@ def priority(action: Action) -> int:
         return DROP_PRIORITY[action.ref.kind]
     if action.verb == "create":
         foreign = action.ref.kind == "constraint" and " FOREIGN KEY " in action.statements[0].sql
-        return CREATE_PRIORITY[action.ref.kind] + (5 if foreign else 0)
+        return CREATE_PRIORITY[action.ref.kind] + (7 if foreign else 0)  # rows come with partitions
     return (
         ALTER_PRIORITY if action.ref.kind in ("column", "table", "type", "sequence") else ALTER_PRIORITY + 56
     )

@@ -3,6 +3,8 @@ inheritance."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from executor.schema.inverse.action import Action, Statement, statements
 from executor.schema.inverse.column_sql import (
     column_definition,
@@ -13,8 +15,10 @@ from executor.schema.inverse.column_sql import (
 from executor.schema.inverse.family import Changes, Context, Family, comma
 from executor.schema.lost import ROWS, Lost
 from executor.schema.names import dotted, literal, quoted
-from executor.schema.objects import Object, Ref
+from executor.schema.objects import Object, Ref, Snapshot
 
+INHERIT = 75
+"""Among the priorities: behind columns and constraints."""
 IDENTITY = {"n": "NOTHING", "f": "FULL", "d": "DEFAULT"}
 
 
@@ -56,11 +60,30 @@ class Table(Family):
 
     def alter(self, now: Object, before: Object, changes: Changes, context: Context) -> list[Action] | None:
         """Properties in place; what makes another kind of table of it can't be undone here."""
-        fixed = changes.keys() & {"form", "partition_key", "of_type", "parents", "server"}
+        fixed = changes.keys() & {"form", "partition_key", "of_type", "server"}
         if fixed:
             context.gaps.append(f"table {dotted(now.ref.path)}: {comma(sorted(fixed))} changed")
         table = f"ALTER {self.word_of(now)} {dotted(now.ref.path)}"
-        return [self.altering(now, *(f"{table} {clause}" for clause in _clauses(now, before, changes)))]
+        made = [self.altering(now, *(f"{table} {clause}" for clause in _clauses(now, before, changes)))]
+        if "parents" in changes:
+            made += _inheritance(self, now, before, table)
+        return made
+
+
+def _inheritance(family: Family, now: Object, before: Object, table: str) -> Iterator[Action]:
+    """Parents leave before anything else, and come once the table has what they ask for."""
+    had, wanted = (list(map(tuple, thing["parents"])) for thing in (now, before))
+    kept = [parent for parent in had if parent in wanted]
+    if kept != wanted[: len(kept)]:
+        kept = []
+    gone = [f"{table} NO INHERIT {dotted(parent)}" for parent in had if parent not in kept]
+    if gone:
+        yield family.altering(now, *gone)
+    come = [f"{table} INHERIT {dotted(parent)}" for parent in wanted if parent not in kept]
+    if come:
+        action = family.altering(now, *come)
+        action.priority = INHERIT
+        yield action
 
 
 def _create_table(thing: Object, lines: list[str]) -> str:
@@ -139,6 +162,15 @@ class ReplicaIndex(Family):
         return Action("alter", before.ref, (Statement(sql),), priority=88)
 
 
+def _keys_and_indexes(tables: set[tuple[str, ...]], schema: Snapshot) -> Iterator[Ref]:
+    for thing in schema.of_kind("constraint", "index"):
+        if thing.ref.kind == "index":
+            if tuple(thing["relation"]) in tables:
+                yield thing.ref
+        elif thing.ref.relation in tables and thing["type"] in "pux":
+            yield thing.ref
+
+
 class Partition(Family):
     """The bond between a partition and its parent."""
 
@@ -150,7 +182,9 @@ class Partition(Family):
         """ATTACH PARTITION, once the partition has its indexes and keys: they are adopted by name."""
         parent = f"ALTER TABLE {dotted(thing['parent'])}"
         sql = f"{parent} ATTACH PARTITION {dotted(thing.ref.path)} {thing['bound']}"
-        return [self.creating(thing, sql)]
+        action = self.creating(thing, sql)
+        action.after = set(_keys_and_indexes({thing.ref.path, tuple(thing["parent"])}, context.before))
+        return [action]
 
     def drop(self, thing: Object, context: Context) -> list[Action]:
         """DETACH PARTITION."""
