@@ -108,3 +108,9 @@ def finish(job: Job, *, failed: bool = False, sentence: str = "") -> None:
 def latest(kind: Job.Kind, subject: object) -> Job | None:
     """The newest job of this kind about this subject."""
     return Job.objects.filter(kind=kind, subject=str(subject)).order_by("-id").first()
+
+
+def ahead(job: Job) -> int:
+    """How many jobs of the same queue were asked for before this one and are not done."""
+    kinds = [kind for kind, queue in QUEUES.items() if queue == QUEUES[Job.Kind(job.kind)]]
+    return Job.objects.filter(kind__in=kinds, finished_at=None, pk__lt=job.pk).count()

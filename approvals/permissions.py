@@ -106,6 +106,11 @@ TABLE: dict[str, Rule] = {
     "migration_detail": Rule(READERS, about="migration"),
     "script_new": Rule(ENGINEERS, ENGINEERS, about="migration"),
     "script_analysis": Rule(NOBODY, ENGINEERS, about="migration"),
+    # What was found and generated is read by whoever sees the migration; asking is as for any other reading.
+    "script_proof": Rule(READERS, CATALOG_WRITERS, about="migration"),
+    "script_generate": Rule(READERS, ENGINEERS, about="migration"),
+    "migration_fix": Rule(READERS, INCIDENT_WRITERS, about="migration"),
+    "migration_fix_file": Rule(READERS, about="migration"),
     "matrix": Rule(READERS),
     "policy": Rule(READERS),
     "people": Rule(READERS),

@@ -12,7 +12,7 @@ from django.utils.translation import gettext as _
 
 from . import access, audit, chains, jobs
 from .errors import Denied, Refused
-from .models import Job, MigrationRevision, Proof, RollbackScript, Target, User
+from .models import Job, Migration, MigrationRevision, Proof, RollbackScript, Target, User
 
 NOT_UNDONE = "not undone"
 """The fate of an effect that blocks (`executor.completeness.Fate`)."""
@@ -55,8 +55,8 @@ def ask_within(
     """`ask` inside the caller's unit of work, which has made sure that the actor may."""
     target = target or chains.target_of(script.migration.service)
     revision = revision or chains.applied_revision(script.migration, target)
-    # Asks about one script queue at its row, so that it is proven once.
-    RollbackScript.objects.select_for_update(no_key=True).get(pk=script.pk)
+    # Asks about one migration queue at its row, so that a script is proven once; nobody may lock scripts.
+    Migration.objects.select_for_update(no_key=True).get(pk=script.migration_id)
     for other in Proof.objects.filter(script=script, revision=revision, at=None).select_related("job"):
         if other.is_open and other.target_id == (target.pk if target else None):
             return other

@@ -166,6 +166,4 @@ def latest_of(rollback: RollbackRequest) -> dict[int, Trial]:
 
 def ahead(trial: Trial) -> int:
     """How many jobs of the same queue were asked for before this one and are not done."""
-    kinds = [kind for kind, queue in jobs.QUEUES.items() if queue == jobs.QUEUES[Job.Kind.TRY]]
-    waiting = Job.objects.filter(kind__in=kinds, finished_at=None, pk__lt=trial.job_id)
-    return waiting.count()
+    return jobs.ahead(trial.job)

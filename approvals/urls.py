@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.urls import include, path
 
-from .views import account, catalog, dashboard, kept, scripts, search
+from .views import account, catalog, dashboard, generations, kept, proofs, scripts, search
 
 urlpatterns = [
     path("", dashboard.dashboard, name="dashboard"),
@@ -24,6 +24,14 @@ urlpatterns = [
     path("migrations/<int:pk>/", catalog.migration_detail, name="migration_detail"),
     path("migrations/<int:pk>/script/", scripts.script_new, name="script_new"),
     path("migrations/<int:pk>/script/plan/", scripts.script_analysis, name="script_analysis"),
+    path("migrations/<int:pk>/script/<int:number>/proof/", proofs.script_proof, name="script_proof"),
+    path("migrations/<int:pk>/generate/", generations.script_generate, name="script_generate"),
+    path("migrations/<int:pk>/fix/", generations.migration_fix, name="migration_fix"),
+    path(
+        "migrations/<int:pk>/fix/<int:number>/<slug:part>/",
+        generations.migration_fix_file,
+        name="migration_fix_file",
+    ),
     path("", include("approvals.urls_imports")),
     path("", include("approvals.urls_record")),
     path("", include("approvals.urls_rollbacks")),

@@ -49,7 +49,7 @@ class DraftForm(PortalForm, forms.ModelForm):  # type: ignore[type-arg]
         }
 
 
-class _IncidentField(Pick):
+class IncidentField(Pick):
     """Incidents by number and title; typed, the number is enough."""
 
     def __init__(self, **kwargs: Any) -> None:
@@ -69,7 +69,7 @@ class ReasonStep(DraftForm):
 
     step = "reason"
 
-    incident = _IncidentField(
+    incident = IncidentField(
         label=_("Incident"),
         required=False,
         queryset=Incident.objects.none(),
@@ -105,7 +105,7 @@ class ReasonStep(DraftForm):
         super().__init__(*args, **kwargs)
         self.fields["urgency"].required = True
         self.initial["incident"] = self.instance.incident
-        incident = cast(_IncidentField, self.fields["incident"])
+        incident = cast(IncidentField, self.fields["incident"])
         incident.queryset = Incident.objects.filter(service=service).order_by("-id")
 
     def clean(self) -> dict[str, Any]:

@@ -45,6 +45,14 @@ class ScriptForm(PortalForm):
         help_text=_("Its text is put into the field above, for you to read before it is stored."),
     )
 
+    unproven = forms.CharField(
+        label=_("Why it may go without a proof"),
+        required=False,
+        max_length=scripts.LONGEST_REASON,
+        widget=forms.Textarea(attrs={"rows": 2}),
+        help_text=_("Only where nothing can be proven. Every approver reads it."),
+    )
+
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.loaded = False

@@ -23,7 +23,9 @@ from approvals.models import (
     User,
 )
 
+from . import proof_panel
 from .difference import Difference, difference
+from .proof_panel import ProofView
 from .side_by_side import Sides, sides
 from .ways_back import risk_of
 
@@ -79,6 +81,8 @@ class View:
     risk: int | None
     rollbacks: list[RollbackRequest]
     rollback_count: int
+    # What was found of the script that is shown, against the newest text of the file.
+    found: ProofView | None = None
 
     @cached_property
     def sides(self) -> Sides:
@@ -110,7 +114,7 @@ def read(migration: Migration, asked: Mapping[str, str], user: User) -> View:
     newest. What makes no sense there is as if it were not said."""
     revisions = _numbered(migration.revisions.values("number", "checksum", "risk"))
     scripts = _numbered(migration.scripts.values("number"))
-    revision = _shown(migration.revisions.all(), revisions, asked.get("revision", ""))
+    revision = _shown(migration.revisions.select_related("imported_by"), revisions, asked.get("revision", ""))
     script = _shown(migration.scripts.prefetch_related("authors"), scripts, asked.get("script", ""))
     targets = Target.objects.filter(service=migration.service_id).order_by("environment", "name")
     used = access.rollbacks(user).filter(items__migration=migration).order_by("-id")
@@ -125,7 +129,14 @@ def read(migration: Migration, asked: Mapping[str, str], user: User) -> View:
         risk=risk_of(forward, _hazards(script)),
         rollbacks=list(used.prefetch_related("rollback_targets__target")[:NAMED]),
         rollback_count=used.count(),
+        found=_found(script, migration),
     )
+
+
+def _found(script: RollbackScript | None, migration: Migration) -> ProofView | None:
+    if script is None or migration.kind != Migration.Kind.VERSIONED:
+        return None
+    return proof_panel.read(script)
 
 
 Facts = dict[int, dict[str, Any]]

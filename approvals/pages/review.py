@@ -35,9 +35,10 @@ from approvals.models import (
     User,
 )
 
-from . import rollback_queries
+from . import proof_panel, rollback_queries
 from .conversation import Talk, talk_about
 from .lockchart import LockChart, lock_chart
+from .proof_panel import ProofView
 from .statements import Line, Lock, back_lines, forward_lines, strongest_locks
 
 # Where nothing waits for the gates any more: they would be judged by facts of after it.
@@ -60,6 +61,8 @@ class ItemSheet:
     checks: list[Check]
     authors: list[str]
     talk: Talk
+    # Completeness and proof of the script, against the text that is applied.
+    found: ProofView | None
     # Where a comment on a line is written, the line's number to be appended; empty where nobody may.
     say_at: str
 
@@ -151,6 +154,13 @@ class Sheet:
         return lock_chart(run.locks, until=run.finished_at or run.queued_at) if run else None
 
     @property
+    def leaves(self) -> bool:
+        """Does any script leave something on purpose, or go without a proof?"""
+        return any(
+            each.item.script and (each.item.script.left or each.item.script.unproven) for each in self.items
+        )
+
+    @property
     def heading(self) -> str:
         """What is asked for, as a title."""
         return _("Roll back %(versions)s on %(target)s") % {
@@ -209,7 +219,12 @@ def sheet(rollback: RollbackRequest, user: User, threads: Sequence[Thread] = ())
     proofs = _proofs(known, attempts)
     actions = available_actions(rollback, user, known)
     pinned = _with_pins(known.items, target.pins if target else [])
-    items = [_item_sheet(item, pin, threads, speaks="comment" in actions) for item, pin in pinned]
+    used = {item.script.pk: item.revision_id for item in known.items if item.script}
+    found = proof_panel.read_all([item.script for item in known.items if item.script], used)
+    items = [
+        _item_sheet(item, pin, threads, found.get(item.script_id or 0), speaks="comment" in actions)
+        for item, pin in pinned
+    ]
     return Sheet(
         rollback=rollback,
         target=target,
@@ -245,7 +260,12 @@ def _with_pins(
 
 
 def _item_sheet(
-    item: RollbackItem, pin: dict[str, Any] | None, threads: Sequence[Thread], *, speaks: bool
+    item: RollbackItem,
+    pin: dict[str, Any] | None,
+    threads: Sequence[Thread],
+    found: ProofView | None,
+    *,
+    speaks: bool,
 ) -> ItemSheet:
     plan = item.script.plan if item.script else {}
     say = reverse("rollback_comment", args=[item.rollback_id])
@@ -261,6 +281,7 @@ def _item_sheet(
         checks=item.script.check_list() if item.script else [],
         authors=[str(author) for author in item.script.authors.all()] if item.script else [],
         talk=talk_about(item, back, threads),
+        found=found,
         say_at=f"{say}?script={item.script_id}&line=" if speaks and item.script_id else "",
     )
 

@@ -123,9 +123,12 @@ def _target(request: Request, name: str) -> Target:
 def migration_detail(request: Request, pk: int) -> HttpResponse:
     """A migration statement by statement, its revisions, and the scripts that take it back."""
     migration = get_object_or_404(access.migrations(request.user), pk=pk)
+    view = migration_page.read(migration, request.GET, request.user)
     context = {
         "migration": migration,
-        "view": migration_page.read(migration, request.GET, request.user),
+        "view": view,
+        "found": view.found,
         "may_write": access.owns(request.user, migration.service_id),
+        "may_prove": permissions.may_write(request.user, "script_proof"),
     }
     return render(request, "migrations/detail.html", context)

@@ -20,7 +20,7 @@ from approvals.errors import Conflict, Denied, Refused
 from approvals.forms import PortalForm, posted
 from approvals.forms.asking import ChecklistStep, DraftForm, FileStep, ItemScriptsForm, ReasonStep
 from approvals.models import ChecklistEntry, Job, RollbackRequest, Status, Target, User
-from approvals.pages import form_steps, paging, review, rollback_queries
+from approvals.pages import form_steps, paging, proof_panel, review, rollback_queries
 from approvals.pages.form_steps import Along, Step
 from approvals.requests import Request
 from approvals.views.rollbacks import posted_revision, visible
@@ -174,7 +174,12 @@ def _scripts(request: Request, rollback: RollbackRequest) -> HttpResponse:
         return _onward(request, rollback, Step.SCRIPTS)
 
     tried = trials.latest_of(rollback)
-    rows = [(item, form[f"script_{item.position}"], tried.get(item.position)) for item in items]
+    used = {item.script.pk: item.revision_id for item in items if item.script}
+    found = proof_panel.read_all([item.script for item in items if item.script], used)
+    rows = [
+        (item, form[f"script_{item.position}"], tried.get(item.position), found.get(item.script_id))
+        for item in items
+    ]
     return _saved(form, act) or _page(request, rollback, Step.SCRIPTS, form=form, rows=rows)
 
 

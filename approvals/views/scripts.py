@@ -14,12 +14,12 @@ from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 
-from approvals import access, limits, once, rollbacks, scripts, trials
+from approvals import access, jobs, limits, once, rollbacks, scripts, trials
 from approvals.errors import Refused
 from approvals.forms import posted
 from approvals.forms.scripts import CheckForm, CheckRows, ScriptForm, check_forms, checks_of
-from approvals.models import Migration, RollbackItem, RollbackRequest, RollbackScript, Trial
-from approvals.pages import script_plan
+from approvals.models import Migration, Proof, RollbackItem, RollbackRequest, RollbackScript, Trial
+from approvals.pages import declarations, proof_panel, script_plan
 from approvals.pages.form_steps import Step
 from approvals.requests import Request
 from approvals.views.drafts import own, require_revision, shown_revision
@@ -31,39 +31,68 @@ TOO_MANY = 429
 
 @dataclass
 class Editor:
-    """The fields of a script as they stand: its SQL and the rows of its checks."""
+    """The fields of a script as they stand: its SQL, the rows of its checks, and what it leaves on purpose.
+
+    `base` is the stored revision that it begins with, whose proof is shown; `reasons` are those that were
+    sent, by the effect's key.
+    """
 
     migration: Migration
     form: ScriptForm
     rows: CheckRows[CheckForm]
+    base: RollbackScript | None
+    reasons: dict[str, str] | None
 
     @property
     def is_valid(self) -> bool:
         """Was it sent just now, and is all of it right?"""
-        rows_hold = not self.rows.is_bound or self.rows.is_valid()
-        return self.form.is_valid() and rows_hold
+        return self.form.is_valid() and self._rows_hold
+
+    @property
+    def _rows_hold(self) -> bool:
+        checks_hold = not self.rows.is_bound or self.rows.is_valid()
+        return checks_hold and not any(each.error for each in declarations.offered(None, {}, self.reasons))
 
     @property
     def status(self) -> int:
-        rows_hold = self.form.kept or not self.rows.is_bound or self.rows.is_valid()
-        return self.form.status if rows_hold else 400
+        return self.form.status if self.form.kept or self._rows_hold else 400
+
+    @property
+    def left(self) -> dict[str, str]:
+        """The effects that are declared, each with its reason."""
+        return {key: reason for key, reason in (self.reasons or {}).items() if reason}
 
     @property
     def context(self) -> dict[str, Any]:
         """What templates need; the plan is that of the SQL in the field."""
         text = str(self.form["sql"].value() or "")
+        found = proof_panel.read(self.base) if self.base else None
+        known = self.base.left if self.base else {}
         return {
             "migration": self.migration,
             "form": self.form,
             "rows": self.rows,
             "plan": script_plan.read(self.migration, text),
+            "view": found,
+            "ahead": jobs.ahead(found.asked.job) if found and found.asked and found.is_open else 0,
+            "declare": True,
+            "declarations": declarations.offered(found.effects if found else None, known, self.reasons),
+            "unprovable": bool(
+                self.form["unproven"].value()
+                or (found and found.proof and found.proof.verdict == Proof.Verdict.NOT_PROVABLE)
+            ),
         }
 
 
-def editor(request: Request, migration: Migration, begins: RollbackScript | Trial | None) -> Editor:
-    """The editor with what was sent, or with the script or trial that it begins with."""
-    data = posted(request)
-    initial = {"sql": begins.sql if begins else ""}
+def editor(
+    request: Request,
+    migration: Migration,
+    base: RollbackScript | None,
+    begins: RollbackScript | Trial | None = None,
+) -> Editor:
+    """The editor with what was sent, or with the script `base`; `begins` gives it another text and checks."""
+    data, begins = posted(request), begins or base
+    initial = {"sql": begins.sql if begins else "", "unproven": base.unproven if base else ""}
     form = ScriptForm(data, request.FILES if request.method == "POST" else None, initial=initial)
     form.fields["sql"].widget.attrs |= {
         "hx-post": reverse("script_analysis", args=[migration.pk]),
@@ -72,14 +101,23 @@ def editor(request: Request, migration: Migration, begins: RollbackScript | Tria
         "hx-params": "sql,csrfmiddlewaretoken",
         "hx-sync": "this:replace",
     }
-    return Editor(migration, form, check_forms(data, begins.checks if begins else ()))
+    rows = check_forms(data, begins.checks if begins else ())
+    return Editor(migration, form, rows, base, declarations.sent_in(data) if data is not None else None)
+
+
+def _named(request: Request, migration: Migration) -> RollbackScript | None:
+    """The revision that the address names by its number; None where it names none."""
+    number = request.GET.get("script", "")
+    if not (number.isascii() and number.isdigit() and len(number) < 10):
+        return None
+    return migration.scripts.filter(number=int(number)).first()
 
 
 def script_new(request: Request, pk: int) -> HttpResponse:
     """Write the next revision of the script that takes a migration back, with its checks."""
     migration = get_object_or_404(access.migrations(request.user), pk=pk)
     last = migration.scripts.order_by("-number").first()
-    edited = editor(request, migration, last)
+    edited = editor(request, migration, _named(request, migration) or last)
     if edited.is_valid:
         try:
             return redirect(once.run(request, partial(_add, request, edited)))
@@ -96,7 +134,14 @@ def _add(request: Request, edited: Editor) -> str:
 
 def _store(request: Request, edited: Editor) -> RollbackScript:
     sql, checks = edited.form.cleaned_data["sql"], checks_of(edited.rows)
-    return scripts.add_script(edited.migration, sql=sql, checks=checks, actor=request.user)
+    return scripts.add_script(
+        edited.migration,
+        sql=sql,
+        checks=checks,
+        actor=request.user,
+        left=edited.left,
+        unproven=edited.form.cleaned_data["unproven"],
+    )
 
 
 def script_analysis(request: Request, pk: int) -> HttpResponse:
@@ -122,8 +167,8 @@ def rollback_script(request: Request, pk: int, position: int) -> HttpResponse:
     """Write the next revision of an item's script, with its checks, and let the request use it."""
     rollback, item = _item(request, pk, position)
     tried = _asked_trial(request, rollback, item) or trials.latest_of(rollback).get(position)
-    begins = tried if "trial" in request.GET and tried else item.script
-    edited = editor(request, item.migration, begins)
+    begins = tried if "trial" in request.GET else None
+    edited = editor(request, item.migration, _named(request, item.migration) or item.script, begins)
     if edited.is_valid:
         try:
             return redirect(once.run(request, partial(_write, request, rollback, item, edited)))

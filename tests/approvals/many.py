@@ -33,6 +33,7 @@ from approvals.models import (
     ExecutionLog,
     ExecutionStatus,
     ExecutionStep,
+    Generation,
     HistoryRow,
     ImportRequest,
     ImportRun,
@@ -44,6 +45,7 @@ from approvals.models import (
     Migration,
     MigrationRevision,
     PostMortem,
+    Proof,
     RollbackItem,
     RollbackRequest,
     RollbackScript,
@@ -55,9 +57,9 @@ from approvals.models import (
     Thread,
     User,
 )
-from tests.approvals import factories
+from tests.approvals import answers, factories
 from tests.approvals.factories import World
-from tests.approvals.views.objects import BESIDES
+from tests.approvals.views.objects import BESIDES, generate
 
 FORWARD = """\
 -- What the payments team asked for.
@@ -114,6 +116,10 @@ def begin(world: World) -> Grown:
     target = factories.target(world.service, "long", environment="staging")
     migration = _migrations(world, [int(TOP)])[0]
     _scripts(world, [migration])
+    generate(migration, world.alice)
+    answers.answered(
+        migration.scripts.get(number=1), said=answers.proved("differs", difference=answers.DIFFERENCE)
+    )
     factories.sync(target, [factories.history_row(1, migration, installed_rank=int(TOP))])
     rollback = factories.draft(world, TOP, where=target)
     factories.rehearse(world, rollback)
@@ -159,6 +165,7 @@ def grow(grown: Grown, n: int) -> None:
         scripts = _scripts(world, migrations)
         bulk(_history_rows(grown.target, [(m, found) for m, found in zip(numbers, migrations, strict=True)]))
         _revisions(grown, n)
+        _generations(grown, n)
         _import_run(grown, n)
         found = _incidents(world, numbers)
         rollbacks = _rollbacks(grown, found, scripts)
@@ -258,7 +265,66 @@ def _scripts(world: World, migrations: Iterable[Migration]) -> list[RollbackScri
     scripts = bulk(_script(migration, 1, int(migration.version), plan) for migration in migrations)
     through = RollbackScript.authors.through
     bulk(through(rollbackscript_id=script.pk, user_id=world.bob.pk) for script in scripts)
+    _proofs(scripts)
     return scripts
+
+
+def _proofs(scripts: list[RollbackScript]) -> None:
+    """One answered proof for each script, of its migration's first text; every fifth one differs."""
+    revisions = dict(
+        MigrationRevision.objects.filter(
+            migration__in=[script.migration_id for script in scripts], number=1
+        ).values_list("migration_id", "pk")
+    )
+    made = []
+    for k, script in enumerate(scripts):
+        said = answers.proved("exact" if k % 5 else "differs")
+        found = answers.completeness(answers.effect(fate="undone" if k % 3 else "not undone"))
+        made.append(_proof(script, revisions[script.migration_id], said, found))
+    jobs = bulk(_done(Job.Kind.PROVE) for _each in made)
+    for proof, job in zip(made, jobs, strict=True):
+        proof.job = job
+    bulk(made)
+
+
+def _proof(script: RollbackScript, revision: int, said: dict[str, Any], found: dict[str, Any]) -> Proof:
+    return Proof(
+        script=script,
+        revision_id=revision,
+        completeness=found,
+        proof=said,
+        verdict=said["verdict"],
+        way=said["way"],
+        holds=said["holds"],
+        server_version=said["server_version"],
+        at=timezone.now(),
+    )
+
+
+def _done(kind: Job.Kind) -> Job:
+    return Job(kind=kind, subject="many", state=Job.State.DONE, sentence="So.", finished_at=timezone.now())
+
+
+def _generations(grown: Grown, n: int) -> None:
+    """More generations of one migration's way back, and more proofs of its first script."""
+    revision = grown.migration.revisions.get(number=1)
+    script = grown.migration.scripts.get(number=1)
+    said = answers.proved("differs", difference=answers.DIFFERENCE)
+    asked = bulk(_done(Job.Kind.GENERATE) for _k in range(n))
+    bulk(
+        Generation(
+            migration=grown.migration,
+            revision=revision,
+            job=job,
+            answer=answers.generated(sql=""),
+            at=timezone.now(),
+        )
+        for job in asked
+    )
+    made = [_proof(script, revision.pk, said, answers.completeness()) for _k in range(n)]
+    for proof, job in zip(made, bulk(_done(Job.Kind.PROVE) for _k in range(n)), strict=True):
+        proof.job = job
+    bulk(made)
 
 
 def _script(migration: Migration, number: int, k: int, plan: str) -> RollbackScript:
@@ -608,6 +674,7 @@ def addresses(grown: Grown) -> dict[str, str]:
 def _arguments(grown: Grown, name: str, about: str) -> dict[str, Any]:
     prepared = grown.world.prepared
     rollback = {
+        "rollback_files": prepared["production", Status.APPROVED],
         "rollback_start": prepared["production", Status.APPROVED],
         "rollback_edit": prepared["production", Status.DRAFT],
         "rollback_script": prepared["production", Status.DRAFT],

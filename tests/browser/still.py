@@ -36,6 +36,7 @@ NO_PAGES = frozenset(
         "audit_report",
         "audit_verifier",
         "execution_live",
+        "migration_fix_file",
         "rollback_field",
         "rollback_trial",
         "target_setup",

@@ -12,6 +12,7 @@ from approvals import (
     comments,
     executions,
     followups,
+    generations,
     import_tokens,
     imports,
     incidents,
@@ -21,15 +22,17 @@ from approvals import (
 from approvals.models import (
     AuditEvent,
     Contact,
+    Generation,
     Incident,
     IncidentAction,
+    Migration,
     Role,
     RollbackRequest,
     Service,
     Target,
     User,
 )
-from tests.approvals import factories
+from tests.approvals import answers, factories
 from tests.approvals.factories import World
 
 Objects = dict[str, dict[str, Any]]
@@ -38,10 +41,13 @@ Objects = dict[str, dict[str, Any]]
 BESIDES: dict[str, Any] = {
     "form": "csv",
     "position": 1,
+    "number": 1,
+    "part": "sql",
     "point": "dependencies",
     "decision": "approve",
     "step": "reason",
     "field": "reason",
+    "kind": "undo",
 }
 
 
@@ -74,6 +80,7 @@ def _arguments(
     incidents.post_mortem_due(rollback)
     execution = executions.ask_for_rehearsal(rollback, actor=requester)
     thread = comments.open_thread(rollback, actor=requester, text="Who told support?")
+    generate(rollback.items.get().migration, requester)
     return {
         "": {},
         "service": {"name": service.name},
@@ -89,6 +96,12 @@ def _arguments(
         "person": {"username": "dora"},
         "event": {"seq": AuditEvent.objects.latest("seq").seq},
     }
+
+
+def generate(migration: Migration, actor: User) -> Generation:
+    """A generation that found a forward fix and wrote no script."""
+    asked = generations.ask(migration, options={}, target=None, actor=actor)
+    return answers.answer(asked, answers.generated(sql=""))
 
 
 def _action(incident: Incident, owner: User) -> IncidentAction:
