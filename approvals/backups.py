@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
+from django.conf import settings
+from django.db.models import Q
 from django.utils import timezone
 
-from . import audit
+from . import audit, workflow
 from .models import Backup, Evidence, Execution
 
 
@@ -53,3 +56,33 @@ def record(backup: Backup, state: Backup.State, sentence: str, **fields: Any) ->
             )
     backup.refresh_from_db()
     return backup
+
+
+def fetched(backup: Backup) -> None:
+    """Somebody on the worker's machine took a dump out of the storage, in the clear."""
+    with audit.unit_of_work("backup.fetched", actor=None, execution=backup.execution) as facts:
+        facts |= {"backup": backup.pk, "target": backup.target.name, "sha256": backup.sha256}
+
+
+def to_remove() -> list[Backup]:
+    """Backups whose files have rested long enough (BACKUP_KEEP_DAYS): never the newest verified one of a
+    target, and none of a rollback that is still under way."""
+    old = timezone.now() - timedelta(days=settings.BACKUP_KEEP_DAYS)
+    newest = Backup.objects.filter(state=Backup.State.VERIFIED).order_by("target_id", "-created_at")
+    kept = newest.distinct("target_id").values("pk")
+    return list(
+        Backup.objects.filter(created_at__lt=old)
+        .exclude(path="")
+        .exclude(state__in=(Backup.State.REMOVED, Backup.State.RUNNING))
+        .exclude(pk__in=kept)
+        .filter(Q(execution=None) | Q(execution__rollback_target__rollback__status__in=workflow.ENDED))
+        .select_related("target", "execution")
+        .order_by("pk")
+    )
+
+
+def removed(backup: Backup) -> None:
+    """Record that the file is gone; what was known of it stays."""
+    with audit.unit_of_work("backup.removed", actor=None, execution=backup.execution) as facts:
+        Backup.objects.filter(pk=backup.pk).update(state=Backup.State.REMOVED)
+        facts |= {"backup": backup.pk, "target": backup.target.name, "days": settings.BACKUP_KEEP_DAYS}

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import time
-from dataclasses import asdict
-from pathlib import Path
+from dataclasses import asdict, replace
 from typing import Any
 
 from django.utils import timezone
 
 from approvals import attempts, backups
 from approvals.models import Backup, Execution, ExecutionStatus
-from executor import backup, credentials
+from executor import backup, credentials, vault
 from executor.connect import Endpoint
 from executor.errors import BackupFailed, BackupRefused, Cancelled, ExecutorError
 from executor.recorder import PortalRecorder, blocker_json, check_json, lock_json
@@ -22,7 +21,8 @@ TELL_S = 0.5
 
 
 def take_backup(execution: Execution) -> Backup:
-    """Dump the target, restore it on the scratch server, compare, and record every step of it.
+    """Dump the target, store that encrypted, take it out again, restore it on the scratch server, compare,
+    and record every step of it.
 
     Raises ExecutorError, after recording why, unless the dump was verified.
     """
@@ -31,14 +31,17 @@ def take_backup(execution: Execution) -> Backup:
     progress = _Progress(execution, record)
     name = f"{execution.target.name}-{timezone.now():%Y%m%dT%H%M%SZ}-{execution.pk.hex[:8]}"
     try:
-        made = backup.dump(
-            credentials.endpoint(execution.target, "backup"),
-            credentials.backup_directory(),
-            name,
-            limit_bytes=execution.target.backup_limit_bytes,
-            progress=progress,
-        )
-        facts = {"sha256": made.sha256, "bytes": made.size, "seconds": made.seconds, "path": str(made.path)}
+        with vault.workplace() as folder:
+            made = backup.dump(
+                credentials.endpoint(execution.target, "backup"),
+                folder,
+                name,
+                limit_bytes=execution.target.backup_limit_bytes,
+                require_room=vault.require_room,
+                progress=progress,
+            )
+            stored = vault.put(made.path, f"{execution.target.name}/{made.path.name}")
+        facts = {"sha256": made.sha256, "bytes": made.size, "seconds": made.seconds, "path": stored}
         facts["tables"] = {
             table: {"rows": rows, "hash": total} for table, (rows, total) in made.tables.items()
         }
@@ -50,7 +53,8 @@ def take_backup(execution: Execution) -> Backup:
         raise
     try:
         backups.progress(record, "dump", made.size, made.size, ended=True)
-        verification = backup.verify(made, credentials.scratch(), progress=progress)
+        with vault.taken_out(stored, made.sha256) as path:
+            verification = backup.verify(replace(made, path=path), credentials.scratch(), progress=progress)
     except ExecutorError as error:
         backups.record(record, Backup.State.DUMPED, f"Not verified: {error}", **facts)
         raise
@@ -78,13 +82,6 @@ class _Progress:
         backups.progress(self._record, stage, done, of, ended=last)
         if attempts.cancel_requested(self._execution.pk):
             raise Cancelled("It was cancelled on request.")
-
-
-def dump_path(record: Backup) -> Path:
-    """The verified dump's file, hashed again right before it is relied on. Raises BackupFailed."""
-    path = Path(record.path)
-    backup.rehash(path, record.sha256)
-    return path
 
 
 def carry_out(execution: Execution, spec: RunSpec, endpoint: Endpoint) -> Result:

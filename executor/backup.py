@@ -31,6 +31,8 @@ Stage = Literal["dump", "restore", "compare"]
 Progress = Callable[[Stage, int, int], None]
 """Told the stage, how much of it is done and about how much it will be: bytes of the file, bytes of the
 restored copy, tables compared. An exception from it ends the stage."""
+Room = Callable[[int], None]
+"""Told how many bytes a dump may take at most; raises BackupRefused where there is no room for them."""
 
 LOCK_WAIT_MS = 10_000
 LOOK_S = 0.5
@@ -79,20 +81,24 @@ def dump(
     name: str,
     *,
     limit_bytes: int | None = None,
+    require_room: Room | None = None,
     lock_wait_ms: int = LOCK_WAIT_MS,
     progress: Progress | None = None,
 ) -> Dump:
     """Dump the database to `directory/name.dump`, which appears only when it is complete and on disk.
 
     `endpoint` logs in as the backup role, which reads everything. Counts and hashes are taken in the dump's
-    own snapshot while pg_dump runs. Raises BackupRefused above `limit_bytes`, BackupFailed, ConnectFailed;
-    nothing is left behind then.
+    own snapshot while pg_dump runs. `require_room` is asked before anything is written, with the bytes of all
+    tables. Raises BackupRefused above `limit_bytes`, BackupFailed, ConnectFailed; nothing is left behind
+    then.
     """
     directory.mkdir(parents=True, exist_ok=True)
     started = time.monotonic()
     with contextlib.closing(connect(endpoint)) as connection, _as_failure(endpoint):
         set_session(connection, {"lock_timeout": f"{lock_wait_ms}ms"})  # even asking for a size takes a lock
         size_of_tables = _refuse_large(connection, limit_bytes)
+        if require_room is not None:
+            require_room(size_of_tables)
         connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
         snapshot, taken_at, encoding, whole = one(
             connection,

@@ -72,13 +72,6 @@ def _by_url(variable: str, lacking: str, application_name: str) -> Endpoint:
     )
 
 
-def backup_directory() -> Path:
-    """The folder for dumps, made if missing and readable by the worker's account only."""
-    directory = Path(os.environ.get("BACKUP_DIR", "backups")).resolve()
-    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-    return directory
-
-
 def _all() -> dict[str, dict[str, dict[str, str]]]:
     name = os.environ.get("TARGET_CREDENTIALS", "")
     if not name:

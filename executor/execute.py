@@ -8,8 +8,8 @@ import psycopg
 
 from approvals import attempts, policy
 from approvals.models import Execution, ExecutionStatus, Job
-from executor import briefing, credentials
-from executor.attempt import carry_out, dump_path, record, take_backup
+from executor import briefing, credentials, vault
+from executor.attempt import carry_out, record, take_backup
 from executor.errors import ExecutorError
 from executor.pools import to_recycle
 from executor.read import in_plain_words, read_facts
@@ -41,7 +41,8 @@ def _ready(execution: Execution) -> str:
         if reasons := attempts.preflight(execution):
             return " ".join(reasons)
         if policy.rule_for(rollback).backup_required:
-            dump_path(take_backup(execution))
+            backup = take_backup(execution)
+            vault.check(backup.path, backup.sha256)
         if attempts.cancel_requested(execution.pk):
             return "Cancelled before the script began."
     except (ExecutorError, psycopg.Error) as error:

@@ -7,8 +7,8 @@ import uuid
 
 from approvals import attempts, history
 from approvals.models import Execution, ExecutionStatus, Job, Target
-from executor import briefing, credentials
-from executor.attempt import carry_out, dump_path, record, take_backup
+from executor import briefing, credentials, vault
+from executor.attempt import carry_out, record, take_backup
 from executor.clone import drop_clone, make_clone
 from executor.connect import Endpoint, connect
 from executor.errors import ExecutorError
@@ -40,18 +40,19 @@ def job(job: Job) -> str:
 
 def _rehearse(execution: Execution) -> str:
     """Backup, clone, run, drop the clone, and record what was seen as evidence for these bytes."""
-    dump = dump_path(take_backup(execution))
+    backup = take_backup(execution)
     attempts.enter(execution, ExecutionStatus.PREFLIGHT)
     server = credentials.endpoint(execution.target.rehearsal_target or execution.target, "clone")
     name = clone_name(execution)
-    clone = make_clone(
-        dump,
-        server,
-        name,
-        owner_role=execution.target.owner_role,
-        history_schema=execution.target.history_schema,
-        history_table=execution.target.history_table,
-    )
+    with vault.taken_out(backup.path, backup.sha256) as dump:
+        clone = make_clone(
+            dump,
+            server,
+            name,
+            owner_role=execution.target.owner_role,
+            history_schema=execution.target.history_schema,
+            history_table=execution.target.history_table,
+        )
     try:
         if difference := _history_difference(clone, execution.target):
             raise ExecutorError(difference)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import tempfile
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,7 +15,7 @@ from psycopg import sql
 from approvals import analysis, history, trials
 from approvals.flyway.treatment import Treatment
 from approvals.models import Backup, Execution, Job, RollbackItem, Target, Trial
-from executor import backup, credentials
+from executor import credentials, vault
 from executor.clone import PREFIX, clones, drop_clone, make_clone
 from executor.connect import Endpoint, connect
 from executor.errors import BackupFailed, ExecutorError, plain
@@ -120,8 +119,8 @@ def _from_backup(trial: Trial, target: Target, server: Endpoint) -> str:
         return ""
     trials.enter(trial, f"Restoring the backup of {found.created_at:%Y-%m-%d %H:%M} UTC as a copy")
     try:
-        backup.rehash(Path(found.path), found.sha256)
-        clone = _make(Path(found.path), target, server, trial)
+        with vault.taken_out(found.path, found.sha256) as dump:
+            clone = _make(dump, target, server, trial)
     except BackupFailed as error:  # gone or changed: it is no backup any more, the structure will do
         log.warning("%s", error)
         return ""
@@ -142,8 +141,8 @@ def _from_structure(trial: Trial, target: Target, server: Endpoint) -> str:
     """Dump the target's structure and its history, and make a copy of that."""
     trials.enter(trial, f"Reading the structure of {target}")
     source = credentials.endpoint(target, "backup")
-    with tempfile.TemporaryDirectory(dir=credentials.backup_directory(), prefix="trial-") as directory:
-        dump = Path(directory) / "structure.dump"
+    with vault.workplace() as directory:
+        dump = directory / "structure.dump"
         arguments = [
             "--format=custom",
             "--schema-only",

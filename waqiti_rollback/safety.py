@@ -19,6 +19,7 @@ DEFAULT_PASSWORDS = {
     "root",
 }
 SHORTEST_KEY = 50
+FOR_WORKERS = ("TARGET_CREDENTIALS", "SCRATCH_DATABASE_URL", "BACKUP_KEY_FILE", "BACKUP_STORAGE_OPTIONS")
 
 
 def insecure_settings(
@@ -65,7 +66,7 @@ def refuse_trust_authentication(database_url: str) -> None:
 
 def refuse_target_credentials() -> None:
     """Raise RuntimeError if a web process was given what only a worker may have."""
-    given = [name for name in ("TARGET_CREDENTIALS", "SCRATCH_DATABASE_URL") if os.environ.get(name)]
+    given = [name for name in FOR_WORKERS if os.environ.get(name)]
     if given:
         raise RuntimeError(
             f"Refusing to start: {' and '.join(given)} must be set for workers only, not for the web."

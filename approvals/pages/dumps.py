@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from shlex import quote
 from typing import Any
 
 from django.utils import timezone
@@ -45,6 +46,23 @@ class Dump:
 
     backup: Backup
     stages: list[Stage]
+
+    @property
+    def restore(self) -> str:
+        """The commands that bring the dump back, into a new database beside the target; empty where no file is
+        left. tests/waqiti_rollback/test_backup_commands.py runs them."""
+        backup, target = self.backup, self.backup.target
+        if not backup.path or backup.state == Backup.State.REMOVED:
+            return ""
+        file = f"backup-{backup.pk}.dump"
+        database, owner = quote(f"{target.dbname}_restored"), quote(target.owner_role)
+        server = f"--host={quote(target.host)} --port={target.port}"
+        return (
+            f"python manage.py fetch_backup {backup.pk} {file}\n"
+            f"createdb {server} --template=template0 --owner={owner} {database}\n"
+            f"pg_restore {server} --exit-on-error --no-owner --no-privileges --role={owner} "
+            f"--dbname={database} {file}\n"
+        )
 
     @property
     def now(self) -> Stage | None:

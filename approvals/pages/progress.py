@@ -170,7 +170,7 @@ def _shown(request: HttpRequest, execution: Execution, steps: list[ExecutionStep
 
 def _dumps(request: HttpRequest, backups: QuerySet[Backup]) -> Page[dumps.Dump]:
     """A page of the backups, each as it is shown."""
-    page = paging.page(request, backups, per_page=BACKUPS, parameter="backups")
+    page = paging.page(request, backups.select_related("target"), per_page=BACKUPS, parameter="backups")
     page.object_list = [dumps.dump(backup) for backup in page.object_list]
     return page
 

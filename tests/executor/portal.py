@@ -30,6 +30,7 @@ from approvals.models import (
     RollbackRequest,
     Target,
 )
+from executor import vault
 from executor.children import spawn
 from executor.marker import BACKUP, EXECUTOR, OWNER, Setup, install
 from tests.approvals.factories import FILES, World, complete
@@ -135,11 +136,15 @@ def worker_environment(database: Database, estate: Estate, world: World, directo
     """What a worker has and no other process: logins for targets and for the scratch server."""
     logins = credentials(directory / "credentials.json", world, estate.production, estate.staging)
     scratch = estate.scratch.ensure_login(SCRATCH, "CREATEDB")
+    key = directory / "backup.key"
+    if not key.exists():
+        vault.make_key(key)
     return os.environ | {
         "DATABASE_URL": database.url("waqiti_worker"),
         "TARGET_CREDENTIALS": str(logins),
         "SCRATCH_DATABASE_URL": estate.scratch.url("postgres", SCRATCH, scratch),
         "BACKUP_DIR": str(directory / "backups"),
+        "BACKUP_KEY_FILE": str(key),
         "WORKER_SILENCE_SECONDS": "3",
         "PYTHONWARNINGS": "ignore",
     }

@@ -14,6 +14,7 @@ from typing import Literal
 import psycopg
 from psycopg import sql
 
+from executor import vault
 from waqiti_rollback.embedded import HOST, Estate
 from waqiti_rollback.embedded.server import Say, quiet, write_secret
 
@@ -73,10 +74,18 @@ class PortalEstate:
         if process == "worker":
             found["TARGET_CREDENTIALS"] = str(self.credentials)
             found["BACKUP_DIR"] = str(self.directory / "backups")
+            found["BACKUP_KEY_FILE"] = str(self._backup_key())
             found["SCRATCH_DATABASE_URL"] = self.servers.scratch.url(
                 "postgres", SCRATCH, self.servers.scratch.login_password(SCRATCH)
             )
         return found
+
+    def _backup_key(self) -> Path:
+        """The key that dumps are encrypted with; made the first time."""
+        path = self.directory / "backup.key"
+        if not path.exists():
+            vault.make_key(path)
+        return path
 
     def worker_argv(self, *, concurrency: int = 2, name: str = "worker") -> list[str]:
         """A Celery worker for every queue; `name` tells several of them apart."""
