@@ -13,8 +13,7 @@ from django.utils.translation import ngettext
 from . import checklist, history, policy, windows
 from .errors import Refused
 from .known import Known
-from .models import Evidence, FileFate, Role, RollbackRequest
-from .next_deployment import NextDeployment
+from .models import Evidence, FileFate, Proof, Role, RollbackItem, RollbackRequest
 
 
 class Needed(enum.IntEnum):
@@ -232,8 +231,7 @@ def _file_settled(known: Known) -> Gate:
 
 def _file_taken_care_of(known: Known) -> Gate:
     """Until this holds, the freeze is all that keeps the next deployment from undoing the rollback."""
-    target = next(iter(known.rollback_targets), None)
-    settled = target and NextDeployment(known.rollback, items=known.items, rollback_target=target).settled
+    settled = known.next_deployment and known.next_deployment.settled
     return _gate(
         "release",
         _("The file is taken care of"),

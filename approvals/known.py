@@ -25,6 +25,7 @@ from .models import (
     Schedule,
     User,
 )
+from .next_deployment import NextDeployment
 
 if TYPE_CHECKING:
     from .gates import Gate
@@ -87,6 +88,13 @@ class Known:
         """What people confirmed on the checklist for the change as it is now, by point."""
         confirmed = self.rollback.checklist.filter(change_digest=self.rollback.change_digest)
         return {entry.point: entry for entry in confirmed.select_related("confirmed_by")}
+
+    @cached_property
+    def next_deployment(self) -> NextDeployment | None:
+        """What Flyway will do after it; None without a target."""
+        if not self.rollback_targets:
+            return None
+        return NextDeployment(self.rollback, items=self.items, rollback_target=self.rollback_targets[0])
 
     @cached_property
     def approvals(self) -> list[Approval]:

@@ -142,6 +142,8 @@ TABLE: dict[str, Rule] = {
     "rollback_list": Rule(READERS),
     "rollback_new": Rule(ENGINEERS, ENGINEERS),
     "rollback_detail": Rule(READERS, about="rollback"),
+    "rollback_ahead": Rule(READERS, about="rollback"),
+    "rollback_files": Rule(READERS, about="rollback"),
     "rollback_edit": Rule(ENGINEERS, about="rollback"),
     "rollback_form": Rule(ENGINEERS, ENGINEERS, about="rollback"),
     "rollback_field": Rule(NOBODY, ENGINEERS, about="rollback"),

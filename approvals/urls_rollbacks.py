@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from django.urls import URLPattern, path
 
-from .views import changes, comments, decisions, drafts, executions, rollbacks, scripts
+from .views import changes, comments, decisions, deployments, drafts, executions, rollbacks, scripts
 
 urlpatterns: list[URLPattern] = [
     path("rollbacks/", rollbacks.rollback_list, name="rollback_list"),
     path("rollbacks/new/", drafts.rollback_new, name="rollback_new"),
     path("rollbacks/<int:pk>/", rollbacks.rollback_detail, name="rollback_detail"),
+    path("rollbacks/<int:pk>/next-deployment/", deployments.rollback_ahead, name="rollback_ahead"),
+    path("rollbacks/<int:pk>/files/<slug:kind>/", deployments.rollback_files, name="rollback_files"),
     path("rollbacks/<int:pk>/edit/", drafts.rollback_edit, name="rollback_edit"),
     path("rollbacks/<int:pk>/form/<slug:step>/", drafts.rollback_form, name="rollback_form"),
     path("rollbacks/<int:pk>/form/<slug:step>/<slug:field>/", drafts.rollback_field, name="rollback_field"),

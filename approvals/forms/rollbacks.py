@@ -9,11 +9,7 @@ from django.utils.translation import gettext_lazy as _
 
 from approvals import access
 from approvals.analysis import Risk
-from approvals.models import (
-    Service,
-    Status,
-    User,
-)
+from approvals.models import FileFate, HistoryTreatment, Service, Status, User
 from approvals.pages.rollback_queries import SORTS
 
 from . import PortalForm
@@ -80,3 +76,12 @@ class NoteForm(PortalForm):
         required=False,
         widget=forms.Textarea(attrs={"rows": 2, "required": True}),
     )
+
+
+class AheadForm(PortalForm):
+    """A choice to foresee the next deployment for."""
+
+    history_treatment = forms.ChoiceField(
+        label=_("History row"), required=False, choices=HistoryTreatment.choices
+    )
+    file_fate = forms.ChoiceField(label=_("Migration file"), required=False, choices=FileFate.choices)

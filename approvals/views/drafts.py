@@ -20,7 +20,8 @@ from approvals.errors import Conflict, Denied, Refused
 from approvals.forms import PortalForm, posted
 from approvals.forms.asking import ChecklistStep, DraftForm, FileStep, ItemScriptsForm, ReasonStep
 from approvals.models import ChecklistEntry, Job, RollbackRequest, Status, Target, User
-from approvals.pages import form_steps, paging, proof_panel, review, rollback_queries
+from approvals.next_deployment import NextDeployment
+from approvals.pages import deployment_panel, form_steps, paging, proof_panel, review, rollback_queries
 from approvals.pages.form_steps import Along, Step
 from approvals.requests import Request
 from approvals.views.rollbacks import posted_revision, visible
@@ -144,7 +145,14 @@ def _say(step: Step, request: Request, rollback: RollbackRequest) -> HttpRespons
     def act_once() -> str:
         return once.run(request, act) if isinstance(form, ReasonStep) and form.opens_incident else act()
 
-    return _saved(form, act_once) or _page(request, rollback, step, form=form)
+    ahead = _ahead(rollback, form) if step == Step.FILE else None
+    return _saved(form, act_once) or _page(request, rollback, step, form=form, ahead=ahead)
+
+
+def _ahead(rollback: RollbackRequest, form: DraftForm) -> deployment_panel.Panel:
+    """The next deployment for the choices as they stand in the form."""
+    treatment, fate = (str(form[name].value() or "") for name in ("history_treatment", "file_fate"))
+    return deployment_panel.planned(NextDeployment(rollback), treatment=treatment, fate=fate)
 
 
 def _answers(user: User, rollback: RollbackRequest, form: DraftForm) -> dict[str, Any]:
@@ -221,6 +229,7 @@ def _review(request: Request, rollback: RollbackRequest) -> HttpResponse:
         page=sheet,
         before=[each for each in missing if each.before_submit],
         later=[each for each in missing if not each.before_submit],
+        ahead=deployment_panel.of_known(sheet.known),
         job=jobs.latest(Job.Kind.FACTS, rollback.pk),
         is_draft=rollback.status == Status.DRAFT,
     )
