@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from django.db.models import QuerySet
+from typing import TypeVar
+
+from django.db.models import Model, QuerySet
 
 from .models import Execution, Incident, Migration, Role, RollbackRequest, Service, Target, User
+
+M = TypeVar("M", bound=Model)
 
 # Approvers must be able to decide on, ops to run, auditors to review and admins to set up any service.
 SEES_ALL = frozenset({Role.SENIOR_DBA, Role.PLATFORM_LEAD, Role.OPS, Role.AUDITOR, Role.ADMIN})
@@ -15,8 +19,15 @@ def services(user: User) -> QuerySet[Service]:
     if user.roles & SEES_ALL:
         return Service.objects.all()
     if Role.ENGINEER in user.roles:
-        return Service.objects.filter(team__in=user.teams.all())
+        return Service.objects.filter(team__in=user.team_keys)
     return Service.objects.none()
+
+
+def _visible(user: User, found: QuerySet[M], service: str) -> QuerySet[M]:
+    """Those of visible services; `service` is the way from one of them to its service."""
+    if user.roles & SEES_ALL:
+        return found
+    return found.filter(**{f"{service}__in": services(user)})
 
 
 def owns(user: User, service_id: int) -> bool:
@@ -31,26 +42,25 @@ def writes(user: User) -> bool:
 
 def targets(user: User) -> QuerySet[Target]:
     """The targets of visible services."""
-    return Target.objects.filter(service__in=services(user)).select_related("service")
+    return _visible(user, Target.objects.select_related("service"), "service")
 
 
 def migrations(user: User) -> QuerySet[Migration]:
     """The migrations of visible services."""
-    return Migration.objects.filter(service__in=services(user)).select_related("service")
+    return _visible(user, Migration.objects.select_related("service"), "service")
 
 
 def rollbacks(user: User) -> QuerySet[RollbackRequest]:
     """The rollbacks of visible services."""
-    return RollbackRequest.objects.filter(service__in=services(user)).select_related("service", "requester")
+    return _visible(user, RollbackRequest.objects.select_related("service", "requester"), "service")
 
 
 def executions(user: User) -> QuerySet[Execution]:
     """The executions on targets of visible services."""
-    return Execution.objects.filter(target__service__in=services(user)).select_related(
-        "target__service", "rollback_target__rollback", "requested_by"
-    )
+    found = Execution.objects.select_related("target__service", "rollback_target__rollback", "requested_by")
+    return _visible(user, found, "target__service")
 
 
 def incidents(user: User) -> QuerySet[Incident]:
     """The incidents of visible services."""
-    return Incident.objects.filter(service__in=services(user)).select_related("service", "opened_by")
+    return _visible(user, Incident.objects.select_related("service", "opened_by"), "service")

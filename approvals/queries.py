@@ -166,8 +166,10 @@ def hazards_of(column: str = "plan") -> Func:
     )
 
 
+# What a line about a rollback says besides its own columns, as prefetches.
+SUBJECTS = ("items__migration", "rollback_targets__target")
+
+
 def with_subjects(rollbacks: QuerySet[RollbackRequest]) -> QuerySet[RollbackRequest]:
     """Rollbacks with everything that their line in a list says: service, person, migrations, targets."""
-    return rollbacks.select_related("service", "requester", "incident").prefetch_related(
-        "items__migration", "rollback_targets__target"
-    )
+    return rollbacks.select_related("service", "requester", "incident").prefetch_related(*SUBJECTS)

@@ -40,6 +40,11 @@ class User(AbstractUser):
         known = set(Role.values)
         return frozenset(Role(name) for name in self.groups.values_list("name", flat=True) if name in known)
 
+    @cached_property
+    def team_keys(self) -> list[int]:
+        """The primary keys of the teams this person is in, read once per instance."""
+        return list(self.teams.values_list("pk", flat=True))
+
 
 class Team(models.Model):
     """People who own services and therefore see them."""

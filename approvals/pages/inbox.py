@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, field
 from datetime import timedelta
+from functools import cached_property
 from typing import Any
 
-from django.db.models import Case, F, Prefetch, Q, QuerySet, When
+from django.db.models import Case, F, Q, QuerySet, Value, When, prefetch_related_objects
 from django.db.models.functions import TruncHour
 from django.utils import timezone
 
@@ -27,7 +28,7 @@ from approvals.models import (
     Target,
     User,
 )
-from approvals.queries import with_subjects
+from approvals.queries import SUBJECTS
 from approvals.workflow import ENDED
 
 LIMIT = 20
@@ -37,6 +38,34 @@ FAILURE_SHOWN = timedelta(days=7)
 DECIDERS = (Role.SENIOR_DBA, Role.PLATFORM_LEAD)
 # Where the next move is the requester's; what is in review or approved waits for others.
 WITH_REQUESTER = frozenset({Status.DRAFT, Status.CHANGES_REQUESTED, Status.FAILED, Status.EXPIRED})
+
+# What lines about rollbacks say of them, of who asked and of the incident, or need for what they say.
+SHOWN_OF_ROLLBACKS = (
+    "status",
+    "risk",
+    "rating",
+    "expires_at",
+    "submitted_at",
+    "approved_at",
+    "updated_at",
+    "ended_at",
+    "policy_version_id",
+    "requester__username",
+    "requester__first_name",
+    "requester__last_name",
+    "incident__id",
+)
+# What lines about executions say of them, their targets and their rollbacks.
+SHOWN_OF_EXECUTIONS = (
+    "status",
+    "purpose",
+    "queued_at",
+    "reappeared_at",
+    "target__name",
+    "target__environment",
+    "target__time_zone",
+    "rollback_target__rollback__id",
+)
 
 # What ends within the same hour is ordered by how grave it is.
 PRESSING: tuple[Any, ...] = (TruncHour("expires_at"), F("risk").desc(nulls_last=True), "id")
@@ -61,12 +90,12 @@ class Decision:
         return ", ".join(f"{n} × {word}" if n > 1 else str(word) for word, n in found.items())
 
 
-@dataclass(frozen=True)
+@dataclass
 class Ended:
     """A rollback that ended lately and its last real execution, if it had one."""
 
     rollback: RollbackRequest
-    last: Execution | None
+    last: Execution | None = None
 
     @property
     def status(self) -> str:
@@ -109,6 +138,18 @@ class Inbox:
         return len(self.to_decide) + len(self.to_start) + len(self.restarts) + len(self.with_me)
 
     @property
+    def rollbacks(self) -> list[RollbackRequest]:
+        """All rollbacks that stand in a list."""
+        return [
+            *(each.rollback for each in self.to_decide),
+            *self.to_start,
+            *self.with_me,
+            *self.with_others,
+            *(each.rollback_target.rollback for each in self.running),
+            *(each.rollback for each in self.ended),
+        ]
+
+    @cached_property
     def overdue(self) -> list[PostMortem]:
         return [found for found in self.post_mortems if found.overdue]
 
@@ -116,9 +157,7 @@ class Inbox:
 def read(user: User) -> Inbox:
     """Read the dashboard of this person; a constant number of queries."""
     inbox = Inbox(
-        alarms=list(_alarms(user)[:LIMIT]),
-        unresolved=list(_executions(user).filter(status=ExecutionStatus.UNRESOLVED)[:LIMIT]),
-        running=list(_executions(user).filter(status__in=("queued", *BUSY))[:LIMIT]),
+        **_executions(user),
         post_mortems=list(_post_mortems(user)[:LIMIT]),
         actions=list(_actions(user)[:LIMIT]),
         ended=_ended(user),
@@ -127,11 +166,13 @@ def read(user: User) -> Inbox:
         inbox.to_decide, inbox.not_mine = _to_decide(user)
     if Role.OPS in user.roles:
         inbox.to_start = list(_rollbacks(user).filter(status=Status.APPROVED).order_by(*PRESSING)[:LIMIT])
-        inbox.restarts = list(_executions(user).filter(status=ExecutionStatus.AWAITING_RESTART)[:LIMIT])
     if Role.ENGINEER in user.roles:
         inbox.with_me, inbox.with_others = _mine(user)
     if Role.ADMIN in user.roles:
         inbox.setting_up = _setting_up()
+    # What their lines say is read for all of the lists at once.
+    prefetch_related_objects(inbox.rollbacks, *SUBJECTS)
+    _add_outcomes(inbox.ended)
     return inbox
 
 
@@ -156,21 +197,33 @@ def _setting_up() -> SettingUp:
 
 
 def _rollbacks(user: User) -> QuerySet[RollbackRequest]:
-    return with_subjects(access.rollbacks(user))
+    visible = access.rollbacks(user).select_related(None)
+    return visible.select_related("requester", "incident").only(*SHOWN_OF_ROLLBACKS)
 
 
-def _executions(user: User) -> QuerySet[Execution]:
-    return (
-        access.executions(user)
-        .select_related("rollback_target__rollback__requester")
-        .prefetch_related("rollback_target__rollback__items__migration")
-        .order_by("-queued_at")
+def _executions(user: User) -> dict[str, list[Execution]]:
+    """Executions that somebody must know of, by the list that they stand in: first which, of every list as
+    many as are shown, then all of them whole; two queries."""
+    visible = access.executions(user).select_related(None).order_by("-queued_at")
+    lists = {
+        "alarms": visible.filter(reappeared_at__isnull=False, alarm_answered_at=None).order_by(
+            "-reappeared_at"
+        ),
+        "unresolved": visible.filter(status=ExecutionStatus.UNRESOLVED),
+        "running": visible.filter(status__in=("queued", *BUSY)),
+    }
+    if Role.OPS in user.roles:
+        lists["restarts"] = visible.filter(status=ExecutionStatus.AWAITING_RESTART)
+    first, *rest = (
+        found.annotate(list=Value(name)).values_list("list", "pk")[:LIMIT] for name, found in lists.items()
     )
-
-
-def _alarms(user: User) -> QuerySet[Execution]:
-    unanswered = _executions(user).filter(reappeared_at__isnull=False, alarm_answered_at=None)
-    return unanswered.order_by("-reappeared_at")
+    keys = list(first.union(*rest, all=True))
+    whole = (
+        Execution.objects.select_related("target", "rollback_target__rollback")
+        .only(*SHOWN_OF_EXECUTIONS)
+        .in_bulk([key for _list, key in keys])
+    )
+    return {name: [whole[key] for each, key in keys if each == name] for name in lists}
 
 
 def _to_decide(user: User) -> tuple[list[Decision], int]:
@@ -178,13 +231,13 @@ def _to_decide(user: User) -> tuple[list[Decision], int]:
     signed = Approval.objects.filter(
         approver=user, voided_at=None, request_digest=F("rollback__request_digest")
     )
-    in_review = access.rollbacks(user).filter(status=Status.IN_REVIEW, expires_at__gt=timezone.now())
+    in_review = _rollbacks(user).filter(status=Status.IN_REVIEW, expires_at__gt=timezone.now())
     # An inner query, so that several items or scripts by this person don't multiply or hide rows.
     written = RollbackRequest.objects.filter(items__script__authors=user).values("pk")
     open_to_me = in_review.exclude(
         Q(requester=user) | Q(pk__in=written) | Q(pk__in=signed.values("rollback"))
     )
-    found = list(with_subjects(open_to_me).order_by(*PRESSING)[: LIMIT * 2])
+    found = list(open_to_me.order_by(*PRESSING)[: LIMIT * 2])
     missing = policy.missing_by_rollback(found)
     mine = [
         Decision(rollback, missing[rollback.pk])
@@ -201,7 +254,8 @@ def _post_mortems(user: User) -> QuerySet[PostMortem]:
     visible = access.incidents(user)
     return (
         PostMortem.objects.filter(submitted_at=None, incident__in=visible.values("pk"))
-        .select_related("incident__service", "incident__opened_by")
+        .select_related("incident__service")
+        .only("due_at", "submitted_at", "incident__title", "incident__service__name")
         .order_by("due_at")
     )
 
@@ -214,21 +268,17 @@ def _actions(user: User) -> QuerySet[IncidentAction]:
 
 
 def _ended(user: User) -> list[Ended]:
-    real = Execution.objects.filter(purpose=Execution.Purpose.REAL).order_by("-queued_at")
-    found = (
-        _rollbacks(user)
-        .filter(status__in=ENDED)
-        .select_related("incident__post_mortem")
-        .prefetch_related(Prefetch("rollback_targets__executions", real, to_attr="real_executions"))
-        .order_by("-ended_at", "-id")
+    found = _rollbacks(user).filter(status__in=ENDED).select_related("incident__post_mortem")
+    shown = found.only(
+        *SHOWN_OF_ROLLBACKS, "incident__post_mortem__due_at", "incident__post_mortem__submitted_at"
     )
-    return [Ended(rollback, _last(rollback)) for rollback in found[:RECENT]]
+    return [Ended(rollback) for rollback in shown.order_by("-ended_at", "-id")[:RECENT]]
 
 
-def _last(rollback: RollbackRequest) -> Execution | None:
-    each: Any
-    for each in rollback.rollback_targets.all():
-        executions: list[Execution] = each.real_executions
-        if executions:
-            return executions[0]
-    return None
+def _add_outcomes(ended: list[Ended]) -> None:
+    """Add the last real execution of each, if it had one; one query."""
+    where = {target.pk: each for each in ended for target in each.rollback.rollback_targets.all()}
+    real = Execution.objects.filter(purpose=Execution.Purpose.REAL, rollback_target__in=where)
+    newest = real.order_by("rollback_target", "-queued_at").distinct("rollback_target")
+    for execution in newest.only("rollback_target", "status", "sentence"):
+        where[execution.rollback_target_id].last = execution
