@@ -6,7 +6,7 @@ import signal
 
 import tests.environment  # noqa: F401 (sets os.environ; must be the first)
 
-pytest_plugins = ["tests.servers"]
+pytest_plugins = ["tests.servers", "tests.side_by_side"]
 
 
 def pytest_configure() -> None:

