@@ -47,9 +47,9 @@ def states() -> list[str]:
 
 
 def test_old_files_go_the_newest_verified_one_stays_and_the_record_is_kept(world: World) -> None:
-    old, newer = taken(world.production, 50), taken(world.production, 40)
-    damaged = taken(world.production, 35, Backup.State.FAILED)
-    fresh = taken(world.staging, 5)
+    old, newer = taken(world.staging, 50), taken(world.staging, 40)
+    damaged = taken(world.staging, 35, Backup.State.FAILED)
+    fresh = taken(world.production, 5)
     assert backups.to_remove() == [old, damaged]
     assert retention.remove_old() == 2
     assert states() == ["removed", "verified", "removed", "verified"]
