@@ -13,7 +13,7 @@ from django.db.models.functions import Cast
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from . import audit, gates, incidents, jobs, rating, rollbacks, signed, workflow
+from . import audit, incidents, jobs, preflights, rollbacks, signed, workflow
 from .errors import Refused
 from .models import BUSY, OPEN, Evidence, Execution, ExecutionStatus, Job, Status
 
@@ -68,17 +68,7 @@ def claim(execution_id: uuid.UUID, *, worker: str) -> Execution | None:
 
 def preflight(execution: Execution) -> list[str]:
     """Every gate again, and the rating with the newest facts; the reasons for no-go, none if it may go."""
-    rollback = execution.rollback_target.rollback
-    reasons = [f"{gate.title}: {gate.detail}" for gate in gates.missing(rollback, gates.Needed.EXECUTE)]
-    if rollback.overdue_expiry:
-        reasons.append(_("The time to execute %(label)s is over.") % {"label": rollback.label})
-    now = rating.rate(rollback, gates.latest_evidence(rollback, Evidence.Kind.FACTS))
-    if now.risk > (rollback.risk or 0):
-        reasons.append(
-            _("The risk is %(now)s now, more than was approved: %(why)s")
-            % {"now": now.risk.name, "why": now.reasons[0]["text"] if now.reasons else ""}
-        )
-    return reasons
+    return preflights.sentences(preflights.objections(execution.rollback_target.rollback))
 
 
 def enter(execution: Execution, status: ExecutionStatus) -> None:

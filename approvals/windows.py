@@ -189,7 +189,9 @@ def in_force(target: Target) -> list[CalendarEntry]:
 
 def calendar(target: Target, entries: Iterable[CalendarEntry]) -> Calendar:
     """The entries that count as something that can be asked. Raises Refused for an unknown zone."""
-    weekly, dated, freezes = [], [], []
+    weekly: list[Weekly] = []
+    dated: list[Dated] = []
+    freezes: list[Dated] = []
     for entry in entries:
         if entry.kind == Kind.WEEKLY and entry.starts is not None and entry.ends is not None:
             weekly.append(Weekly(frozenset(entry.days), entry.starts, entry.ends))

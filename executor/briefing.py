@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import uuid
 from typing import Any
 
 from approvals import analysis
 from approvals.flyway.treatment import Treatment
-from approvals.models import Execution, RollbackItem, RollbackRequest, Stage
+from approvals.models import Execution, RollbackItem, RollbackRequest, RollbackTarget, Stage
 from executor.spec import CheckSpec, HistoryPin, ItemSpec, Limits, RunSpec, StepSpec
 
 
@@ -80,6 +81,30 @@ def _locks(items: list[RollbackItem]) -> tuple[tuple[str, str], ...]:
         for relation, mode in analysis.plan_script(item.script.sql).relations.items():
             strongest[relation] = max(strongest.get(relation, mode), mode, key=lambda each: each.strength)
     return tuple((relation, strongest[relation].value) for relation in sorted(strongest))
+
+
+def outline(rollback_target: RollbackTarget) -> RunSpec:
+    """What a run would lock, where and within which limits, before there is any execution: to look by, not to
+    run. Of its statements it has the kinds."""
+    rollback, target = rollback_target.rollback, rollback_target.target
+    rows = list(rollback.items.select_related("migration", "script").order_by("position"))
+    items = []
+    for item, pin in zip(rows, rollback_target.pins, strict=True):
+        steps = item.script.plan.get("steps", []) if item.script else []
+        kinds = tuple(StepSpec(0, item.position, "", step["statement"]["kind"], (), 0, "") for step in steps)
+        items.append(ItemSpec(item.position, item.migration.version, kinds, (), HistoryPin(**pin)))
+    return RunSpec(
+        execution_id=uuid.uuid4(),
+        request_digest=rollback.request_digest,
+        script_digest=rollback.change_digest,
+        items=tuple(items),
+        locks=_locks(rows),
+        search_path=target.search_path,
+        owner_role=target.owner_role or None,
+        limits=_limits(rollback),
+        expected_system_identifier=target.system_identifier or None,
+        database_oid=target.database_oid,
+    )
 
 
 def _limits(rollback: RollbackRequest) -> Limits:

@@ -8,7 +8,7 @@ import psycopg
 
 from approvals import attempts, policy
 from approvals.models import Execution, ExecutionStatus, Job
-from executor import briefing, credentials, vault
+from executor import briefing, credentials, preflight, vault
 from executor.attempt import carry_out, record, take_backup
 from executor.errors import ExecutorError
 from executor.pools import to_recycle
@@ -38,8 +38,8 @@ def _ready(execution: Execution) -> str:
     try:
         attempts.enter(execution, ExecutionStatus.PREFLIGHT)
         read_facts(rollback, change_digest=execution.change_digest)
-        if reasons := attempts.preflight(execution):
-            return " ".join(reasons)
+        if no_go := preflight.at_start(execution):
+            return no_go
         if policy.rule_for(rollback).backup_required:
             backup = take_backup(execution)
             vault.check(backup.path, backup.sha256)

@@ -11,7 +11,7 @@ from django.db import close_old_connections
 
 from approvals import alarms, attempts, audit, imports, jobs, rollbacks, schedules
 from approvals.models import Job
-from executor import execute, read, rehearse, settle, trials
+from executor import execute, preflight, read, rehearse, settle, trials
 from executor.recorder import worker_name
 
 log = logging.getLogger(__name__)
@@ -22,6 +22,7 @@ WORK: dict[str, Callable[[Job], str]] = {
     Job.Kind.REHEARSE: rehearse.job,
     Job.Kind.EXECUTE: execute.job,
     Job.Kind.TRY: trials.job,
+    Job.Kind.PREFLIGHT: preflight.job,
     Job.Kind.IMPORT: imports.job,
 }
 

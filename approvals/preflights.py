@@ -1,0 +1,186 @@
+"""The preflight: people ask for a look at how things stand, the worker answers with a checklist on record.
+
+It is shown before anybody presses the button, and the worker takes the same look again as an execution
+begins; there it decides. Each look is evidence: dated, bound to the change, never changed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
+
+from . import access, analysis, audit, filling, gates, jobs, policy, rating, workflow
+from .analysis import mentions
+from .errors import Denied, Refused
+from .known import Known
+from .models import (
+    Evidence,
+    Execution,
+    ExecutionStatus,
+    Job,
+    Migration,
+    MigrationRevision,
+    RollbackRequest,
+    RollbackTarget,
+    Status,
+    User,
+)
+
+# What was looked at longer ago than this is shown as old: things move.
+FRESH = timedelta(minutes=15)
+ASKABLE = (Status.IN_REVIEW, Status.APPROVED)
+Points = Sequence[dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a preflight came to: may it start, and in a sentence why, or why not."""
+
+    go: bool
+    sentence: str
+
+
+def ask(rollback: RollbackRequest, *, actor: User) -> Job:
+    """Ask the worker for a look. Whoever sees the rollback may, but for auditors. Raises Denied or Refused;
+    a look that is under way is not asked for twice."""
+    with audit.unit_of_work("preflight.requested", actor=actor, rollback=rollback) as facts:
+        rollback = workflow.locked(rollback)
+        if not access.rollbacks(actor).filter(pk=rollback.pk).exists():
+            raise Denied(_("You do not see this rollback."))
+        if not access.writes(actor):
+            raise Denied(_("Auditors read everything and change nothing."))
+        workflow.require(rollback, ASKABLE)
+        latest = jobs.latest(Job.Kind.PREFLIGHT, rollback.pk)
+        if latest is not None and latest.state in (Job.State.WAITING, Job.State.CLAIMED):
+            raise Refused(_("A worker was asked for it already; it shows here when it has looked."))
+        facts["change"] = rollback.change_digest
+        return jobs.ask(Job.Kind.PREFLIGHT, subject=rollback.pk, actor=actor, digest=rollback.change_digest)
+
+
+def objections(rollback: RollbackRequest) -> list[dict[str, Any]]:
+    """What the portal itself has against a start now, as points that stop it: every gate again, the time to
+    execute, and the rating with the newest facts."""
+    found = [
+        _point(gate.key, gate.title, "stop", gate.detail)
+        for gate in gates.missing(rollback, gates.Needed.EXECUTE)
+    ]
+    if rollback.overdue_expiry:
+        said = _("The time to execute %(label)s is over.") % {"label": rollback.label}
+        found.append(_point("expiry", _("It is still in time"), "stop", said))
+    now = rating.rate(rollback, gates.latest_evidence(rollback, Evidence.Kind.FACTS))
+    if now.risk > (rollback.risk or 0):
+        said = _("The risk is %(now)s now, more than was approved: %(why)s") % {
+            "now": now.risk.name,
+            "why": now.reasons[0]["text"] if now.reasons else "",
+        }
+        found.append(_point("risk", _("The risk is what was approved"), "stop", said))
+    return found
+
+
+def sentences(points: Points) -> list[str]:
+    """Points as people read them in one line each."""
+    own = ("expiry", "risk")
+    return [p["says"] if p["key"] in own else f"{p['title']}: {p['says']}" for p in points]
+
+
+def record(
+    rollback: RollbackRequest, points: Points, harm: Points, *, execution: Execution | None = None
+) -> Found:
+    """The worker's answer: what it found on the target (`points`) and what the rollback breaks elsewhere
+    (`harm`); the portal adds what it knows itself. Stored as evidence, with its event."""
+    mine = objections(rollback) or [
+        _point("gates", _("Every gate holds"), "go", _("Asked again: all hold, and the risk is no higher."))
+    ]
+    points = [*mine, *points]
+    harm = [_repeatables(rollback), *harm]
+    stops = [point for point in points if point["verdict"] == "stop"]
+    sentence = " ".join(sentences(stops)) if stops else _go_sentence(points, harm)
+    subject = execution or rollback
+    about = {"execution": execution} if execution else {"rollback": rollback}
+    with audit.unit_of_work("preflight.recorded", actor=None, **about) as facts:
+        Evidence.objects.create(
+            rollback=rollback,
+            kind=Evidence.Kind.PREFLIGHT,
+            change_digest=rollback.change_digest,
+            holds=not stops,
+            sentence=sentence,
+            data={
+                "points": list(points),
+                "breaks": list(harm),
+                "execution": str(subject.pk) if execution else "",
+            },
+        )
+        facts |= {"holds": not stops, "change": rollback.change_digest, "stops": [p["key"] for p in stops]}
+    return Found(not stops, sentence)
+
+
+def _go_sentence(points: Points, harm: Points) -> str:
+    count = sum(point["verdict"] == "look" for point in (*points, *harm))
+    if not count:
+        return _("Go: nothing stands in the way.")
+    return ngettext(
+        "Go: nothing stands in the way; %(count)d point is to be known.",
+        "Go: nothing stands in the way; %(count)d points are to be known.",
+        count,
+    ) % {"count": count}
+
+
+def takes_backup(rollback: RollbackRequest) -> bool:
+    """Will an execution of it take a backup first?"""
+    return policy.rule_for(rollback).backup_required
+
+
+def rehearsed_locks(rollback_target: RollbackTarget) -> list[tuple[str, str]]:
+    """The relations, each with a mode, that the last passed rehearsal of these bytes was seen to lock."""
+    rehearsal = (
+        rollback_target.executions.filter(
+            purpose=Execution.Purpose.REHEARSAL,
+            change_digest=rollback_target.rollback.change_digest,
+            status=ExecutionStatus.SUCCEEDED,
+        )
+        .order_by("-queued_at")
+        .first()
+    )
+    return [(lock["relation"], lock["mode"]) for lock in rehearsal.locks] if rehearsal else []
+
+
+def _repeatables(rollback: RollbackRequest) -> dict[str, Any]:
+    """Repeatable migrations whose statements name something that goes: Flyway runs them with the next
+    deployment, and they fail."""
+    gone: set[str] = set()
+    for item in Known(rollback).items:
+        if item.script is not None:
+            plan = analysis.plan_script(filling.sql_of(item))
+            gone |= {mentions.bare(each.relation) for each in plan.destroys if each.column is None}
+    title = _("Repeatable migrations that need what goes")
+    found = []
+    for revision in _repeatable_revisions(rollback) if gone else ():
+        if names := sorted(gone & mentions.relations(revision.sql)):
+            found.append(f"{revision.path}: {', '.join(names)}")
+    if not found:
+        return _point("repeatables", title, "go", _("None."))
+    says = _("The next deployment runs them when they change, and they fail without it.")
+    return _point("repeatables", title, "look", says, found)
+
+
+def _repeatable_revisions(rollback: RollbackRequest) -> list[MigrationRevision]:
+    """The newest text of each repeatable migration of the service that is still there; one query."""
+    return list(
+        MigrationRevision.objects.filter(
+            migration__service=rollback.service_id,
+            migration__kind=Migration.Kind.REPEATABLE,
+            migration__removed_at=None,
+        )
+        .order_by("migration_id", "-number")
+        .distinct("migration_id")
+    )
+
+
+def _point(key: str, title: str, verdict: str, says: str, who: Sequence[str] = ()) -> dict[str, Any]:
+    """A point as the worker's are, see `executor.obstacles.Point`."""
+    return {"key": key, "title": title, "verdict": verdict, "says": says, "who": list(who)}

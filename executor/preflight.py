@@ -1,0 +1,83 @@
+"""Look whether a rollback could run now: every gate again and the target itself, as a checklist on record.
+
+The same look is taken before anybody presses the button and again by the worker when the execution begins.
+What can't be looked at is never a go.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Sequence
+from dataclasses import replace
+
+import psycopg
+
+from approvals import preflights
+from approvals.models import Execution, Job, RollbackRequest
+from executor import briefing, credentials, locks
+from executor.breaks import breaks
+from executor.connect import Connection, connect, set_session
+from executor.errors import ExecutorError
+from executor.locks import Wanted
+from executor.obstacles import Point, obstacles
+from executor.read import in_plain_words, read_facts
+from executor.spec import RunSpec
+
+
+def job(job: Job) -> str:
+    """Take the look that somebody asked for. Returns its sentence."""
+    rollback = RollbackRequest.objects.get(pk=job.subject)
+    if job.digest != rollback.change_digest:
+        return "The change is another one by now; its own preflight says how it stands."
+    read_facts(rollback, change_digest=rollback.change_digest)
+    return look(rollback).sentence
+
+
+def at_start(execution: Execution) -> str:
+    """Look again as the execution begins; why not to go, or nothing. Facts are read by the caller before."""
+    found = look(execution.rollback_target.rollback, execution)
+    return "" if found.go else found.sentence
+
+
+def look(rollback: RollbackRequest, execution: Execution | None = None) -> preflights.Found:
+    """All of the checklist, recorded. Never raises for the target: what it does not answer is a no-go."""
+    try:
+        points, harm = _look(rollback)
+    except (ExecutorError, psycopg.Error) as error:
+        points = [Point("target", "The target answers", "stop", in_plain_words(error))]
+        harm = []
+    return preflights.record(
+        rollback,
+        [point.as_json() for point in points],
+        [point.as_json() for point in harm],
+        execution=execution,
+    )
+
+
+def _look(rollback: RollbackRequest) -> tuple[list[Point], list[Point]]:
+    rollback_target = rollback.rollback_targets.select_related("target").get()
+    spec = briefing.outline(rollback_target)
+    endpoint = credentials.endpoint(rollback_target.target, "executor")
+    with contextlib.closing(connect(endpoint.named("waqiti_rollback preflight"))) as connection:
+        set_session(
+            connection,
+            {
+                "default_transaction_read_only": "on",
+                "statement_timeout": "15s",
+                "lock_timeout": "1s",
+                "search_path": f"{spec.search_path}, pg_temp",
+            },
+        )
+        wanted = _wanted(connection, spec, preflights.rehearsed_locks(rollback_target))
+        found = list(obstacles(connection, spec, wanted, backup=preflights.takes_backup(rollback)))
+        return found, list(breaks(connection, spec, wanted))
+
+
+def _wanted(connection: Connection, spec: RunSpec, rehearsed: Sequence[tuple[str, str]]) -> list[Wanted]:
+    """The tables of the plan and those that the rehearsal was seen to lock, as the target has them."""
+    seen = locks.wanted(connection, replace(spec, locks=tuple(rehearsed)))
+    planned = {each.oid: each for each in locks.wanted(connection, spec)}
+    for each in seen:
+        before = planned.get(each.oid, each)
+        planned[each.oid] = replace(each, mode=locks.together(before.mode, each.mode))
+    return sorted(planned.values(), key=str)
