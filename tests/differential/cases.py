@@ -144,17 +144,17 @@ def must_agree(case: Case) -> str:
     """Compare everything; returns in a word what Flyway made of it. `migrate` really runs."""
     found = case.read()
     try:
-        lines = case.ask("info")
+        info = case.ask("info")
     except Refused as refusal:
         return _must_refuse(case, found, refusal)
     if _hidden_by_a_baseline(found):
         return "directory refused"
-    assert not found.refusals, (found.refusals, lines)
+    assert not found.refusals, (found.refusals, info)
     expected = case.foreseen()
-    assert expected.refusal is None, (expected.refusal, lines)
-    assert _ours(expected) == _theirs(lines)
-    assert render(expected.lines) == case.ask("table").rstrip("\n")
-    assert current(expected.lines) == case.ask("current")
+    assert expected.refusal is None, (expected.refusal, info)
+    assert _ours(expected) == _theirs(info["lines"])
+    assert render(expected.lines) == info["table"].rstrip("\n")
+    assert current(expected.lines) == info["current"]
     verdict = case.ask("validate")
     assert verdict["passes"] == expected.passes, verdict
     assert [(c["version"], c["description"], c["code"], c["message"]) for c in verdict["complaints"]] == [

@@ -18,7 +18,7 @@ PLACE = HERE.parents[2] / ".local" / "flyway"
 TOML = HERE / "toml" / "Toml.java"
 
 
-OPTIONS = ("-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Dfile.encoding=UTF-8")
+OPTIONS = ("-XX:+UseSerialGC", "-Dfile.encoding=UTF-8")
 
 
 class Refused(Exception):

@@ -33,7 +33,7 @@ def there(case: Case, table: str) -> bool:
 
 def lines_are_as_forecast(case: Case, foreseen: Forecast) -> None:
     """The real `info` shows every migration in the state that was foreseen."""
-    lines = case.ask("info")
+    lines = case.ask("info")["lines"]
     told = {line["version"]: line["state"] for line in lines}
     for version, state in foreseen.states.items():
         assert told.get(version.text) == (state.value if state else None), foreseen.sentence

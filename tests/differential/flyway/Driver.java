@@ -12,6 +12,7 @@ import java.util.Map;
 import org.flywaydb.core.Flyway;
 import org.flywaydb.core.api.FlywayException;
 import org.flywaydb.core.api.MigrationInfo;
+import org.flywaydb.core.api.MigrationInfoService;
 import org.flywaydb.core.api.MigrationVersion;
 import org.flywaydb.core.api.callback.Event;
 import org.flywaydb.core.api.configuration.FluentConfiguration;
@@ -58,9 +59,7 @@ public final class Driver {
         return switch (request.get("verb").asText()) {
             case "names" -> names(configured(request), request.get("names"));
             case "settings" -> settings(request);
-            case "info" -> info(new Flyway(configured(request)));
-            case "table" -> MigrationInfoDumper.dumpToAsciiTable(new Flyway(configured(request)).info().all());
-            case "current" -> String.valueOf(current(new Flyway(configured(request)).info().current()));
+            case "info" -> info(new Flyway(configured(request)).info());
             case "validate" -> validate(new Flyway(configured(request)));
             case "migrate" -> migrate(new Flyway(configured(request)));
             case "repair" -> new Flyway(configured(request)).repair().repairActions;
@@ -132,9 +131,17 @@ public final class Driver {
         return found;
     }
 
-    private static List<Object> info(Flyway flyway) {
+    /** What one info says: line by line, as the table that people see, and the current version. */
+    private static Map<String, Object> info(MigrationInfoService said) {
+        return Map.of(
+            "lines", lines(said.all()),
+            "table", MigrationInfoDumper.dumpToAsciiTable(said.all()),
+            "current", String.valueOf(current(said.current())));
+    }
+
+    private static List<Object> lines(MigrationInfo[] all) {
         List<Object> lines = new ArrayList<>();
-        for (MigrationInfo one : flyway.info().all()) {
+        for (MigrationInfo one : all) {
             ResolvedMigration file = ((MigrationInfoImpl) one).getResolvedMigration();
             Map<String, Object> line = new LinkedHashMap<>();
             line.put("version", one.getVersion() == null ? null : one.getVersion().toString());
