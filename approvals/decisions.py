@@ -8,7 +8,7 @@ from django.conf import settings
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from . import audit, gates, looks, policy, rating, rollbacks, workflow
+from . import audit, gates, looks, policy, proofs, rating, rollbacks, workflow
 from .analysis import Risk
 from .errors import Conflict, Denied, Refused
 from .models import Approval, Evidence, Role, RollbackRequest, Status, User
@@ -17,11 +17,14 @@ DECIDES = (Role.SENIOR_DBA, Role.PLATFORM_LEAD)
 
 
 def acknowledgement(rollback: RollbackRequest) -> str:
-    """What an approver must tick (HIGH) or type (CRITICAL): what stays lost, in words. Empty below HIGH."""
+    """What an approver must tick, or type where it is CRITICAL: from HIGH on what stays lost, and at any risk
+    what the authors declare, in words. Empty where there is neither."""
+    items = list(rollback.items.select_related("migration", "script").order_by("position"))
+    declared = proofs.declared(items)
     if (rollback.risk or Risk.CRITICAL) < Risk.HIGH:
-        return ""
-    gone = rating.losses(rollback, gates.latest_evidence(rollback, Evidence.Kind.FACTS))
-    return "; ".join(gone) if gone else _("no data goes")
+        return "; ".join(declared)
+    gone = rating.losses(rollback, gates.latest_evidence(rollback, Evidence.Kind.FACTS), items)
+    return "; ".join([*(gone or [_("no data goes")]), *declared])
 
 
 def decide(

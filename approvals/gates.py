@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
-from . import checklist, history, policy, windows
+from . import checklist, filling, history, policy, proofs, windows
 from .errors import Refused
 from .known import Known
 from .models import Evidence, FileFate, Proof, Role, RollbackItem, RollbackRequest
@@ -52,6 +52,7 @@ class Gate:
 Judge = Callable[[Known], Gate]
 # So many names are told; of more, how many.
 NAMES = 4
+LONGEST_WHY = 400
 
 
 def gates(rollback: RollbackRequest, known: Known | None = None) -> list[Gate]:
@@ -95,7 +96,7 @@ def _script_readable(known: Known) -> Gate:
     for item in known.items:
         if item.script is None:
             lacking.append(str(item.migration))
-        elif problems := item.script.plan.get("problems"):
+        elif problems := filling.plan_of(item).get("problems"):
             first = problems[0]
             refused.append(
                 f"{item.migration}, line {first['line']}, column {first['column']}: {first['message']}"
@@ -130,6 +131,69 @@ def _checks_present(known: Known) -> Gate:
         no=_("No check before commit for %(migrations)s.")
         % {"migrations": ", ".join(without) or _("any migration")},
         who=_requester(known),
+    )
+
+
+def _examined(known: Known) -> list[tuple[RollbackItem, Proof | None, str]]:
+    """Each item with a script, the answered proof of exactly that script and file, or why there is none."""
+    found: list[tuple[RollbackItem, Proof | None, str]] = []
+    for item in known.items:
+        if item.script_id is not None:
+            answered = known.proofs.get(item.script_id)
+            why = proofs.why_none(item, answered, known.newest_proofs.get(item.script_id))
+            found.append((item, None if why else answered, why))
+    return found
+
+
+def _complete(known: Known) -> Gate:
+    lacking, examined = [], _examined(known)
+    for item, proof, why in examined:
+        left = proofs.not_undone(proof, item.script.left) if proof and item.script else []
+        if left:
+            told = "; ".join(effect["text"] for effect in left[:NAMES])
+            more = len(left) - NAMES
+            lacking.append(
+                _("%(migration)s: not undone: %(effects)s")
+                % {"migration": item.migration, "effects": f"{told}; …(+{more})" if more > 0 else told}
+            )
+        elif why:
+            lacking.append(why)
+    return _gate(
+        "completeness",
+        _("Everything is undone or declared"),
+        holds=bool(examined) and len(examined) == len(known.items) and not lacking,
+        yes=_("Each effect of the migrations is undone by a step, or left on purpose with a reason."),
+        no=" ".join(lacking) or _("No script that could be examined."),
+        who=_("%(name)s: undo it, or declare that it stays, with the reason")
+        % {"name": known.rollback.requester},
+        at=min((proof.at for _item, proof, _why in examined if proof and proof.at), default=None),
+    )
+
+
+def _proven(known: Known) -> Gate:
+    said, lacking, examined = [], [], _examined(known)
+    for item, proof, why in examined:
+        if proof is None:
+            lacking.append(why)
+            continue
+        words = {"migration": item.migration, "verdict": proof.get_verdict_display(), "why": ""}
+        unproven = item.script.unproven if item.script else ""
+        if proof.holds or (proof.verdict == Proof.Verdict.NOT_PROVABLE and unproven):
+            said.append(_("%(migration)s: %(verdict)s.") % words)
+        else:
+            words["why"] = proof.proof.get("reason", "")[:LONGEST_WHY]
+            lacking.append(_("%(migration)s: %(verdict)s. %(why)s") % words)
+    needed = known.rule.rehearsal_required
+    return _gate(
+        "proof",
+        _("The way back is proven"),
+        holds=not needed or (bool(examined) and len(examined) == len(known.items) and not lacking),
+        yes=" ".join(said) if said and not lacking else _("The policy asks for none here."),
+        no=" ".join(lacking) or _("No script that could be proven."),
+        who=_("%(name)s: mend the script, or say why it may go without a proof where none is possible")
+        % {"name": known.rollback.requester},
+        needed=Needed.APPROVE,
+        at=min((proof.at for _item, proof, _why in examined if proof and proof.at), default=None),
     )
 
 
@@ -369,7 +433,7 @@ def _transactional(known: Known) -> Gate:
     outside = [
         str(item.migration)
         for item in known.items
-        if item.script and any(step["kind"] != "transactional" for step in item.script.plan.get("steps", []))
+        if any(step["kind"] != "transactional" for step in filling.plan_of(item).get("steps", []))
     ]
     return _gate(
         "transactional",
@@ -394,6 +458,8 @@ def latest_evidence(rollback: RollbackRequest, kind: Evidence.Kind) -> Evidence 
 JUDGES: tuple[Judge, ...] = (
     _script_readable,
     _checks_present,
+    _complete,
+    _proven,
     _reasons,
     _forward_fix,
     _facts_read,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from django.db.models import Q
 from django.utils import timezone
 
-from . import digests, jobs, policy, windows
+from . import digests, jobs, policy, proofs, windows
 from .models import (
     Approval,
     CalendarEntry,
@@ -18,6 +18,7 @@ from .models import (
     Evidence,
     Job,
     PolicyRule,
+    Proof,
     Role,
     RollbackItem,
     RollbackRequest,
@@ -133,6 +134,20 @@ class Known:
     def preflight_job(self) -> Job | None:
         """The newest request for a preflight."""
         return jobs.latest(Job.Kind.PREFLIGHT, self.rollback.pk)
+
+    @cached_property
+    def proofs(self) -> dict[int, Proof]:
+        """The newest answered proof of each script, by the script's key."""
+        return proofs.latest_of(self._scripts)
+
+    @cached_property
+    def newest_proofs(self) -> dict[int, Proof]:
+        """The newest proof of each script, answered or not, by the script's key."""
+        return proofs.newest_of(self._scripts)
+
+    @property
+    def _scripts(self) -> list[int]:
+        return [item.script_id for item in self.items if item.script_id]
 
     @cached_property
     def facts_job(self) -> Job | None:

@@ -12,7 +12,7 @@ from django.utils.translation import gettext as _
 
 from . import access, audit, chains, jobs
 from .errors import Denied, Refused
-from .models import Job, Migration, MigrationRevision, Proof, RollbackScript, Target, User
+from .models import Job, Migration, MigrationRevision, Proof, RollbackItem, RollbackScript, Target, User
 
 NOT_UNDONE = "not undone"
 """The fate of an effect that blocks (`executor.completeness.Fate`)."""
@@ -70,7 +70,9 @@ def ask_within(
     )
 
 
-def ask_where_missing(scripts: Iterable[tuple[RollbackScript, MigrationRevision]], *, actor: User) -> int:
+def ask_where_missing(
+    scripts: Iterable[tuple[RollbackScript, MigrationRevision]], *, target: Target, actor: User
+) -> int:
     """Ask for a proof of each pair that has none, neither answered nor under way, inside the caller's unit of
     work. Returns how many were asked for."""
     pairs = [pair for pair in scripts if pair[0].readable]
@@ -81,7 +83,7 @@ def ask_where_missing(scripts: Iterable[tuple[RollbackScript, MigrationRevision]
         if newest is None or newest.revision_id != revision.pk or not (newest.at or newest.is_open):
             missing.append((script, revision))
     for script, revision in missing:
-        ask_within(script, actor=actor, revision=revision)
+        ask_within(script, actor=actor, revision=revision, target=target)
     return len(missing)
 
 
@@ -161,6 +163,50 @@ def left_of(proof: Proof, left: Mapping[str, str]) -> list[tuple[dict[str, Any],
         for effect in proof.effects
         if effect["fate"] != "undone" and left.get(effect["key"], "").strip()
     ]
+
+
+def declared(items: Iterable[RollbackItem]) -> list[str]:
+    """What the authors of these items' scripts declare, one phrase each, for approvers to acknowledge: what
+    stays on purpose, and what goes without a proof."""
+    said = []
+    for item in items:
+        if item.script is None:
+            continue
+        for key, reason in item.script.left.items():
+            said.append(
+                _("%(migration)s leaves “%(effect)s”: %(reason)s")
+                % {"migration": item.migration, "effect": key, "reason": reason}
+            )
+        if item.script.unproven:
+            said.append(
+                _("%(migration)s may go without a proof: %(reason)s")
+                % {"migration": item.migration, "reason": item.script.unproven}
+            )
+    return said
+
+
+def why_none(item: RollbackItem, answered: Proof | None, newest: Proof | None) -> str:
+    """Why there is no answered proof of exactly this item's script and file; empty where there is one."""
+    if answered is not None and answered.revision_id == item.revision_id:
+        return ""
+    if newest is None or newest.revision_id != item.revision_id:
+        return _("%(migration)s: nobody has asked for a proof of this script.") % {
+            "migration": item.migration
+        }
+    if newest.job.finished_at is not None:
+        return _("%(migration)s: the worker could not examine the script: %(why)s") % {
+            "migration": item.migration,
+            "why": newest.sentence,
+        }
+    if not newest.is_open:
+        return _("%(migration)s: the worker ended while it examined the script. Ask again.") % {
+            "migration": item.migration
+        }
+    doing = newest.doing or _("waiting for a worker")
+    return _("%(migration)s: the script is being examined (%(doing)s).") % {
+        "migration": item.migration,
+        "doing": doing[:1].lower() + doing[1:],
+    }
 
 
 def _about(proof: Proof) -> dict[str, Any]:

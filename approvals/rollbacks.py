@@ -10,7 +10,7 @@ from typing import Any
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from . import access, audit, digests, gates, history, jobs, policy, rating, workflow
+from . import access, audit, digests, gates, history, jobs, policy, proofs, rating, workflow
 from .analysis import Risk
 from .errors import Conflict, Denied, Refused
 from .models import (
@@ -53,6 +53,7 @@ def create(target: Target, migrations: Sequence[Migration], *, actor: User, **fi
         _choose(rollback, target, history.require_newest(target, migrations))
         _reckon(rollback)
         _ask_for_facts(rollback, actor)
+        _ask_for_proofs(rollback, actor)
         facts.about(rollback=rollback)
         facts |= {"versions": _versions(rollback), "change": rollback.change_digest}
     return rollback
@@ -99,6 +100,7 @@ def edit(
         _reckon(rollback)
         if rollback.change_digest != before:
             _ask_for_facts(rollback, actor)
+        _ask_for_proofs(rollback, actor)
         facts |= {"fields": sorted(fields), "versions": _versions(rollback), "change": rollback.change_digest}
     return rollback
 
@@ -164,6 +166,7 @@ def read_facts_again(rollback: RollbackRequest, *, actor: User) -> Job:
             raise Denied(_("Auditors read everything and change nothing."))
         workflow.require(rollback, workflow.EDITABLE)
         bring_up_to_date(rollback)
+        _ask_for_proofs(rollback, actor)
         return _ask_for_facts(rollback, actor)
 
 
@@ -297,6 +300,16 @@ def _require_gates(rollback: RollbackRequest, needed: gates.Needed) -> None:
 
 def _ask_for_facts(rollback: RollbackRequest, actor: User | None) -> Job:
     return jobs.ask(Job.Kind.FACTS, subject=rollback.pk, actor=actor, digest=rollback.change_digest)
+
+
+def _ask_for_proofs(rollback: RollbackRequest, actor: User) -> None:
+    """Of scripts that nobody examined yet: imported ones are examined when somebody needs them."""
+    items = rollback.items.select_related("migration__service", "revision", "script__migration__service")
+    proofs.ask_where_missing(
+        [(item.script, item.revision) for item in items if item.script is not None],
+        target=rollback.rollback_targets.select_related("target").get().target,
+        actor=actor,
+    )
 
 
 def _versions(rollback: RollbackRequest) -> list[str]:

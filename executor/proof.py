@@ -237,7 +237,8 @@ def run_script(shadow: Shadow, script: Script) -> Failure | None:
     inside = False
     try:
         for step in script.steps:
-            if without_server(step.sql)[1]:
+            text, beyond = without_server(step.sql)
+            if beyond or not text.strip():
                 continue
             if step.transactional != inside:
                 shadow.connection.execute("BEGIN" if step.transactional else "COMMIT")

@@ -11,7 +11,7 @@ from django.db import close_old_connections
 
 from approvals import alarms, attempts, audit, imports, jobs, rollbacks, schedules
 from approvals.models import Job
-from executor import execute, preflight, read, rehearse, settle, trials
+from executor import execute, generating, preflight, proving, read, rehearse, retention, restarts, settle, trials
 from executor.recorder import worker_name
 
 log = logging.getLogger(__name__)
@@ -23,6 +23,8 @@ WORK: dict[str, Callable[[Job], str]] = {
     Job.Kind.EXECUTE: execute.job,
     Job.Kind.TRY: trials.job,
     Job.Kind.PREFLIGHT: preflight.job,
+    Job.Kind.GENERATE: generating.job,
+    Job.Kind.PROVE: proving.job,
     Job.Kind.IMPORT: imports.job,
 }
 
@@ -67,6 +69,13 @@ def watch_histories() -> None:
         read.watch(target)
 
 
+@shared_task(name="executor.look_for_restarts")
+def look_for_restarts() -> None:
+    """Look whether the servers were restarted that executions wait for."""
+    for execution in attempts.awaiting_restart():
+        restarts.look(execution)
+
+
 @shared_task(name="executor.start_scheduled")
 def start_scheduled() -> None:
     """Start what ops have scheduled for now; end what missed its window."""
@@ -77,6 +86,12 @@ def start_scheduled() -> None:
 def expire_rollbacks() -> None:
     """Expire what waited too long."""
     rollbacks.expire_due()
+
+
+@shared_task(name="executor.remove_old_backups")
+def remove_old_backups() -> None:
+    """Remove the files of backups that have rested long enough."""
+    retention.remove_old()
 
 
 @worker_ready.connect

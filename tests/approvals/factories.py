@@ -28,7 +28,9 @@ from approvals import (
     executions,
     history,
     incidents,
+    jobs,
     policy,
+    proofs,
     rollbacks,
     scripts,
 )
@@ -44,6 +46,8 @@ from approvals.models import (
     ImportRun,
     Incident,
     Migration,
+    MigrationRevision,
+    Proof,
     Role,
     RollbackRequest,
     RollbackScript,
@@ -266,14 +270,48 @@ def write_script(
     sql: str | None = None,
     checks: Sequence[Check] | None = None,
     actor: User | None = None,
+    **declared: Any,
 ) -> RollbackScript:
-    """The next revision of the script of this version; bob writes it unless said otherwise."""
-    return scripts.add_script(
+    """The next revision of the script of this version, examined by a worker where it can be read; bob writes
+    it unless said otherwise."""
+    script = scripts.add_script(
         world.migration(version),
         sql=UNDO[version] if sql is None else sql,
         checks=[CHECK[version]] if checks is None else checks,
         actor=actor or world.bob,
+        **declared,
     )
+    if script.readable and not script.proofs.filter(at__isnull=False).exists():
+        examined(script)
+    return script
+
+
+def examined(
+    script: RollbackScript,
+    *,
+    verdict: Proof.Verdict = Proof.Verdict.EXACT,
+    effects: Sequence[dict[str, Any]] = (),
+    reason: str = "",
+    revision: MigrationRevision | None = None,
+) -> Proof:
+    """The worker's answer about this script: exact and complete, unless said otherwise."""
+    proof = proofs.ask(script, actor=None, revision=revision)
+    holds = verdict in (Proof.Verdict.EXACT, Proof.Verdict.MODULO_ORDER, Proof.Verdict.AS_DECLARED)
+    sentence = proofs.record(
+        proof,
+        completeness={"method": "run", "because": "", "effects": list(effects), "steps": []},
+        proved={
+            "verdict": verdict.value,
+            "way": "up-down-up",
+            "holds": holds,
+            "script_sha256": script.sha256,
+            "forward_sha256": proof.revision.sha256,
+            "reason": reason,
+            "server_version": "18.6",
+        },
+    )
+    jobs.finish(proof.job, sentence=sentence)
+    return Proof.objects.get(pk=proof.pk)
 
 
 def incident(world: World, actor: User | None = None) -> Incident:

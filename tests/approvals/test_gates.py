@@ -31,6 +31,11 @@ pytestmark = pytest.mark.integration
 HOLDING: dict[str, tuple[Needed, str]] = {
     "script": (Needed.SUBMIT, "Every statement was read and may run."),
     "checks": (Needed.SUBMIT, "Every script has at least one check that runs before commit."),
+    "completeness": (
+        Needed.SUBMIT,
+        "Each effect of the migrations is undone by a step, or left on purpose with a reason.",
+    ),
+    "proof": (Needed.APPROVE, "V3: exact."),
     "reason": (Needed.SUBMIT, "{incident}, with a reason."),
     "forward_fix": (Needed.SUBMIT, "The requester wrote why a forward fix will not do."),
     "facts": (Needed.SUBMIT, "Read the target: 1 table."),

@@ -87,7 +87,7 @@ def test_a_rollback_script_undoes_its_migration(
             [script.name.version.text],
         )
     run(database, script.sql)
-    run(database, "DROP TABLE IF EXISTS transactions_backup_rollback")  # left there on purpose
+    run(database, "DROP SCHEMA IF EXISTS rollback_archive CASCADE")  # left there on purpose
     assert witness.layout() == layout
 
 

@@ -68,7 +68,11 @@ CHECKS: dict[tuple[str, str], list[Check]] = {
     ],
     ("ledger-service", "001"): [
         Check("The table is gone", "SELECT to_regclass('transactions') IS NULL", "true"),
-        Check("Its copy has rows", "SELECT count(*) > 0 FROM transactions_backup_rollback", "true"),
+        Check(
+            "Its copy has rows",
+            "SELECT count(*) > 0\n  FROM rollback_archive.transactions_before_001",
+            "true",
+        ),
         Check(
             "The function is gone",
             "SELECT to_regprocedure('create_monthly_partitions(text, date, integer)') IS NULL",

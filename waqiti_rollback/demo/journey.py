@@ -10,7 +10,7 @@ from typing import TypeVar
 
 from django.utils import timezone
 
-from approvals import checklist, decisions, executions, history, incidents, rollbacks
+from approvals import checklist, decisions, executions, history, incidents, proofs, rollbacks
 from approvals.models import (
     OPEN,
     Approval,
@@ -129,7 +129,15 @@ def submit(rollback: RollbackRequest) -> RollbackRequest:
     }
     for point, note in notes.items():
         checklist.confirm(rollback, point, note=note, actor=requester)
+    examined(rollback)
     return rollbacks.submit(rollback, actor=requester)
+
+
+def examined(rollback: RollbackRequest) -> None:
+    """Wait until the worker has examined every script of the rollback. Raises Stuck if it could not."""
+    scripts = [item.script_id for item in rollback.items.all() if item.script_id]
+    for proof in proofs.newest_of(scripts).values():
+        job_done(Job.Kind.PROVE, proof.pk, f"{rollback.label}: {proof.script}")
 
 
 def ask_for_rehearsal(rollback: RollbackRequest) -> Execution:

@@ -13,6 +13,7 @@ from psycopg import sql
 
 from executor import marker
 from waqiti_rollback.embedded import Cluster, Estate
+from waqiti_rollback.embedded.prover import ensure_prover
 from waqiti_rollback.embedded.server import Say, quiet, write_secret
 
 from .deploy import deploy
@@ -28,6 +29,7 @@ def prepare_targets(
 ) -> None:
     """Make the target databases anew on the running servers; those of the last time are dropped."""
     servers.scratch.ensure_login(SCRATCH, "CREATEDB")
+    ensure_prover(servers.scratch)
     for cluster in (servers.production, servers.staging):
         make_roles(cluster)
     # Both clusters have two cores between them, and production is the long one: it begins first.

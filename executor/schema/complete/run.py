@@ -115,6 +115,8 @@ class _Run:
         return moment
 
     def _execute(self, step: ScriptStep) -> tuple[str, int]:
+        if not without_server(step.sql)[0].strip():
+            return "", 0
         if not step.transactional:
             return self._outside(step)
         for _ in range(5):
@@ -226,6 +228,8 @@ class _Told:
             return Role.FOREIGN, f"it {foreign}, which the migration did not touch"
         if strange := next((each for each in moment.said if of_server(each)), None):
             return Role.FOREIGN, f"it {strange}, which the migration did not touch"
+        if not without_server(self.all[number - 1].sql)[0].strip():
+            return Role.HELPS, "the server reads its settings anew"
         if self.states[number - 1] != self.states[number]:
             return Role.HELPS, "it prepares another step"
         return claimed(moment.said, self.touched) or (Role.NOTHING, "; ".join(moment.notices))

@@ -51,7 +51,12 @@ OF_SERVER = frozenset(
 """Statements that reach beyond the database: never run on a scratch server that others use."""
 
 
-_OF_SERVER_WORDS = ("SYSTEM", "DATABASE", "TABLESPACE", "ROLE", "USER")
+RELOADS = frozenset({"pg_reload_conf", "pg_rotate_logfile"})
+"""Functions that reach beyond the database, too, and change nothing of it: the call is left out, and is no
+effect."""
+
+
+_OF_SERVER_WORDS = ("SYSTEM", "DATABASE", "TABLESPACE", "ROLE", "USER", "PG_RELOAD_CONF", "PG_ROTATE_LOGFILE")
 """Without any of these words no statement is one of them, and the text needs no parser."""
 
 
@@ -70,20 +75,27 @@ def read_pieces(source: Source, search_path: str = "public") -> list[Said]:
 
 
 def without_server(sql: str) -> tuple[str, list[str]]:
-    """The text with blanks where statements reach beyond the database, and those statements. Line numbers
-    stay. A text that does not parse is given back as it is."""
+    """The text with blanks where statements reach beyond the database, and those of them that have an effect.
+    Line numbers stay. A text that does not parse is given back as it is."""
     if not any(word in sql.upper() for word in _OF_SERVER_WORDS):
         return sql, []
     source = Source(sql)
     try:
-        pieces = [piece for piece in parser.parse(source) if piece.which in OF_SERVER]
+        pieces = [piece for piece in parser.parse(source) if piece.which in OF_SERVER or _reloads(piece)]
     except SqlError:
         return sql, []
     data = bytearray(source.data)
     for piece in pieces:
         kept = bytes(c if c in b"\r\n" else 32 for c in data[piece.start : piece.end])
         data[piece.start : piece.end] = kept
-    return data.decode(), [source.slice(piece.start, piece.end) for piece in pieces]
+    beyond = [source.slice(piece.start, piece.end) for piece in pieces if piece.which in OF_SERVER]
+    return data.decode(), beyond
+
+
+def _reloads(piece: Piece) -> bool:
+    """Whether a query does nothing but to let the server read its files anew."""
+    names = {name for name, _ in called(piece.node)} if piece.which == "select_stmt" else set()
+    return bool(names) and names <= RELOADS
 
 
 def statement(piece: Piece, place: Place, sql: str) -> Iterator[Said]:

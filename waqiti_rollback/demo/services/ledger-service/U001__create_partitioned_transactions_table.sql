@@ -1,7 +1,8 @@
--- Takes the partitioned table away. All transactions go with it; a copy stays in transactions_backup_rollback.
+-- Takes the partitioned table away. All transactions go with it; a copy stays in the archive.
 BEGIN;
 
-CREATE TABLE transactions_backup_rollback AS
+CREATE SCHEMA IF NOT EXISTS rollback_archive;
+CREATE TABLE rollback_archive.transactions_before_001 AS
 SELECT * FROM transactions;
 
 DROP TABLE transactions;
