@@ -6,9 +6,11 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+import time
 from collections import Counter
 from collections.abc import Iterable
 from concurrent.futures import ProcessPoolExecutor
+from functools import partial
 from itertools import groupby
 from pathlib import Path
 
@@ -28,6 +30,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--jobs", type=int, default=1, help="chains at a time")
     parser.add_argument("--no-human", action="store_true", help="leave people's ways back out")
     parser.add_argument("--rows", action="store_true", help="put rows into the tables and watch over them")
+    parser.add_argument(
+        "--large", action="store_true", help="the cheap way, as if no table were small enough to write anew"
+    )
     parser.add_argument("--only", help="only chains whose name contains this")
     chosen = parser.parse_args(arguments)
     found = [
@@ -35,7 +40,10 @@ def main(arguments: list[str] | None = None) -> int:
         for step in steps(chosen.directory, chosen.layout)
         if not chosen.only or chosen.only in step.chain
     ]
-    results = list(_all(found, chosen.server, chosen.jobs, human=not chosen.no_human, rows=chosen.rows))
+    ways = {"human": not chosen.no_human, "with_rows": chosen.rows, "large": chosen.large}
+    started = time.perf_counter()
+    results = list(_all(found, chosen.server, chosen.jobs, ways))
+    seconds = time.perf_counter() - started
     left = others(chosen.directory, chosen.layout)
     if chosen.json:
         document = {
@@ -44,24 +52,23 @@ def main(arguments: list[str] | None = None) -> int:
         }
         chosen.json.write_text(json.dumps(document, indent=1))
     print(table(results))
+    print(f"  {len(results) / seconds:.2f} steps a second with {chosen.jobs} jobs")
     print(f"  {len(left)} files are no steps")
     for why, count in Counter(why for _, why in left).most_common():
         print(f"    {count:4} {why}")
     return 1 if any(result.generated_exact_verdict == "error" for result in results) else 0
 
 
-def _all(found: list[Step], server: str, jobs: int, *, human: bool, rows: bool) -> Iterable[Result]:
+def _all(found: list[Step], server: str, jobs: int, ways: dict[str, bool]) -> Iterable[Result]:
     chains = [list(group) for _, group in groupby(found, key=lambda step: step.chain)]
     with ProcessPoolExecutor(max_workers=jobs) as pool:
-        for results in pool.map(
-            _chain, chains, [server] * len(chains), [human] * len(chains), [rows] * len(chains)
-        ):
+        for results in pool.map(partial(_chain, server=server, ways=ways), chains):
             yield from results
 
 
-def _chain(chain: list[Step], server: str, human: bool, rows: bool) -> list[Result]:
+def _chain(chain: list[Step], server: str, ways: dict[str, bool]) -> list[Result]:
     results = []
-    for result in run(server, chain, human=human, with_rows=rows):
+    for result in run(server, chain, **ways):
         results.append(result)
         for loss in result.lost:
             print(f"{result.chain}/{result.name}: LOST {loss}", file=sys.stderr)
@@ -89,11 +96,15 @@ def table(results: list[Result]) -> str:
         parts = [f"{word} {count} ({count / judged:.1%})" for word, count in counts.most_common() if word]
         lines.append(f"  {title:18}" + ", ".join(parts))
     again = sum(result.forward_again is False for result in applied)
-    seconds = sum(result.seconds for result in applied)
-    derive = sum(result.derive_seconds for result in applied)
+    seconds = sum(result.seconds for result in applied) or 1.0
+    served = sum(result.server_seconds for result in applied)
+    own = sum(result.derive_seconds - result.derive_server_seconds for result in applied)
     retried = sum(result.retried > 0 for result in applied)
     lines.append(f"  forward again failed: {again}; steps whose order had to be found by trying: {retried}")
-    lines.append(f"  {seconds:.0f} s, {derive:.0f} s of them deriving")
+    lines.append(
+        f"  {seconds:.0f} s: {served / seconds:.0%} in PostgreSQL and pg_dump,"
+        f" {own / seconds:.1%} in analysis and generation themselves"
+    )
     populated = [result.rows for result in applied if result.rows]
     if populated:
         share = sum(filled for filled, _ in populated) / max(1, sum(total for _, total in populated))

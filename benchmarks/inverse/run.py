@@ -6,19 +6,22 @@ import time
 import traceback
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
+from itertools import groupby
 from typing import Any
 
 import psycopg
 
 from benchmarks.inverse import rows
 from benchmarks.inverse.chains import Step
+from benchmarks.inverse.spent import Spent
 from executor.schema.dump import EXACT, dump, verdict
 from executor.schema.inverse import Inverse, Options, undo
-from executor.schema.inverse.options import ASK, NEUTRAL
+from executor.schema.inverse.options import APPEND, LEAVE, NEUTRAL
 from executor.schema.loss import measure
 from executor.schema.objects import Ref, Snapshot
 from executor.schema.replay import where
 from executor.schema.shadow import Shadow
+from executor.schema.sizes import sizes
 from executor.schema.snapshot import snapshot
 
 ERROR, REFUSED = "error", "refused"
@@ -41,6 +44,8 @@ class Result:
     data_loss: bool = False
     seconds: float = 0.0
     derive_seconds: float = 0.0
+    derive_server_seconds: float = 0.0
+    server_seconds: float = 0.0
     retried: int = 0
     forward_again: bool | None = None
     rows: tuple[int, int] | None = None
@@ -57,8 +62,10 @@ class Result:
 class Chain:
     """One chain on one shadow."""
 
-    def __init__(self, server: str, *, human: bool = True, with_rows: bool = False) -> None:
-        self.server = server
+    def __init__(
+        self, server: str, spent: Spent, *, human: bool = True, with_rows: bool = False, large: bool = False
+    ) -> None:
+        self.server, self.spent, self.large = server, spent, large
         self.human = human
         self.with_rows = with_rows
         self.shadow = Shadow(server)
@@ -74,7 +81,15 @@ class Chain:
     def step(self, step: Step) -> Result:
         """Apply one step and try both ways back; the shadow stands behind the step afterwards."""
         result = Result(step.chain, step.version, step.name)
-        started = time.perf_counter()
+        started, served = time.perf_counter(), self.spent.seconds
+        try:
+            self._step(step, result)
+        finally:
+            result.seconds = time.perf_counter() - started
+            result.server_seconds = self.spent.seconds - served
+        return result
+
+    def _step(self, step: Step, result: Result) -> None:
         forward = step.sql()
         if self.with_rows:
             result.rows = rows.populate(self.shadow.connection, self.before)
@@ -86,8 +101,7 @@ class Chain:
             message = f"{error.sqlstate}: {str(error).splitlines()[0]}"
             result.apply_error = f"line {line}, column {column}: {message}"
             self._begin_again()
-            result.seconds = time.perf_counter() - started
-            return result
+            return
         result.applied = True
         try:
             self._ways_back(step, forward, result)
@@ -97,21 +111,19 @@ class Chain:
             result.detail["traceback"] = traceback.format_exc()
             self.applied.append(forward)
             self._begin_again()
-        result.seconds = time.perf_counter() - started
-        return result
 
     def _ways_back(self, step: Step, forward: str, result: Result) -> None:
         after = snapshot(self.shadow.connection)
         started = time.perf_counter()
-        fill = NEUTRAL if self.with_rows else ASK
-        cheap = undo(self.shadow.connection, self.before, after, Options(fill_default=fill), forward=forward)
+        served = self.spent.seconds
+        # The shadow stands for the target here, so its sizes are those that decide.
+        cheap = self._undo(after, forward, Options(fill_default=NEUTRAL, **self._cheap()))
         exact = cheap
-        if cheap.choices:
-            exact = undo(
-                self.shadow.connection, self.before, after, Options.exact(fill_default=fill), forward=forward
-            )
-        kept = rows.fingerprints(self.shadow.connection, after) if self.with_rows else {}
+        if any(choice.taken in (APPEND, LEAVE) for choice in cheap.choices):
+            exact = self._undo(after, forward, Options.exact(fill_default=NEUTRAL))
         result.derive_seconds = time.perf_counter() - started
+        result.derive_server_seconds = self.spent.seconds - served
+        kept = rows.fingerprints(self.shadow.connection, after) if self.with_rows else {}
         result.data_loss = bool(cheap.losses)
         if self.with_rows:
             self._count(exact, result)
@@ -147,6 +159,14 @@ class Chain:
             self.dump = dump(self.shadow.dsn)
         else:
             self._begin_again()
+
+    def _undo(self, after: Snapshot, forward: str, options: Options) -> Inverse:
+        return undo(self.shadow.connection, self.before, after, options, forward=forward)
+
+    def _cheap(self) -> dict[str, Any]:
+        if self.large:
+            return {"column_order": APPEND}
+        return {"sizes": sizes(self.shadow.connection)}
 
     def _count(self, inverse: Inverse, result: Result) -> None:
         """What the data plan announces on tables with rows."""
@@ -198,17 +218,15 @@ class Chain:
         self.dump = dump(self.shadow.dsn)
 
 
-def run(server: str, steps: list[Step], *, human: bool = True, with_rows: bool = False) -> Iterator[Result]:
-    """All steps, chain by chain."""
-    chain: Chain | None = None
-    name = None
-    try:
-        for step in steps:
-            if chain is None or step.chain != name:
-                if chain is not None:
-                    chain.close()
-                chain, name = Chain(server, human=human, with_rows=with_rows), step.chain
-            yield chain.step(step)
-    finally:
-        if chain is not None:
-            chain.close()
+def run(
+    server: str, steps: list[Step], *, human: bool = True, with_rows: bool = False, large: bool = False
+) -> Iterator[Result]:
+    """All steps, chain by chain. `large`: as if every table were too large to be written anew cheaply."""
+    with Spent().measured() as spent:
+        for _, chain in groupby(steps, key=lambda step: step.chain):
+            runs = Chain(server, spent, human=human, with_rows=with_rows, large=large)
+            try:
+                for step in chain:
+                    yield runs.step(step)
+            finally:
+                runs.close()

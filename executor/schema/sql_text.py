@@ -56,6 +56,36 @@ def constant(node: Any) -> str | None:
     return expression(node)
 
 
+_SAFE = frozenset({"max", "min", "lower", "upper"})
+"""Functions that say the same again as long as the rows are the same."""
+
+
+def lookup(node: Any, snapshot: Snapshot, search_path: Sequence[str] = ("public",)) -> str | None:
+    """A scalar subquery on tables of the snapshot, as SQL with qualified names; None where the value is no
+    such subquery, or where it may be another one next time though the rows are the same."""
+    if not node.HasField("sub_link") or node.sub_link.sub_link_type != pb.EXPR_SUBLINK:
+        return None
+    copy = type(node)()
+    copy.CopyFrom(node)
+    for part in parser.walk(copy):
+        if isinstance(part, pb.FuncCall):
+            if written.parts(part.funcname)[-1:] not in [[name] for name in _SAFE]:
+                return None
+        elif isinstance(part, pb.SQLValueFunction | pb.WithClause):
+            return None
+        elif isinstance(part, pb.RangeVar):
+            table = found(snapshot, "table", range_parts(part), search_path)
+            if table is None:
+                return None
+            part.schemaname, part.relname = table.path[0], table.path[1]
+    return expression(copy)
+
+
+def is_null(node: Any) -> bool:
+    """Whether the value is NULL by name."""
+    return bool(node.HasField("a_const") and node.a_const.isnull)
+
+
 def of_object(node: Any) -> list[str]:
     """The parts of an object's name in a DROP or COMMENT, whatever shape the tree gives it."""
     which = node.WhichOneof("node")

@@ -1,4 +1,5 @@
-"""The DELETE of an INSERT: by a key whose values the file itself gives."""
+"""The DELETE of an INSERT: by a key whose values the file itself gives, else by all values that it gives, and
+then only where no other row has them."""
 
 from __future__ import annotations
 
@@ -14,17 +15,26 @@ from executor.schema.lost import ROWS, VALUES, Lost
 from executor.schema.names import dotted, quoted
 from executor.schema.objects import Object, Ref, Snapshot
 
+NULL = "NULL"
 _TEXT = ("text", "character varying", "character", "name")
+_WITHOUT_EQUALITY = ("json", "xml", "point", "line", "lseg", "box", "path", "polygon", "circle")
+_LONGEST = 300
+"""Characters of a value that need not stand in a condition: the others tell the row as well."""
 
 
 @dataclass(frozen=True, slots=True)
 class Deletion:
-    """The DELETE of one INSERT: its action, and how many rows it must find."""
+    """The DELETE of one INSERT: its action, how many rows it must find, and what it names."""
 
     action: Action
     rows: int
     line: int
     column: int
+    names: frozenset[Ref]
+
+    def still_means(self, schema: Snapshot, then: Snapshot) -> bool:
+        """Whether its names are those of the same table and columns as they were `then`."""
+        return all(ref in schema and schema[ref].address == then[ref].address for ref in self.names)
 
 
 class Deletions:
@@ -34,11 +44,12 @@ class Deletions:
         self.after = after
 
     def key(self, table: Object, columns: list[str], rows: list[list[str | None]]) -> list[str]:
-        """Columns of a key that all rows give as constants; [] where there is none."""
+        """Columns of a key whose values all rows give; [] where there is none."""
         places = {name: number for number, name in enumerate(columns)}
         for key in self._keys(table):
             if all(
-                name in places and all(len(row) > places[name] and row[places[name]] for row in rows)
+                name in places
+                and all(len(row) > places[name] and row[places[name]] not in (None, NULL) for row in rows)
                 for name in key
             ):
                 return key
@@ -67,34 +78,74 @@ class Deletions:
     def deletion(
         self,
         table: Object,
-        key: list[str],
         columns: list[str],
         rows: list[list[str | None]],
         place: tuple[int, int],
-    ) -> Deletion:
-        """The DELETE of an INSERT that gives these rows, at a place of the file."""
+    ) -> Deletion | None:
+        """The DELETE of an INSERT that gives these rows, at a place of the file; None where the rows can't be
+        told from others."""
+        key = self.key(table, columns, rows)
+        where, names = (
+            self._by_key(table, key, columns, rows) if key else self._by_values(table, columns, rows)
+        )
+        if not where:
+            return None
+        sql = f"DELETE FROM {dotted(table.ref.path)} WHERE {where}"
+        line, column = place
+        why = f"the migration added {'it' if len(rows) == 1 else 'them'} in line {line}"
+        if not key:
+            why += "; nothing goes where other rows have the same values"
+        own = Lost(ROWS, (table.ref.path[0], table.ref.path[1]), condition=where)
+        action = Action(
+            "rows",
+            table.ref,
+            (Statement(sql, fills=True),),
+            why=why,
+            loses=(own, *self._along(table, where)),
+        )
+        refs = (Ref("column", (*table.ref.path, name)) for name in names)
+        return Deletion(action, len(rows), line, column, frozenset({table.ref, *refs}))
+
+    def _by_key(
+        self, table: Object, key: list[str], columns: list[str], rows: list[list[str | None]]
+    ) -> tuple[str, list[str]]:
         places = [columns.index(name) for name in key]
-        types = [self.after[Ref("column", (*table.ref.path, name))]["type"] for name in key]
+        types = [self._type(table, name) for name in key]
         listed = [
             comma(_typed(row[place] or "", kind) for place, kind in zip(places, types, strict=True))
             for row in rows
         ]
         names = comma(map(quoted, key))
         if len(key) > 1:
-            where = f"({names}) IN ({comma(f'({each})' for each in listed)})"
-        else:
-            where = f"{names} = {listed[0]}" if len(listed) == 1 else f"{names} IN ({comma(listed)})"
-        sql = f"DELETE FROM {dotted(table.ref.path)} WHERE {where}"
-        line, column = place
-        own = Lost(ROWS, (table.ref.path[0], table.ref.path[1]), condition=where)
-        action = Action(
-            "rows",
-            table.ref,
-            (Statement(sql, fills=True),),
-            why=f"the migration added {'it' if len(rows) == 1 else 'them'} in line {line}",
-            loses=(own, *self._along(table, where)),
-        )
-        return Deletion(action, len(rows), line, column)
+            return f"({names}) IN ({comma(f'({each})' for each in listed)})", key
+        return (f"{names} = {listed[0]}" if len(listed) == 1 else f"{names} IN ({comma(listed)})"), key
+
+    def _by_values(
+        self, table: Object, columns: list[str], rows: list[list[str | None]]
+    ) -> tuple[str, list[str]]:
+        """A condition on every value that the rows give, true only where it finds just so many rows."""
+        conditions, names, told = [], [], True
+        for row in rows:
+            parts, constants = [], 0
+            for name, value in zip(columns, row, strict=False):
+                kind = self._type(table, name)
+                if value is None or kind in _WITHOUT_EQUALITY or len(value) > _LONGEST:
+                    continue
+                constants += value != NULL and not value.startswith("(")
+                test = "IS NULL" if value == NULL else f"= {_typed(value, kind)}"
+                parts.append(f"{quoted(name)} {test}")
+                names.append(name)
+            told = told and constants > 0
+            conditions.append(" AND ".join(parts))
+        if not told:
+            return "", []
+        alike = " OR ".join(f"({each})" for each in conditions) if len(rows) > 1 else conditions[0]
+        count = f"(SELECT count(*) FROM {dotted(table.ref.path)} WHERE {alike}) = {len(rows)}"
+        return f"{f'({alike})' if len(rows) > 1 else alike} AND {count}", names
+
+    def _type(self, table: Object, column: str) -> str:
+        found: str = self.after[Ref("column", (*table.ref.path, column))]["type"]
+        return found
 
     def _along(self, table: Object, where: str) -> Iterator[Lost]:
         """Rows and values of other tables that the DELETE takes along by ON DELETE actions."""

@@ -11,6 +11,7 @@ from executor.schema.difference import Change, Difference, difference
 from executor.schema.inverse import options as choices
 from executor.schema.inverse import rebuild, replace
 from executor.schema.inverse.action import Action
+from executor.schema.inverse.deletions import Deletion
 from executor.schema.inverse.family import Context
 from executor.schema.inverse.from_backup import FromBackup, data_gone
 from executor.schema.inverse.live import Run
@@ -78,11 +79,28 @@ def undo(
     idle. `forward` is the migration's text: with it, rows that it added are taken away, and rows that it
     changed are named in `from_backup`. Raises psycopg.Error where the connection itself fails.
     """
+    made, surprises = _undo(connection, before, after, options or Options(), forward, frozenset())
+    if surprises:
+        made, _ = _undo(connection, before, after, options or Options(), forward, surprises)
+    return made
+
+
+def _undo(
+    connection: Connection,
+    before: Snapshot,
+    after: Snapshot | None,
+    options: Options,
+    forward: str,
+    reordered: frozenset[Ref],
+) -> tuple[Inverse, frozenset[Ref]]:
+    """The way back, and tables whose columns ended out of place without anyone having foreseen it: known
+    as `reordered`, they are a choice like the others."""
     connection.execute("BEGIN")
     try:
-        return _Derivation(connection, before, after, options or Options()).inverse(forward)
+        derivation = _Derivation(connection, before, after, options, reordered)
+        return derivation.inverse(forward), derivation.surprises
     except NotDerivable as why:
-        return Inverse("", (), (), (str(why),), REFUSED)
+        return Inverse("", (), (), (str(why),), REFUSED), frozenset()
     finally:
         connection.execute("ROLLBACK")
 
@@ -93,18 +111,25 @@ def _in_scope(found: Snapshot, options: Options) -> Snapshot:
 
 class _Derivation:
     def __init__(
-        self, connection: Connection, before: Snapshot, after: Snapshot | None, options: Options
+        self,
+        connection: Connection,
+        before: Snapshot,
+        after: Snapshot | None,
+        options: Options,
+        reordered: frozenset[Ref],
     ) -> None:
         self.connection = connection
         self.run = Run(connection)
         self.choices: list[Choice] = []
         self.from_backup: list[FromBackup] = []
+        self.deletions: list[tuple[Deletion, str]] = []
         user = connection.execute("SELECT current_user::text").fetchone()
         assert user is not None  # noqa: S101 (it always has one row)
         now = after if after is not None else snapshot(connection)
         now, before = (_in_scope(one, options) for one in (now, before))
         self.after = now
-        self.context = Context(now, before, options, user[0], start=now)
+        self.context = Context(now, before, options, user[0], start=now, reordered=reordered)
+        self.surprises: frozenset[Ref] = frozenset()
 
     def inverse(self, forward: str) -> Inverse:
         """Undo, step by step, and say how it ended."""
@@ -115,14 +140,27 @@ class _Derivation:
         self._rename_back()
         self._rename_away()
         found = self._converge()
+        self._take_the_last_rows_away()
+        if not self.context.reordered:
+            said = {choice.subject for choice in self.choices}
+            self.surprises = frozenset(ref for ref in found.reordered if dotted(ref.path) not in said)
         self._guard_rows()
         return self._told(found)
 
     def _take_rows_away(self, changes: RowChanges) -> None:
+        """Delete what the migration added. What can't go yet, such as rows to which a new table refers, is
+        tried again behind the rest."""
         self.from_backup += changes.gaps
         self.context.notes += changes.notes
         for deletion in changes.deletions:
             refusal = self.run.delete(deletion.action, deletion.rows)
+            if refusal:
+                self.deletions.append((deletion, refusal))
+
+    def _take_the_last_rows_away(self) -> None:
+        for deletion, refusal in self.deletions:
+            if deletion.still_means(self.context.now, self.after):
+                refusal = self.run.delete(deletion.action, deletion.rows)
             if refusal:
                 table = dotted(deletion.action.ref.path)
                 gap = FromBackup(table, "INSERT DATA", refusal, deletion.line, deletion.column)

@@ -21,7 +21,8 @@ class Context:
     """What families may ask: the schema now, the one to come back to, the one at the `start`, and the
     engineer's choices. `attempt` counts passes from 1; `gaps` are findings that no statement can undo;
     `replaced` says under which name a type or table was set aside; `restoring` is SQL that brings kept data
-    back; `notes` are what the engineer should know."""
+    back; `notes` are what the engineer should know; `reordered` are tables that an attempt left with columns
+    out of place."""
 
     now: Snapshot
     before: Snapshot
@@ -33,6 +34,7 @@ class Context:
     restoring: dict[str, None] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     start: Snapshot | None = None
+    reordered: frozenset[Ref] = frozenset()
 
     @property
     def major(self) -> int:

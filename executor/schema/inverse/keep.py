@@ -17,7 +17,7 @@ from executor.schema.objects import Ref
 _TIES = frozenset({"trigger", "policy", "rule"})
 
 
-NO_KEY = "its table has neither a primary key nor a unique key without NULL to find its rows by"
+NO_KEY = "no primary key finds its rows, and no unique key without NULL"
 ROW_TYPES = "other columns are of its row type"
 
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from executor.schema.inverse import options as choices
 from executor.schema.inverse.action import Action, Statement, statements
+from executor.schema.inverse.families import family_of
 from executor.schema.inverse.family import Context, comma
 from executor.schema.inverse.fills import fill_value, needs_fill
 from executor.schema.inverse.identities import carry_position
@@ -33,7 +34,8 @@ def set_aside(context: Context) -> tuple[list[Action], list[Choice]]:
         found.append(choice)
         if choice.taken == choices.REBUILD:
             reasons.update(dict.fromkeys(members, ORDER))
-    return [_rename_away(context, ref, why) for ref, why in reasons.items()], found
+    renamed = [_rename_away(context, ref, why) for ref, why in reasons.items()]
+    return [*renamed, *_functions_away(context, list(reasons))], found
 
 
 def _choose(context: Context, root: Ref, members: list[Ref]) -> Choice:
@@ -63,7 +65,8 @@ def _out_of_place(context: Context) -> dict[Ref, list[Ref]]:
             continue
         wanted = [column.ref.name for column in before.columns(*table.ref.path)]
         there = [column.ref.name for column in now.columns(*table.ref.path)]
-        if wanted != there and wanted != _order_after(table.ref, now, before):
+        lost = wanted != there and wanted != _order_after(table.ref, now, before)
+        if lost or table.ref in context.reordered:
             root = _root(table.ref, now)
             found[root] = [ref for ref in tree(root, now) if ref in before and _same_root(ref, root, before)]
     return found
@@ -185,6 +188,26 @@ def _rename_away(context: Context, ref: Ref, why: str) -> Action:
             schema, name = column["identity_sequence"][:2]
             texts.append(f"ALTER SEQUENCE {dotted((schema, name))} RENAME TO {quoted(shortened(name, AWAY))}")
     return Action("set aside", ref, statements(*texts), why=why)
+
+
+def _functions_away(context: Context, tables: list[Ref]) -> Iterator[Action]:
+    """Rename functions that the tables compute with and that a type set aside forces to be made anew: old
+    and new table need one each while the rows are copied."""
+    aside = {ref for ref in context.replaced if ref.kind == "type"}
+    if not aside:
+        return
+    used = {
+        need
+        for table in tables
+        for part in (*context.now.parts(*table.path), context.now[table])
+        for need in context.now.needs.get(part.ref, ())
+        if need.kind == "function" and aside & context.now.needs.get(need, {}).keys()
+    }
+    for ref in sorted(used):
+        away = Ref("function", (ref.path[0], shortened(ref.path[1], AWAY), *ref.path[2:]))
+        context.replaced[ref] = away
+        sql = family_of(ref).rename(ref, away.path[1], context.now[ref])
+        yield Action("set aside", ref, statements(sql), why="a type that it needs is replaced")
 
 
 def copying(creation: Action, context: Context) -> None:

@@ -1,5 +1,5 @@
-"""Rows that the migration file itself changed: its INSERTs become DELETEs by key where the file gives the
-keys; what it overwrote or deleted is in a backup only, and that is said, never guessed."""
+"""Rows that the migration file itself changed: its INSERTs become DELETEs where the file gives values that
+tell the rows; what it overwrote or deleted is in a backup only, and that is said, never guessed."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from typing import Any
 from approvals.analysis import matrix, parser
 from approvals.analysis.kinds.procedural import do_body
 from approvals.analysis.parser import Piece, Source, SqlError, pb
-from executor.schema.inverse.deletions import Deletion, Deletions
+from executor.schema.inverse.deletions import NULL, Deletion, Deletions
 from executor.schema.inverse.family import comma
 from executor.schema.inverse.from_backup import FromBackup
 from executor.schema.names import dotted, quoted
 from executor.schema.objects import Object, Ref, Snapshot
-from executor.schema.sql_text import constant, found, range_parts
+from executor.schema.sql_text import constant, found, is_null, lookup, range_parts
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,11 +76,11 @@ class _Reader:
         why = self._not_invertible(node, table)
         if why is None:
             rows, columns = self._values(node, table)
-            key = self.makes.key(table, columns, rows)
-            if key:
-                self.deletions.append(self.makes.deletion(table, key, columns, rows, self.place))
+            deletion = self.makes.deletion(table, columns, rows, self.place)
+            if deletion is not None:
+                self.deletions.append(deletion)
                 return
-            why = "the file does not give the values of a primary key or unique constraint"
+            why = "the file does not give values by which the rows can be told from others"
         self._gap(table, "INSERT DATA", why)
 
     def _update_stmt(self, node: Any) -> None:
@@ -179,10 +179,16 @@ class _Reader:
                 if column.address in self.before.by_address
             ]
         rows = [
-            [constant(value) for value in each.list.items]
+            [self._value(value) for value in each.list.items]
             for each in node.select_stmt.select_stmt.values_lists
         ]
         return rows, columns
+
+    def _value(self, node: Any) -> str | None:
+        """A value that will be the same when it is asked for again, as SQL; None where that is not known."""
+        if is_null(node):
+            return NULL
+        return constant(node) or lookup(node, self.after, self.search_path)
 
     def _gap(self, table: Object, change: str, why: str) -> None:
         line, column = self.place

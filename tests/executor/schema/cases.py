@@ -270,4 +270,65 @@ CASES = (
         "ALTER TABLE a SET SCHEMA s; CREATE TABLE a (id int GENERATED ALWAYS AS IDENTITY)",
         has=("ALTER SEQUENCE public.a_id_seq RENAME TO a_id_seq__rollback;",),
     ),
+    Case(
+        "a partitioned table with keys, indexes and rows that others refer to, and that lost a middle column",
+        """CREATE TABLE f (k int PRIMARY KEY); INSERT INTO f VALUES (1);
+           CREATE TABLE p (id int REFERENCES f, a text, d int, b text, PRIMARY KEY (id, d))
+           PARTITION BY LIST (d);
+           CREATE TABLE p1 PARTITION OF p FOR VALUES IN (1);
+           CREATE TABLE p2 PARTITION OF p FOR VALUES IN (2) PARTITION BY LIST (id);
+           CREATE TABLE p21 PARTITION OF p2 FOR VALUES IN (1); CREATE TABLE pd PARTITION OF p DEFAULT;
+           CREATE INDEX ON p (b); CREATE INDEX ON p1 (id); CREATE VIEW v AS SELECT id, b FROM p;
+           CREATE TABLE r (id int, d int, FOREIGN KEY (id, d) REFERENCES p);
+           INSERT INTO p VALUES (1, 'x', 1, 'y'), (1, 'x', 2, 'y'), (1, 'x', 3, 'y');
+           INSERT INTO r SELECT id, d FROM p WHERE d > 1""",
+        """ALTER TABLE p DROP COLUMN a; CREATE TABLE p8 PARTITION OF p FOR VALUES IN (8);
+           ALTER TABLE p DETACH PARTITION p1; ALTER TABLE p ATTACH PARTITION p1 FOR VALUES IN (1, 9)""",
+        has=("FROM public.p21__rollback;", "DROP TABLE public.p__rollback;"),
+        loses=("table public.p8 with all its rows",),
+        cheap=ORDER,
+    ),
+    Case(
+        "a table that was made a partitioned one",
+        """CREATE TABLE t (id bigserial PRIMARY KEY, d int NOT NULL, x text); CREATE INDEX ON t (x);
+           INSERT INTO t (d) VALUES (1), (2)""",
+        """ALTER TABLE t RENAME TO t_old;
+           CREATE TABLE t (id bigint NOT NULL DEFAULT nextval('t_id_seq'), d int NOT NULL, x text, y int,
+           PRIMARY KEY (id, d)) PARTITION BY LIST (d); CREATE TABLE t1 PARTITION OF t FOR VALUES IN (1);
+           CREATE TABLE td PARTITION OF t DEFAULT; INSERT INTO t SELECT * FROM t_old;
+           ALTER SEQUENCE t_id_seq OWNED BY t.id; DROP TABLE t_old; CREATE INDEX ON t (x)""",
+        has=("FROM public.t__rollback;",),
+        loses=("the values of column public.t.y",),
+    ),
+    Case(
+        "a table that became the partition of one that took its name",
+        "CREATE TABLE t (d int NOT NULL, x text); INSERT INTO t VALUES (1)",
+        """ALTER TABLE t RENAME TO t1; CREATE TABLE t (d int NOT NULL, x text) PARTITION BY LIST (d);
+           ALTER TABLE t ATTACH PARTITION t1 FOR VALUES IN (1); CREATE TABLE t2 PARTITION OF t DEFAULT""",
+        loses=("table public.t with all its rows",),
+    ),
+    Case(
+        "a partitioned table with an identity that lost a middle column",
+        """CREATE TABLE t (id int GENERATED ALWAYS AS IDENTITY, a int, d int) PARTITION BY LIST (d);
+           CREATE TABLE t1 PARTITION OF t FOR VALUES IN (1)""",
+        "ALTER TABLE t DROP COLUMN a",
+        cheap=ORDER,
+    ),
+    Case(
+        "parents that a table got and lost",
+        """CREATE TABLE g (a int, CONSTRAINT k CHECK (a > 0)); CREATE TABLE h (b int); CREATE TABLE i (b int);
+           CREATE TABLE c (a int, b int, CONSTRAINT k CHECK (a > 0)); ALTER TABLE c INHERIT g;
+           ALTER TABLE c INHERIT h""",
+        "ALTER TABLE c NO INHERIT g; DROP TABLE g; ALTER TABLE c INHERIT i",
+        has=("ALTER TABLE public.c INHERIT public.h;",),
+    ),
+    Case(
+        "an enum with a new value, of a generated column before others, computed by a function of the enum",
+        """CREATE TYPE e AS ENUM ('a'); CREATE FUNCTION f(text) RETURNS e LANGUAGE sql IMMUTABLE AS
+           'SELECT $1::public.e'; CREATE TABLE t (v text, s e GENERATED ALWAYS AS (f(v)) STORED, z int);
+           CREATE INDEX ON t (s); INSERT INTO t VALUES ('a')""",
+        "ALTER TYPE e ADD VALUE 'b'",
+        has=("ALTER FUNCTION public.f(text) RENAME TO f__rollback;",),
+        cheap=ORDER,
+    ),
 )

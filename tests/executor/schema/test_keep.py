@@ -175,8 +175,7 @@ def test_values_without_a_key_are_lost_and_that_is_said(shadow: Shadow) -> None:
     inverse = derive("ALTER TABLE t ADD b int", shadow, keeping())
     assert inverse.losses == (Lost(VALUES, ("public", "t"), "b"),)
     assert inverse.notes == (
-        "column public.t.b is not kept: its table has neither a primary key nor a unique key without NULL"
-        " to find its rows by",
+        "column public.t.b is not kept: no primary key finds its rows, and no unique key without NULL",
     )
 
 

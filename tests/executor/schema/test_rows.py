@@ -73,6 +73,34 @@ def test_what_was_inserted_is_deleted_by_its_key(shadow: Shadow, forward: str, d
     shadow.apply(forward)
 
 
+TWICE = """
+    INSERT INTO seen VALUES (7), (7);
+    INSERT INTO notes (kind, text) VALUES ((SELECT code FROM kinds WHERE rank = 1), 'hello')
+"""
+
+
+def test_rows_without_a_key_go_where_no_others_have_their_values(shadow: Shadow) -> None:
+    shadow.apply(PRIOR + "CREATE TABLE notes (id serial PRIMARY KEY, kind text, text text)")
+    inverse = derive(TWICE, shadow)
+    assert inverse.from_backup == ()
+    assert "kind = (SELECT code FROM public.kinds WHERE rank = 1)" in inverse.script
+    assert [loss.count for loss in measure(shadow.connection, inverse.goes)] == [1, 2]
+    shadow.apply("INSERT INTO seen VALUES (7)")  # somebody's, on the target
+    assert [loss.count for loss in measure(shadow.connection, inverse.goes)] == [1, 0]
+    shadow.apply(inverse.script)
+    assert rows(shadow, "seen") == [(7,), (7,), (7,)]
+    assert rows(shadow, "notes") == []
+
+
+def test_a_row_goes_that_a_new_table_refers_to(shadow: Shadow) -> None:
+    forward = """CREATE TABLE facts (kind text PRIMARY KEY REFERENCES kinds);
+                 INSERT INTO kinds VALUES ('p'); INSERT INTO facts VALUES ('p')"""
+    inverse = derived(shadow, forward)
+    assert (inverse.from_backup, inverse.verdict) == ((), "exact")
+    shadow.apply(inverse.script)
+    assert rows(shadow, "kinds") == [("old", "x", 1)]
+
+
 def test_children_are_deleted_before_their_parents(shadow: Shadow) -> None:
     inverse = derived(shadow, "INSERT INTO kinds VALUES ('p'); INSERT INTO uses VALUES (1, 'p')")
     assert [step.ref.name for step in inverse.steps] == ["uses", "kinds"]
@@ -92,8 +120,9 @@ def test_rows_that_a_delete_takes_along_are_announced_and_counted(shadow: Shadow
         ("DELETE FROM kinds", "DELETE DATA", "the rows are gone"),
         ("TRUNCATE seen", "TRUNCATE", "the rows are gone"),
         ("INSERT INTO seen SELECT 1", "INSERT DATA", "its rows come from a query or from defaults"),
-        ("INSERT INTO seen VALUES (1)", "INSERT DATA", "the file does not give the values of a primary key"),
-        ("INSERT INTO kinds VALUES (md5('x'))", "INSERT DATA", "the file does not give the values"),
+        ("INSERT INTO seen VALUES (1 + 1)", "INSERT DATA", "the file does not give values by which the rows"),
+        ("INSERT INTO kinds VALUES (md5('x'))", "INSERT DATA", "the file does not give values"),
+        ("INSERT INTO seen VALUES (1), (1); DELETE FROM seen WHERE ctid = '(0,1)'", "INSERT DATA", "0 of 2"),
         ("INSERT INTO kinds VALUES ('z') ON CONFLICT DO NOTHING", "INSERT DATA", "ON CONFLICT DO NOTHING"),
         (
             "INSERT INTO kinds VALUES ('old') ON CONFLICT (code) DO UPDATE SET label = 'z'",
