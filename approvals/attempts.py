@@ -13,9 +13,19 @@ from django.db.models.functions import Cast
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from . import audit, incidents, jobs, preflights, rollbacks, signed, workflow
+from . import audit, halfway, incidents, jobs, preflights, rollbacks, signed, workflow
 from .errors import Refused
-from .models import BUSY, OPEN, Evidence, Execution, ExecutionStatus, Job, Status
+from .models import (
+    BUSY,
+    OPEN,
+    Evidence,
+    Execution,
+    ExecutionStatus,
+    ExecutionStep,
+    Job,
+    RollbackRequest,
+    Status,
+)
 
 # A rollback whose attempts had no effect keeps its approvals this many times.
 ATTEMPTS = 3
@@ -32,6 +42,8 @@ PHASES = {
 }
 
 REAL = Execution.Purpose.REAL
+ENDED_WELL = (ExecutionStatus.SUCCEEDED, ExecutionStatus.COMMITTED_CHECK_FAILED)
+_Step = ExecutionStep.State
 
 
 def locked(execution: Execution) -> Execution:
@@ -59,7 +71,10 @@ def claim(execution_id: uuid.UUID, *, worker: str) -> Execution | None:
         execution.status, execution.worker = ExecutionStatus.CLAIMED, worker
         execution.claimed_at = execution.heartbeat_at = now
         execution.save(update_fields=["status", "worker", "claimed_at", "heartbeat_at"])
-        if problem := signed.unapproved(execution):
+        problem = signed.unapproved(execution)
+        if not problem and execution.continues_id is not None:
+            problem = halfway.unsigned(execution)
+        if problem:
             facts["refused"] = problem
             end(execution, ExecutionStatus.NO_EFFECT, problem)
             return None
@@ -116,6 +131,52 @@ def record_backend(
         facts |= {"xid": xid, "pid": pid, "system_identifier": system_identifier, "timeline": timeline}
 
 
+def step_claimed(execution: Execution, position: int, *, before: dict[str, Any], undo: Sequence[str]) -> None:
+    """A step is about to run alone: what was there before it and what takes it back, before it begins.
+
+    Raises Refused where the execution is nobody's to act on any more, or the step was claimed before.
+    """
+    with audit.unit_of_work("execution.step_claimed", actor=None, execution=execution) as facts:
+        fresh = locked(execution)
+        _require_busy(fresh)
+        if PHASES[ExecutionStatus(fresh.status)] < PHASES[ExecutionStatus.RUNNING]:
+            fresh.status = ExecutionStatus.RUNNING
+            fresh.save(update_fields=["status"])
+        claimed = fresh.steps.filter(position=position, state=_Step.PENDING).update(
+            state=_Step.CLAIMED, before=before, undo=list(undo), claimed_at=timezone.now()
+        )
+        if not claimed:
+            raise Refused(_("Step %(step)d was claimed before.") % {"step": position})
+        facts |= {"step": position}
+
+
+def step_settled(
+    execution: Execution,
+    position: int,
+    *,
+    state: str,
+    found: str,
+    leftover: Sequence[str] = (),
+    milliseconds: float | None = None,
+    tag: str = "",
+) -> None:
+    """How a step that ran alone stands on the target, as the target was asked."""
+    with audit.unit_of_work(f"execution.step_{state}", actor=None, execution=execution) as facts:
+        fresh = locked(execution)
+        if not fresh.is_open:
+            facts.action = "execution.late_step_ignored"
+        else:
+            fresh.steps.filter(position=position).update(
+                state=state,
+                found=found,
+                leftover=list(leftover),
+                milliseconds=milliseconds,
+                tag=tag,
+                settled_at=timezone.now(),
+            )
+        facts |= {"step": position, "found_sha256": audit.digest_of(found)}
+
+
 def _require_busy(execution: Execution) -> None:
     if execution.status not in BUSY:
         raise Refused(
@@ -161,6 +222,12 @@ def silent() -> list[Execution]:
     )
 
 
+def awaiting_restart() -> list[Execution]:
+    """Executions that wait for a restart of their target's server."""
+    waiting = Execution.objects.filter(status=ExecutionStatus.AWAITING_RESTART)
+    return list(waiting.select_related("target__rehearsal_target", "rollback_target__rollback"))
+
+
 def record_outcome(
     execution: Execution,
     status: ExecutionStatus,
@@ -173,10 +240,13 @@ def record_outcome(
     timings: dict[str, Any] | None = None,
     locks: Sequence[dict[str, Any]] | None = None,
     pools: Sequence[dict[str, Any]] | None = None,
+    restart: dict[str, Any] | None = None,
+    committed: bool = False,
 ) -> Execution | None:
     """The outcome and what follows from it, in one transaction with its event. None if it had one already.
 
     `resolved`: the outcome was read from the target by the resolver, not seen by the worker that ran it.
+    `committed`: its transaction is, whatever became of the steps that run alone.
     """
     with audit.unit_of_work(f"execution.{status}", actor=None, execution=execution) as facts:
         fresh = locked(execution)
@@ -186,9 +256,12 @@ def record_outcome(
             facts |= {"said": status, "is": fresh.status}
             return None
         fresh.sqlstate, fresh.blocker = sqlstate, blocker
-        for name, value in (("checks", checks), ("timings", timings), ("locks", locks), ("pools", pools)):
+        seen = {"checks": checks, "timings": timings, "locks": locks, "pools": pools, "restart": restart}
+        for name, value in seen.items():
             if value is not None:
                 setattr(fresh, name, value)
+        if committed:
+            fresh.marks[halfway.COMMITTED] = timezone.now().isoformat()
         if resolved:
             fresh.marks["resolved"] = timezone.now().isoformat()
         end(fresh, status, sentence)
@@ -210,10 +283,8 @@ def end(execution: Execution, status: ExecutionStatus, sentence: str) -> None:
     execution.status, execution.sentence, execution.waiters = status, sentence, []
     if status not in OPEN:
         execution.finished_at = timezone.now()
-    if execution.purpose == REAL and status in (
-        ExecutionStatus.SUCCEEDED,
-        ExecutionStatus.COMMITTED_CHECK_FAILED,
-    ):
+    took_back = execution.course == Execution.Course.TAKE_BACK
+    if execution.purpose == REAL and status in ENDED_WELL and not took_back:
         execution.watch_until = timezone.now() + WATCH
     execution.save()
     if execution.purpose == REAL:
@@ -222,19 +293,45 @@ def end(execution: Execution, status: ExecutionStatus, sentence: str) -> None:
 
 def _carry_over(execution: Execution) -> None:
     """What the outcome of a real execution means for the rollback, its approvals, its incident and its
-    target."""
+    target. What is partly done, or waits for a restart, keeps the rollback executing."""
     rollback = workflow.locked(execution.rollback_target.rollback)
     status = ExecutionStatus(execution.status)
-    if status in (ExecutionStatus.SUCCEEDED, ExecutionStatus.COMMITTED_CHECK_FAILED):
+    if execution.continues_id is not None:
+        _settle_continued(execution, execution.continues_id)
+    if status in (ExecutionStatus.PARTIAL, ExecutionStatus.AWAITING_RESTART):
+        jobs.ask(Job.Kind.SYNC, subject=execution.target_id, actor=None)
+    elif status in ENDED_WELL and execution.course == Execution.Course.TAKE_BACK:
+        fail(rollback, why="taken back")
+        jobs.ask(Job.Kind.SYNC, subject=execution.target_id, actor=None)
+    elif status in ENDED_WELL:
         workflow.move(rollback, Status.EXECUTED, actor=None)
         incidents.post_mortem_due(rollback)
         jobs.ask(Job.Kind.SYNC, subject=execution.target_id, actor=None)
+    elif execution.continues_id is not None:
+        pass  # what it was to continue is as partly done as before
     elif status == ExecutionStatus.NO_EFFECT and rollback.attempts < ATTEMPTS:
         workflow.move(rollback, Status.APPROVED, actor=None)
-    elif status in (ExecutionStatus.NO_EFFECT, ExecutionStatus.ROLLED_BACK, ExecutionStatus.PARTIAL):
-        rollbacks.void_approvals(rollback, why=f"execution {status}")
-        workflow.move(rollback, Status.FAILED, actor=None)
+    elif status in (ExecutionStatus.NO_EFFECT, ExecutionStatus.ROLLED_BACK):
+        fail(rollback, why=f"execution {status}")
     execution.rollback_target.rollback = rollback
+
+
+def fail(rollback: RollbackRequest, *, why: str) -> None:
+    """The rollback did not come to its end; the caller holds it locked."""
+    rollbacks.void_approvals(rollback, why=why)
+    workflow.move(rollback, Status.FAILED, actor=None)
+
+
+def _settle_continued(execution: Execution, continued: uuid.UUID) -> None:
+    """What was left partly done is settled once somebody went on to the end, or it is left to the next."""
+    status = ExecutionStatus(execution.status)
+    if status not in (*ENDED_WELL, ExecutionStatus.AWAITING_RESTART, ExecutionStatus.PARTIAL):
+        return
+    back = execution.course == Execution.Course.TAKE_BACK
+    Execution.objects.filter(pk=continued, settled_at=None).update(
+        settled_at=timezone.now(),
+        settled_as=Execution.Settled.TAKEN_BACK if back else Execution.Settled.GONE_ON,
+    )
 
 
 def record_rehearsal(execution: Execution, *, holds: bool, sentence: str, data: dict[str, Any]) -> Evidence:

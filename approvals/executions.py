@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from datetime import datetime
 from typing import Any
 
@@ -9,7 +10,7 @@ from django.db import IntegrityError
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from . import audit, gates, jobs, rollbacks, signed, workflow
+from . import audit, gates, halfway, jobs, rollbacks, signed, workflow
 from .attempts import end, locked
 from .decisions import require_confirmed
 from .errors import Conflict, Denied, Refused
@@ -193,18 +194,19 @@ def _queue(rollback_target: RollbackTarget, purpose: Execution.Purpose, actor: U
 
 
 def planned_steps(rollback: RollbackRequest) -> list[dict[str, Any]]:
-    """The steps of all items in the order in which they run, from the plans stored with the scripts."""
-    steps: list[dict[str, Any]] = []
-    for item in rollback.items.select_related("script"):
-        for step in item.script.plan.get("steps", []) if item.script else []:
-            statement = step["statement"]
-            steps.append(
-                {
-                    "position": len(steps) + 1,
-                    "item_position": item.position,
-                    "kind": statement["kind"],
-                    "says": statement["says"],
-                    "sql": statement["sql"],
-                }
-            )
-    return steps
+    """The steps of all items in the order in which they run, from the plans stored with the scripts. Those
+    that run alone get the random id under which they will be claimed on the target."""
+    steps = halfway.planned(rollback.items.select_related("script").order_by("position"))
+    alone = set(halfway.parts_of(steps).alone)
+    return [
+        {
+            "position": number + 1,
+            "item_position": step["item"],
+            "kind": step["statement"]["kind"],
+            "says": step["statement"]["says"],
+            "sql": step["statement"]["sql"],
+            "how": ExecutionStep.How.ALONE if number in alone else ExecutionStep.How.TRANSACTIONAL,
+            "claim": uuid.uuid4() if number in alone else None,
+        }
+        for number, step in enumerate(steps)
+    ]

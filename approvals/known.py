@@ -103,7 +103,7 @@ class Known:
         return policy.valid_approvals(self.rollback)
 
     @cached_property
-    def signatures(self) -> list[policy.Signature]:
+    def signatures(self) -> list[policy.Signature[Approval]]:
         """Every signature the policy asks for, given or missing."""
         return policy.signatures(self.rule, self.approvals)
 

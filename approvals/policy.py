@@ -6,10 +6,20 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Generic, TypeVar
 
 from django.db.models import F, QuerySet
 
-from .models import Approval, Environment, PolicyRule, PolicyVersion, Role, RollbackRequest, RollbackTarget
+from .models import (
+    Approval,
+    ContinuationApproval,
+    Environment,
+    PolicyRule,
+    PolicyVersion,
+    Role,
+    RollbackRequest,
+    RollbackTarget,
+)
 
 
 def current() -> PolicyVersion:
@@ -35,27 +45,30 @@ def strictest(environments: set[str]) -> Environment:
     return Environment.STAGING if environments == {Environment.STAGING} else Environment.PRODUCTION
 
 
+Given = TypeVar("Given", Approval, ContinuationApproval)
+
+
 @dataclass(frozen=True)
-class Signature:
+class Signature(Generic[Given]):
     """One signature the policy asks for, given or still missing."""
 
     role: Role
-    approval: Approval | None
+    approval: Given | None
 
 
-def signatures(rule: PolicyRule, approvals: Iterable[Approval]) -> list[Signature]:
+def signatures(rule: PolicyRule, approvals: Iterable[Given]) -> list[Signature[Given]]:
     """The signatures that `rule` asks for, each filled by at most one of the valid approvals, roles in any
     order.
 
     One person fills one line only, whichever roles they hold.
     """
-    given: dict[str, list[Approval]] = {Role.SENIOR_DBA.value: [], Role.PLATFORM_LEAD.value: []}
+    given: dict[str, list[Given]] = {Role.SENIOR_DBA.value: [], Role.PLATFORM_LEAD.value: []}
     seen: set[int] = set()
     for approval in approvals:
         if approval.approver_id not in seen:
             seen.add(approval.approver_id)
             given[approval.role].append(approval)
-    lines = []
+    lines: list[Signature[Given]] = []
     for role, count in ((Role.SENIOR_DBA, rule.senior_dbas), (Role.PLATFORM_LEAD, rule.platform_leads)):
         have = given[role.value][:count]
         lines += [Signature(role, approval) for approval in have]

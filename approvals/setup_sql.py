@@ -6,11 +6,14 @@ it prepares embedded clusters and clones, and pages show them.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from textwrap import dedent
 from typing import TYPE_CHECKING
 
 from psycopg import sql
+
+from .analysis.alone import NotAlone, Setting, read_alone
 
 if TYPE_CHECKING:
     from .models import Target
@@ -54,7 +57,8 @@ def for_target(
 ) -> Setup:
     """The setup of this target; `server_version` counts only where the target was never read.
 
-    A staging target gets the login that makes rehearsal clones on its server.
+    Besides `alter_system` it names the parameters that the newest scripts of the service change. A staging
+    target gets the login that makes rehearsal clones on its server.
     """
     read = target.server_version
     return Setup(
@@ -64,9 +68,28 @@ def for_target(
         history_table=target.history_table,
         server_version=int(read) if read.isdigit() else server_version,
         allow_replica_role=allow_replica_role,
-        alter_system=alter_system,
+        alter_system=tuple(sorted({*alter_system, *_parameters(target)})),
         clone_role=None if target.is_production else CLONER,
     )
+
+
+def _parameters(target: Target) -> set[str]:
+    """The server's parameters that the newest scripts of the target's service change."""
+    from .models import RollbackScript
+
+    if target.service_id is None:
+        return set()
+    asks = [{"statement": {"change": "ALTER SYSTEM"}}]
+    newest = RollbackScript.objects.filter(migration__service=target.service_id)
+    newest = newest.order_by("migration_id", "-number").distinct("migration_id")
+    plans = RollbackScript.objects.filter(pk__in=newest.values("pk"), plan__steps__contains=asks)
+    found = set()
+    for plan in plans.values_list("plan", flat=True):
+        for step in plan["steps"]:
+            with suppress(NotAlone):
+                if isinstance(about := read_alone(step["statement"]["sql"]), Setting):
+                    found.add(about.name)
+    return found
 
 
 def setup_sql(setup: Setup) -> str:
@@ -114,10 +137,22 @@ def _role_statements(setup: Setup) -> list[str]:
     if setup.server_version >= 150000:
         if setup.allow_replica_role:
             found.append(f"GRANT SET ON PARAMETER session_replication_role TO {executor}")
-        found += [
-            f"GRANT ALTER SYSTEM ON PARAMETER {_name(name)} TO {executor}" for name in setup.alter_system
-        ]
+        found += _alter_system_statements(setup)
     return found + (_clone_role_statements(setup, setup.clone_role) if setup.clone_role else [])
+
+
+def _alter_system_statements(setup: Setup) -> list[str]:
+    """What ALTER SYSTEM takes: the parameters one by one, the reload, and to read what the files say, by
+    which a step is known to be done and taken back."""
+    executor = _name(setup.executor_role)
+    granted = [f"GRANT ALTER SYSTEM ON PARAMETER {_name(name)} TO {executor}" for name in setup.alter_system]
+    if granted:
+        functions = "pg_catalog.pg_reload_conf(), pg_catalog.pg_show_all_file_settings()"
+        granted += [
+            f"GRANT EXECUTE ON FUNCTION {functions} TO {executor}",
+            f"GRANT SELECT ON pg_catalog.pg_file_settings TO {executor}",
+        ]
+    return granted
 
 
 def _clone_role_statements(setup: Setup, role: str) -> list[str]:

@@ -13,7 +13,7 @@ from approvals.models import Backup, Execution, ExecutionStatus
 from executor import backup, credentials, vault
 from executor.connect import Endpoint
 from executor.errors import BackupFailed, BackupRefused, Cancelled, ExecutorError
-from executor.recorder import PortalRecorder, blocker_json, check_json, lock_json
+from executor.recorder import PortalRecorder, blocker_json, check_json, lock_json, restart_json
 from executor.run import run
 from executor.spec import Result, RunSpec
 
@@ -112,4 +112,6 @@ def record(
         timings=asdict(result.timings),
         locks=[lock_json(lock) for lock in result.locks],
         pools=pools,
+        restart=restart_json(result.restart),
+        committed=result.committed,
     )

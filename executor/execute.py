@@ -23,11 +23,17 @@ def job(job: Job) -> str:
     if execution is None:
         return "Nothing to do: it was taken before, or what is stored is not what was approved."
     with alive(execution):
-        if no_go := _ready(execution):
+        # What continues another was signed for on its own; the first one was made ready and backed up.
+        if execution.continues_id is None and (no_go := _ready(execution)):
             attempts.record_outcome(execution, ExecutionStatus.NO_EFFECT, no_go)
             return no_go
         target = credentials.endpoint(execution.target, "executor")
-        result = carry_out(execution, briefing.run_spec(execution), target)
+        try:
+            spec = briefing.signed_spec(execution)
+        except ExecutorError as error:
+            attempts.record_outcome(execution, ExecutionStatus.NO_EFFECT, str(error))
+            return str(error)
+        result = carry_out(execution, spec, target)
         record(execution, result, pools=to_recycle(target) if result.outcome in COMMITTED else None)
         return result.sentence
 

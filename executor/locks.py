@@ -48,13 +48,15 @@ class Wanted:
         return f"{self.schema}.{self.table}"
 
 
-def take_advisory(connection: Connection, spec: RunSpec) -> None:
+def take_advisory(connection: Connection, spec: RunSpec, *, session: bool = False) -> None:
     """Be the only execution on this database, and keep a Flyway migrate of this history out, until the
-    transaction ends. (A script's pg_advisory_unlock_all() frees session locks, not these.)"""
+    transaction ends, or the `session` does. (A script's pg_advisory_unlock_all() frees session locks, not
+    those of the transaction.)"""
+    take = "pg_advisory_lock" if session else "pg_advisory_xact_lock"
     flyway = advisory_lock_id(spec.history_schema, spec.history_table)
     for key, what in ((EXECUTION_LOCK, "the lock of another execution"), (flyway, "Flyway's migration lock")):
         with _granted_in_time(LockBusy(what, key=key)):
-            connection.execute("SELECT pg_advisory_xact_lock(%s::bigint)", (key,))
+            connection.execute(f"SELECT {take}(%s::bigint)", (key,))
 
 
 def take_history(connection: Connection, spec: RunSpec) -> None:

@@ -12,7 +12,7 @@ import os
 import queue
 import socket
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -31,8 +31,10 @@ from executor.spec import (
     CheckSpec,
     Level,
     Limits,
+    LoneFound,
     ObservedLock,
     Phase,
+    Restart,
     Waiters,
 )
 
@@ -96,6 +98,24 @@ class PortalRecorder:
         """Durable before it returns: COMMIT is about to be sent."""
         self._now(lambda: attempts.enter(self.execution, ExecutionStatus.COMMITTING))
 
+    def claimed(self, position: int, before: Mapping[str, Any], undo: Sequence[str]) -> None:
+        """Durable before it returns: a step is about to run alone."""
+        self._now(lambda: attempts.step_claimed(self.execution, position, before=dict(before), undo=undo))
+
+    def settled(self, found: LoneFound, ms: float | None = None, tag: str = "") -> None:
+        """Durable before it returns: how a step that ran alone stands."""
+        self._now(
+            lambda: attempts.step_settled(
+                self.execution,
+                found.position,
+                state=found.state.value,
+                found=found.says,
+                leftover=found.leftover,
+                milliseconds=ms,
+                tag=tag,
+            )
+        )
+
     # --- in the background ---
 
     def phase(self, name: Phase) -> None:
@@ -124,8 +144,11 @@ class PortalRecorder:
         self._step(position, state=ExecutionStep.State.DONE, rows=rows, milliseconds=ms, tag=tag)
 
     def step_failed(self, position: int) -> None:
-        """The step is the one at which the attempt ended."""
-        self._step(position, state=ExecutionStep.State.FAILED)
+        """The step is the one at which the attempt ended; one that ran alone has its own record."""
+        steps = ExecutionStep.objects.filter(
+            execution=self.execution, position=position, how=ExecutionStep.How.TRANSACTIONAL
+        )
+        self._later(lambda: steps.update(state=ExecutionStep.State.FAILED))
 
     def check_done(self, check: CheckSpec, passed: bool, actual: str | None, ms: float) -> None:
         """The check was evaluated; its answer goes into the outcome."""
@@ -273,3 +296,11 @@ def check_json(result: CheckResult) -> dict[str, Any]:
         "error": result.error,
         "ms": result.ms,
     }
+
+
+def restart_json(restart: Restart | None) -> dict[str, Any] | None:
+    """What a restart is waited for, as the page reads it."""
+    if restart is None:
+        return None
+    settings = [{"name": name, "now": now, "then": then} for name, now, then in restart.settings]
+    return {"postmaster_start": restart.postmaster_start.isoformat(), "settings": settings}

@@ -6,14 +6,17 @@ import contextlib
 import enum
 import time
 import uuid
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import psycopg
 
 from executor import history, marker
+from executor.alone import look_again
 from executor.connect import Connection, Endpoint, Identity, SocketCut, connect, identity, set_session
-from executor.errors import ConnectFailed, plain
-from executor.spec import Backend, HistoryPin, RunSpec
+from executor.errors import ConnectFailed, ExecutorError, plain
+from executor.spec import Backend, HistoryPin, LoneFound, RunSpec
 from executor.watch import Deadline
 
 DEADLINE_S = 45.0
@@ -68,6 +71,10 @@ class Attempt:
         )
 
 
+class Unanswered(Exception):
+    """The target does not say how the steps stand; the message says why not, for people."""
+
+
 def session_name(execution_id: uuid.UUID) -> str:
     """The application name of the attempt's backend, by which a resolver finds it before its pid is known."""
     return f"waqiti_rollback {execution_id}"
@@ -94,8 +101,51 @@ def resolve_on(connection: Connection, attempt: Attempt) -> Resolution:
             return _unknown(f"The target did not answer to the end, so the outcome is not known yet: {why}.")
 
 
-def _resolve(connection: Connection, attempt: Attempt) -> Resolution:
+def resolve_alone(
+    endpoint: Endpoint,
+    spec: RunSpec,
+    backend: Backend | None,
+    before: Mapping[int, Mapping[str, Any]],
+) -> list[LoneFound]:
+    """How the steps that run alone stand, once their session is gone and none can begin any more. `before` is
+    what was recorded before each began, by position. Raises Unanswered."""
+    attempt = Attempt.of(spec, backend)
+    try:
+        with (
+            contextlib.closing(connect(endpoint.named("waqiti_rollback resolver"))) as connection,
+            SocketCut(connection) as cut,
+            Deadline(DEADLINE_S, cut),
+        ):
+            return _resolve_alone(connection, spec, attempt, before)
+    except (ExecutorError, psycopg.Error) as error:
+        raise Unanswered(f"How the steps stand is not known yet: {plain(error)}") from error
+
+
+def _resolve_alone(
+    connection: Connection, spec: RunSpec, attempt: Attempt, before: Mapping[int, Mapping[str, Any]]
+) -> list[LoneFound]:
+    _prepare(connection)
+    who = identity(connection)
+    if who.in_recovery:
+        raise Unanswered("A standby answered; only the primary can say how the steps stand.")
+    wanted = spec.expected_system_identifier
+    if wanted is not None and who.system_identifier != wanted:
+        raise Unanswered(f"Another server answers here (system identifier {who.system_identifier}).")
+
+    def end_sessions() -> None:
+        if alive := _end_backends(connection, attempt)[1]:
+            raise Unanswered(f"The attempt's backend {alive[0]} does not end, so nothing is known yet.")
+
+    end_sessions()
+    return look_again(connection, spec, before, end_sessions)
+
+
+def _prepare(connection: Connection) -> None:
     set_session(connection, {"lock_timeout": "10s", "statement_timeout": "30s", "synchronous_commit": "on"})
+
+
+def _resolve(connection: Connection, attempt: Attempt) -> Resolution:
+    _prepare(connection)
     who = identity(connection)
     if who.in_recovery:
         return _unknown("A standby answered; only the primary can say what became of the execution.")

@@ -1,4 +1,5 @@
-"""Run one attempt: claim, lock, script, checks, history row and COMMIT in a single transaction.
+"""Run one attempt: claim, lock, script, checks, history row and COMMIT in a single transaction; before and
+after it the steps that refuse one, each by itself.
 
 Where it may stop, and what that means: until all locks are had nothing ran (no effect), from then on
 everything is rolled back, and from COMMIT on only the target knows, so the resolver asks it.
@@ -9,20 +10,41 @@ from __future__ import annotations
 import contextlib
 import random
 import time
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 
 import psycopg
 
 from approvals.flyway.treatment import Treatment
 from executor import checks, locks, marker
+from executor.alone import Alone, partly, restart_needed
 from executor.connect import Connection, Endpoint, SocketCut, connect, identity, refuse_unfit
 from executor.ending import PortalFailed, Stop, counted, said, why
 from executor.errors import ExecutorError
 from executor.history import HistoryChanged
 from executor.progress import At, Progress
-from executor.resolve import Attempt, Resolution, Verdict, resolve, resolve_on, session_name
+from executor.resolve import (
+    Attempt,
+    Resolution,
+    Unanswered,
+    Verdict,
+    resolve,
+    resolve_alone,
+    resolve_on,
+    session_name,
+)
 from executor.script import Script
-from executor.spec import CheckResult, CheckSpec, Outcome, Recorder, Result, RunSpec
+from executor.spec import (
+    CheckResult,
+    CheckSpec,
+    LoneStep,
+    Outcome,
+    Recorder,
+    Restart,
+    Result,
+    RunSpec,
+    StepState,
+)
 from executor.telling import Telling
 from executor.transaction import Transaction
 from executor.validate import validate
@@ -51,6 +73,7 @@ class _Run:
     deadline: Deadline
     watch: Watch
     script: Script
+    alone: Alone
 
     def __init__(self, spec: RunSpec, endpoint: Endpoint, recorder: Recorder) -> None:
         self.spec = spec
@@ -58,6 +81,8 @@ class _Run:
         self.recorder = recorder
         self.tell = Telling(recorder, spec.limits.portal_write_s, endpoint.password)
         self.progress = Progress()
+        self.committed = False
+        self.restart: Restart | None = None
 
     def run(self) -> Result:
         try:
@@ -65,16 +90,17 @@ class _Run:
             with contextlib.ExitStack() as stack:
                 self._connect(stack)
                 try:
-                    self._until_committed()
+                    self._in_order()
                 finally:
                     self.progress.locked = self.transaction.locked_at
                     self.progress.released = self.progress.released or time.monotonic()
                     self.progress.observed = self.watch.observed(datetime.now(UTC))
                 self._after_commit()
+                self._look_for_restart()
         except Stop as stop:
-            return self._result(stop)
+            return self._result(self._partly(stop))
         except (ExecutorError, PortalFailed, psycopg.Error) as error:  # only before BEGIN
-            return self._result(Stop(Outcome.NO_EFFECT, said(error)))
+            return self._result(self._partly(Stop(Outcome.NO_EFFECT, said(error))))
         return self._succeeded()
 
     def _connect(self, stack: contextlib.ExitStack) -> None:
@@ -100,9 +126,65 @@ class _Run:
         self.transaction = Transaction(connection, self.spec, who)
         self.deadline = stack.enter_context(Deadline(self.spec.limits.client_deadline_s, *cuts))
         self.watch = stack.enter_context(Watch(self.control, who.backend_pid, self.recorder, cuts[0]))
-        self.script = Script(
-            self.spec, self.transaction, self.tell, self.progress, between=self._stop_if_cancelled
-        )
+        parts = (self.spec, self.tell, self.progress, self._stop_if_cancelled)
+        self.alone = Alone(connection, *parts)
+        self.script = Script(self.spec, self.transaction, *parts[1:])
+
+    def _in_order(self) -> None:
+        """What runs alone before the transaction, the transaction, and what runs alone after it."""
+        if self.spec.alone:
+            self._lonely(self.alone.hold)
+        self._run_alone(self.spec.before)
+        if self.spec.transaction:
+            self._until_committed()
+            self.committed = True
+        self._run_alone(self.spec.after)
+
+    # Steps that run alone
+
+    def _run_alone(self, steps: tuple[LoneStep, ...]) -> None:
+        """Run them; after COMMIT each needs its record before it begins as much as before."""
+        if not steps:
+            return
+        if self.transaction.connection.closed:
+            raise Stop(Outcome.NO_EFFECT, "The session was lost, so the steps after the transaction wait.")
+        self.tell.past_return = False
+        self._lonely(lambda: self.alone.run(steps))
+
+    def _lonely(self, do: Callable[[], None]) -> None:
+        try:
+            do()
+        except locks.LockBusy as busy:
+            holder = locks.holder(self.control, self.transaction.who.backend_pid, busy)
+            held = f"held by {holder}" if holder else "held by somebody else"
+            raise Stop(Outcome.NO_EFFECT, f"{busy.what} was {held}.", blocker=holder) from busy
+        except (HistoryChanged, PortalFailed, ExecutorError, psycopg.Error) as error:
+            if self.transaction.connection.closed:
+                self._lost_alone(error)
+            raise self._stop_for(error) from error
+
+    def _lost_alone(self, error: Exception) -> None:
+        """The session is gone: the target says which steps are done, and lets none of the others begin."""
+        self.watch.stop()
+        what = self._loss()
+        try:
+            if self.spec.transaction and not self.committed:
+                resolution = resolve(self.endpoint, Attempt.of(self.spec, None))
+                if resolution.verdict is Verdict.UNKNOWN:
+                    raise Unanswered(resolution.sentence)
+            found = resolve_alone(self.endpoint, self.spec, None, self.alone.before)
+        except Unanswered as unanswered:
+            raise Stop(Outcome.UNRESOLVED, f"{what} {unanswered}") from error
+        for each in found:
+            self.alone.found[each.position] = each
+            if each.state is not StepState.PENDING:
+                self.tell(self.recorder.settled, each)
+        state = error.sqlstate if isinstance(error, psycopg.Error) else None
+        raise Stop(Outcome.NO_EFFECT, what, failed_step=self.progress.step, sqlstate=state) from error
+
+    def _partly(self, stop: Stop) -> Stop:
+        found = self.alone.found if hasattr(self, "alone") else {}
+        return partly(stop, found, committed=self.committed)
 
     # From BEGIN to COMMIT
 
@@ -203,6 +285,19 @@ class _Run:
             connection.execute("DISCARD ALL")  # temporary tables and settings of the script
             return [self.script.note(result) for result in checks.after(connection, self.spec, wanted)]
 
+    def _look_for_restart(self) -> None:
+        """Which of the script's settings wait for a restart; asked anew, because a session knows the files
+        only as it has read them."""
+        if not self.spec.alone:
+            self.restart = Restart(self.transaction.who.postmaster_start)
+            return
+        try:
+            with contextlib.closing(connect(self.endpoint)) as connection:
+                self.restart = restart_needed(connection, self.spec)
+        except (ExecutorError, psycopg.Error) as error:
+            sentence = f"All of it ran, but whether a restart is needed could not be asked: {said(error)}."
+            raise Stop(Outcome.COMMITTED_CHECK_FAILED, sentence) from error
+
     # Ends
 
     def _stop_if_cancelled(self) -> None:
@@ -266,19 +361,32 @@ class _Run:
         return resolve(self.endpoint, attempt)
 
     def _succeeded(self) -> Result:
-        spec, timings = self.spec, self.progress.timings()
-        versions = ", ".join(item.version for item in spec.items)
-        passed = sum(result.passed for result in self.progress.results)
-        steps, rows = counted(len(spec.steps), "statement"), counted(len(spec.items), "history row")
-        rows += " deleted" if spec.history_treatment is Treatment.DELETE else " marked as deleted"
-        sentence = (
-            f"Committed: {versions} taken back by {steps} in {timings.script_s:.2f} s, "
-            f"{counted(passed, 'check')} passed, {rows}, locks held for {timings.lock_held_s:.2f} s."
-        )
-        waiting = checks.of_stage(spec.checks, "after restart")
+        waiting = checks.of_stage(self.spec.checks, "after restart")
+        settings = self.restart.settings if self.restart else ()
+        sentence = " ".join(self._what_was_done())
+        if settings:
+            names = ", ".join(name for name, _, _ in settings)
+            sentence += f" In force only after a restart of the server: {names}."
         if waiting:
             sentence += f" Still to be asked after a restart of the server: {counted(len(waiting), 'check')}."
-        return self._result(Stop(Outcome.AWAITING_RESTART if waiting else Outcome.SUCCEEDED, sentence))
+        waits = bool(waiting or settings)
+        return self._result(Stop(Outcome.AWAITING_RESTART if waits else Outcome.SUCCEEDED, sentence))
+
+    def _what_was_done(self) -> Iterator[str]:
+        spec, timings = self.spec, self.progress.timings()
+        if spec.transaction:
+            versions = ", ".join(item.version for item in spec.items)
+            passed = sum(result.passed for result in self.progress.results)
+            steps, rows = counted(len(spec.steps), "statement"), counted(len(spec.items), "history row")
+            rows += " deleted" if spec.history_treatment is Treatment.DELETE else " marked as deleted"
+            yield (
+                f"Committed: {versions} taken back by {steps} in {timings.script_s:.2f} s, "
+                f"{counted(passed, 'check')} passed, {rows}, locks held for {timings.lock_held_s:.2f} s."
+            )
+        states = [found.state for found in self.alone.found.values()]
+        for state, word in ((StepState.DONE, "done"), (StepState.UNDONE, "taken back")):
+            if count := states.count(state):
+                yield f"{counted(count, 'step')} ran alone: {word}."
 
     def _result(self, stop: Stop) -> Result:
         return Result(
@@ -292,4 +400,6 @@ class _Run:
             locks=self.progress.observed,
             timings=self.progress.timings(),
             backend=self.progress.backend,
+            restart=self.restart,
+            committed=self.committed,
         )

@@ -8,15 +8,15 @@ from __future__ import annotations
 
 import enum
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 from approvals.flyway.treatment import Treatment
 
 Stage = Literal["before script", "before commit", "after commit", "after restart"]
-Phase = Literal["connect", "lock", "script", "checks", "history", "commit", "after commit"]
+Phase = Literal["connect", "alone", "lock", "script", "checks", "history", "commit", "after commit"]
 Level = Literal["info", "warning", "error"]
 
 
@@ -33,6 +33,24 @@ class StepSpec:
     tags: tuple[str, ...]
     line: int
     says: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoneStep:
+    """A step that refuses a transaction and runs alone. `sql` is the script's statement that it is about,
+    `statements` are what is sent, one after the other (mostly that one statement). `claim` is its own random
+    id in the target's marker table. `back` takes `sql` back instead of running it. `before` is what the
+    target showed before `sql` first ran, where an earlier execution has read it."""
+
+    position: int
+    sql: str
+    statements: tuple[str, ...]
+    claim: uuid.UUID
+    kind: str
+    says: str
+    tags: tuple[str, ...] = ()
+    back: bool = False
+    before: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,8 +105,10 @@ class Limits:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunSpec:
-    """Everything one attempt needs. `locks` are (relation, mode) pairs with modes as in LOCK TABLE
-    ("ACCESS EXCLUSIVE"); relations are names as the script writes them, resolved under `search_path`.
+    """Everything one attempt needs. Steps that run alone come `before` or `after` the one transaction;
+    without `transaction` there is none (it is committed already, or something is only taken back). `locks`
+    are (relation, mode) pairs with modes as in LOCK TABLE ("ACCESS EXCLUSIVE"); relations are names as the
+    script writes them, resolved under `search_path`.
     `marker=False` is the reduced guarantee. `owner_role=None` runs the script as the login role.
     `expected_system_identifier` and `database_oid` are compared with the server's where given."""
 
@@ -108,10 +128,18 @@ class RunSpec:
     marker: bool = True
     expected_system_identifier: str | None = None
     database_oid: int | None = None
+    before: tuple[LoneStep, ...] = ()
+    after: tuple[LoneStep, ...] = ()
+    transaction: bool = True
+
+    @property
+    def alone(self) -> tuple[LoneStep, ...]:
+        """All steps that run alone, in the order in which they run."""
+        return self.before + self.after
 
     @property
     def steps(self) -> tuple[StepSpec, ...]:
-        """All steps in the order in which they run."""
+        """All steps of the transaction in the order in which they run."""
         return tuple(step for item in self.items for step in item.steps)
 
     @property
@@ -213,6 +241,35 @@ class Outcome(enum.StrEnum):
 COMMITTED = frozenset({Outcome.SUCCEEDED, Outcome.COMMITTED_CHECK_FAILED, Outcome.AWAITING_RESTART})
 
 
+@dataclass(frozen=True, slots=True)
+class Restart:
+    """What a restart of the server is waited for: since when it runs, and for each parameter that waits its
+    name, the value that is in force now and the one that the file has."""
+
+    postmaster_start: datetime
+    settings: tuple[tuple[str, str, str], ...] = ()
+
+
+class StepState(enum.StrEnum):
+    """How a step that runs alone stands, in the words of the portal's steps."""
+
+    PENDING = "pending"  # not begun, and behind a tombstone it never will
+    DONE = "done"
+    UNDONE = "undone"
+    FAILED = "failed"  # it began, and nothing of it is there but perhaps a rest that has to be cleared away
+    UNKNOWN = "unknown"  # neither as before nor as it should be: somebody has to look
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoneFound:
+    """What the target says of a step that runs alone: `says` in a sentence, `leftover` clears a rest away."""
+
+    position: int
+    state: StepState
+    says: str
+    leftover: tuple[str, ...] = ()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Result:
     """The end of an attempt. `sentence` says in plain words what happened, with names and numbers."""
@@ -227,12 +284,15 @@ class Result:
     locks: tuple[ObservedLock, ...] = ()
     timings: Timings = field(default_factory=Timings)
     backend: Backend | None = None
+    restart: Restart | None = None
+    committed: bool = False  # the transaction is, whatever became of the steps that run alone
 
 
 class Recorder(Protocol):
     """Whom the executor tells what happens.
 
-    `backend` and `committing` must be durable when they return, within `Limits.portal_write_s`.
+    `backend`, `committing`, `claimed` and `settled` must be durable when they return, within
+    `Limits.portal_write_s`.
     `waiting`, `waiters`, `locks`, `heartbeat`, `cancelled` and `watch_ended` are called from the watch
     thread, and an exception from these is only logged. Everything else is called from the thread that runs
     the attempt; an exception there ends the attempt without effect unless COMMIT has been sent.
@@ -252,6 +312,13 @@ class Recorder(Protocol):
 
     def step_done(self, position: int, rows: int | None, ms: float, tag: str) -> None:
         """The step's statement was answered; `rows` is None where its kind doesn't count rows."""
+
+    def claimed(self, position: int, before: Mapping[str, Any], undo: Sequence[str]) -> None:
+        """Durable: this step is about to run alone. `before` is what the target shows now, `undo` takes the
+        step back."""
+
+    def settled(self, found: LoneFound, ms: float | None = None, tag: str = "") -> None:
+        """Durable: how a step that ran alone stands on the target now."""
 
     def check_done(self, check: CheckSpec, passed: bool, actual: str | None, ms: float) -> None:
         """The check was evaluated."""

@@ -11,7 +11,18 @@ from django.db import close_old_connections
 
 from approvals import alarms, attempts, audit, imports, jobs, rollbacks, schedules
 from approvals.models import Job
-from executor import execute, generating, preflight, proving, read, rehearse, retention, restarts, settle, trials
+from executor import (
+    execute,
+    generating,
+    preflight,
+    proving,
+    read,
+    rehearse,
+    retention,
+    restarts,
+    settle,
+    trials,
+)
 from executor.recorder import worker_name
 
 log = logging.getLogger(__name__)

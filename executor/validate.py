@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from approvals.analysis.alone import why_not_alone
 from approvals.analysis.parser import Source, SqlError, parse
 from executor.checks import as_query
 from executor.errors import SpecInvalid
-from executor.spec import CheckSpec, RunSpec, StepSpec
+from executor.spec import CheckSpec, LoneStep, RunSpec, StepSpec
 
 
 def validate(spec: RunSpec) -> None:
@@ -18,12 +19,18 @@ def validate(spec: RunSpec) -> None:
 
 
 def _problems(spec: RunSpec) -> Iterator[str]:
-    if not spec.items:
+    if not spec.items and (spec.transaction or not spec.alone):
         yield "There is no migration to roll back."
     if [item.position for item in spec.items] != list(range(1, len(spec.items) + 1)):
         yield "The items are not numbered from 1 in their order."
-    if [step.position for step in spec.steps] != list(range(1, len(spec.steps) + 1)):
+    order = [lone.position for lone in spec.before] + [step.position for step in spec.steps]
+    order += [lone.position for lone in spec.after]
+    if order != list(range(1, len(order) + 1)):
         yield "The steps are not numbered from 1 in their order."
+    if spec.alone and not spec.marker:
+        yield "Steps that run alone need the marker: without it nobody could tell whether one had begun."
+    for lone in spec.alone:
+        yield from _lone_problems(lone)
     for item in spec.items:
         if item.pin.version != item.version:
             yield f"Item {item.position} rolls back {item.version}, its history row is {item.pin.version}'s."
@@ -33,6 +40,21 @@ def _problems(spec: RunSpec) -> Iterator[str]:
         yield from _step_problems(step)
     for check in spec.checks:
         yield from _check_problems(check)
+
+
+def _lone_problems(step: LoneStep) -> Iterator[str]:
+    if why := why_not_alone(step.sql):
+        yield f"Step {step.position} can't run alone: {why}"
+    if not step.statements:
+        yield f"Step {step.position} has no statement."
+    for statement in step.statements:
+        try:
+            pieces = parse(Source(statement))
+        except SqlError as error:
+            yield f"Step {step.position} can't be read: {error.message}."
+            continue
+        if len(pieces) != 1 or pieces[0].which == "transaction_stmt":
+            yield f"Step {step.position} is not exactly one statement at a time."
 
 
 def _step_problems(step: StepSpec) -> Iterator[str]:

@@ -22,9 +22,11 @@ app.conf.imports = ["executor.tasks"]
 BEAT = {  # what it does: (task, seconds between two ticks)
     "resolve executions without an outcome": ("executor.resolve_stale", 5.0),
     "send waiting jobs again": ("executor.send_waiting_jobs", 15.0),
+    "look for restarts that are waited for": ("executor.look_for_restarts", 5.0),
     "watch the history after rollbacks": ("executor.watch_histories", 60.0),
     "start what is scheduled": ("executor.start_scheduled", 5.0),
     "expire rollbacks": ("executor.expire_rollbacks", 60.0),
+    "remove old backups": ("executor.remove_old_backups", 3600.0),
 }
 # A late tick is worthless, the next one does the same work. Assigned whole: reading app.conf would load the
 # settings, and the embedded servers are started before anybody can know DATABASE_URL.

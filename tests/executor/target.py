@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -21,6 +21,8 @@ from executor.spec import (
     HistoryPin,
     ItemSpec,
     Limits,
+    LoneFound,
+    LoneStep,
     ObservedLock,
     Result,
     RunSpec,
@@ -168,6 +170,22 @@ def spec(
     return RunSpec(items=item, **(defaults | fields))
 
 
+def lone(*statements: str, first: int = 1, **fields: Any) -> tuple[LoneStep, ...]:
+    """Steps that run alone, numbered from `first`."""
+    return tuple(
+        LoneStep(
+            position=position,
+            sql=text,
+            statements=(text,),
+            claim=uuid.uuid4(),
+            kind="step",
+            says=text,
+            **fields,
+        )
+        for position, text in enumerate(statements, start=first)
+    )
+
+
 def items(
     *parts: tuple[HistoryPin, Sequence[tuple[str, ...] | StepSpec], Sequence[CheckSpec]],
 ) -> tuple[ItemSpec, ...]:
@@ -221,6 +239,12 @@ class Recording:
 
     def step_done(self, position: int, rows: int | None, ms: float, tag: str) -> None:
         self._tell("step_done", position, rows, ms, tag)
+
+    def claimed(self, position: int, before: Mapping[str, Any], undo: Sequence[str]) -> None:
+        self._tell("claimed", position, before, undo)
+
+    def settled(self, found: LoneFound, ms: float | None = None, tag: str = "") -> None:
+        self._tell("settled", found, ms, tag)
 
     def check_done(self, check: CheckSpec, passed: bool, actual: str | None, ms: float) -> None:
         self._tell("check_done", check, passed, actual, ms)
