@@ -356,6 +356,7 @@ class _Import:
                 checks=last.check_list() if last else [],
                 origin=RollbackScript.Origin.IMPORTED,
                 authors=self._authors(file),
+                verbatim=not file.fills,
             )
         except Refused as refused:
             self.tally.problems.append(FileProblem(file.path, None, None, SCRIPT, str(refused)))

@@ -8,11 +8,11 @@ from pathlib import PurePosixPath
 
 from django.utils.translation import gettext as _
 
-from . import history, release
+from . import filling, history
 from .errors import Refused
 from .flyway.history import HistoryRow
-from .flyway.placeholders import PlaceholderProblem, substitute
-from .models import Environment, Migration, MigrationRevision, Service, Target
+from .flyway.placeholders import PlaceholderProblem
+from .models import Environment, Migration, MigrationRevision, RollbackScript, Service, Target
 
 CHANGING = {
     "flyway:user": "flyway",
@@ -78,15 +78,18 @@ def chain_of(revision: MigrationRevision, target: Target | None) -> list[ChainFi
     chosen = _from_baseline(sorted(chosen, key=_key))
     revisions = _revisions(chosen, standing)
     files = [revisions[each.pk] for each in chosen if each.pk in revisions]
-    values = release.known_values(target) if target is not None else dict(migration.service.placeholders)
+    values = filling.on_target(target) if target is not None else filling.of_service(migration.service)
     return [_file(each, values) for each in [*files, revision]]
 
 
-def filled(revision: MigrationRevision, text: str, target: Target | None) -> str:
-    """Another text (a rollback script) with the same values. Raises Refused for one without."""
+def filled(revision: MigrationRevision, script: RollbackScript, target: Target | None) -> str:
+    """A rollback script with the same values; one to be taken as it stands as it stands. Raises Refused for a
+    placeholder without a value."""
+    if not script.placeholders:
+        return script.sql
     service = revision.migration.service
-    values = release.known_values(target) if target is not None else dict(service.placeholders)
-    return _filled(text, PurePosixPath(revision.path).name, values)
+    values = filling.on_target(target) if target is not None else filling.of_service(service)
+    return _filled(script.sql, PurePosixPath(revision.path).name, values)
 
 
 def _key(migration: Migration) -> tuple[int, ...]:
@@ -125,14 +128,13 @@ def _revisions(
     return found
 
 
-def _file(revision: MigrationRevision, values: Mapping[str, str]) -> ChainFile:
+def _file(revision: MigrationRevision, values: filling.Values) -> ChainFile:
     name = PurePosixPath(revision.path).name
     return ChainFile(name, _filled(revision.sql, name, values))
 
 
-def _filled(text: str, name: str, values: Mapping[str, str]) -> str:
-    known = {key.lower(): value for key, value in {**CHANGING, "flyway:filename": name, **values}.items()}
+def _filled(text: str, name: str, values: filling.Values) -> str:
     try:
-        return substitute(text, known)
+        return values.over(CHANGING | {"flyway:filename": name}).fill(text).text
     except PlaceholderProblem as problem:
         raise Refused(_("%(file)s, %(problem)s.") % {"file": name, "problem": problem}) from None

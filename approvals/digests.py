@@ -7,11 +7,13 @@ JSON (RFC 8785), as lower-case hex.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable
 from typing import Any
 
 import rfc8785
 
-from .models import RollbackRequest, RollbackScript, RollbackTarget
+from . import filling
+from .models import RollbackItem, RollbackRequest, RollbackScript, RollbackTarget
 
 
 def canonical_sha256(value: Any) -> str:
@@ -24,24 +26,31 @@ def text_sha256(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def change_digest(rollback: RollbackRequest) -> str:
-    """What would run: ordered items with script, steps and checks, history treatment, session options."""
-    items = [
+def change_digest(rollback: RollbackRequest, items: Iterable[RollbackItem] | None = None) -> str:
+    """What would run: ordered items with script, steps and checks, history treatment, session options.
+
+    `items` (in order, with migration, revision and script) spares reading them, and makes sure that the digest
+    is of their very steps.
+    """
+    if items is None:
+        items = rollback.items.select_related("migration", "revision", "script").order_by("position")
+    found = [
         {
             "version": item.migration.version,
             "forward_checksum": item.revision.checksum,
             "forward_sha256": item.revision.sha256,
             "script_sha256": text_sha256(item.script.sql) if item.script else None,
-            "steps": [_step(step) for step in (item.script.plan.get("steps", []) if item.script else [])],
-            "replica_role": bool(item.script and item.script.plan.get("replica_role")),
+            # as they run: with the target's values in place of placeholders
+            "steps": [_step(step) for step in filling.plan_of(item).get("steps", [])],
+            "replica_role": bool(filling.plan_of(item).get("replica_role")),
             "checks": item.script.checks if item.script else [],
             **(_said(item.script) if item.script else {}),
         }
-        for item in rollback.items.select_related("migration", "revision", "script").order_by("position")
+        for item in items
     ]
     return canonical_sha256(
         {
-            "items": items,
+            "items": found,
             "placeholders": rollback.service.placeholders,
             "history_treatment": rollback.history_treatment,
             "session_options": rollback.session_options,

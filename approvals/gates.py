@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
-from . import checklist, filling, history, policy, proofs, windows
+from . import checklist, filling, halfway, history, policy, proofs, windows
 from .errors import Refused
 from .known import Known
 from .models import Evidence, FileFate, Proof, Role, RollbackItem, RollbackRequest
@@ -429,12 +429,25 @@ def _window(known: Known) -> Gate:
     )
 
 
-def _transactional(known: Known) -> Gate:
-    outside = [
-        str(item.migration)
-        for item in known.items
-        if any(step["kind"] != "transactional" for step in filling.plan_of(item).get("steps", []))
-    ]
+def _runnable(known: Known) -> Gate:
+    """What PostgreSQL refuses inside a transaction runs alone; some of it a person has to do."""
+    steps = halfway.planned(known.items)
+    cut = halfway.parts_of(steps)
+    problems = list(cut.problems)
+    if cut.alone:
+        problems += [
+            _("%(target)s refuses the marker, and without it nobody could tell whether a step had begun.")
+            % {"target": rollback_target.target}
+            for rollback_target in known.rollback_targets
+            if not rollback_target.target.has_marker
+        ]
+    alone = ngettext(
+        "%(count)d of %(all)d steps runs alone, since PostgreSQL refuses it inside a transaction; the others "
+        "run in one transaction.",
+        "%(count)d of %(all)d steps run alone, since PostgreSQL refuses them inside a transaction; the others "
+        "run in one transaction.",
+        len(cut.alone),
+    ) % {"count": len(cut.alone), "all": len(steps)}
     return _gate(
         "transactional",
         _("Everything runs in one transaction"),

@@ -159,6 +159,10 @@ def settings_json(settings: Settings) -> dict[str, Any]:
         "ignore_patterns": [str(pattern) for pattern in settings.ignore_patterns],
         "validate_on_migrate": settings.validate_on_migrate,
         "placeholders": dict(settings.placeholders),
+        "placeholder_replacement": settings.placeholder_replacement,
+        "placeholder_prefix": settings.placeholder_prefix,
+        "placeholder_suffix": settings.placeholder_suffix,
+        "placeholder_separator": settings.placeholder_separator,
         "ignored": list(settings.ignored),
     }
 

@@ -14,7 +14,7 @@ from typing import Any
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
-from . import access, analysis, audit, gates, jobs, policy, rating, workflow
+from . import access, analysis, audit, filling, gates, jobs, policy, rating, workflow
 from .analysis import mentions
 from .errors import Denied, Refused
 from .known import Known
@@ -155,7 +155,7 @@ def _repeatables(rollback: RollbackRequest) -> dict[str, Any]:
     gone: set[str] = set()
     for item in Known(rollback).items:
         if item.script is not None:
-            plan = analysis.plan_script(item.script.sql)
+            plan = analysis.plan_script(filling.sql_of(item))
             gone |= {mentions.bare(each.relation) for each in plan.destroys if each.column is None}
     title = _("Repeatable migrations that need what goes")
     found = []

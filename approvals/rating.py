@@ -9,7 +9,7 @@ from typing import Any
 
 from django.utils.translation import gettext as _
 
-from . import analysis
+from . import analysis, filling
 from .models import Evidence, RollbackItem, RollbackRequest
 
 
@@ -35,7 +35,7 @@ def rate(rollback: RollbackRequest, facts: Evidence | None) -> Rated:
             ratings.append(_unknown(str(item.migration)))
             continue
         forward = analysis.analyze(item.revision.sql, name=item.revision.path)
-        plan = analysis.plan_script(item.script.sql)
+        plan = analysis.plan_script(filling.sql_of(item))
         ratings.append(analysis.rate([forward], plan, known))
         checks += [
             {"item": item.position} | analysis.as_json(c) for c in analysis.automatic_checks(plan, known)
@@ -81,7 +81,7 @@ def losses(
     for item in rollback.items.select_related("script") if items is None else items:
         if item.script is None:
             continue
-        for gone in _destroyed(item.script.sql):
+        for gone in _destroyed(filling.sql_of(item)):
             numbers, unit = (known.rows, "rows") if gone.column is None else (known.values, "values")
             number = numbers.get(gone.name)
             if number == 0 and gone.name in known.exact:

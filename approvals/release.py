@@ -8,10 +8,11 @@ from typing import Any
 
 from django.db.models import QuerySet
 
+from . import filling
 from .flyway.checksums import checksum_of_text
 from .flyway.names import FileName, Kind
 from .flyway.patterns import FUTURE, Pattern
-from .flyway.placeholders import PlaceholderProblem, substitute
+from .flyway.placeholders import PlaceholderProblem
 from .flyway.versions import Version
 from .models import ImportRun, Migration, MigrationRevision, Service, Target
 
@@ -56,7 +57,8 @@ def files_of(target: Target) -> list[StoredFile]:
     newest = newest_revisions(target.service_id)
     repeatable = newest.filter(migration__kind=Migration.Kind.REPEATABLE)
     texts = dict(repeatable.values_list("migration_id", "sql"))
-    return [stored(revision, _filled(texts.get(revision.migration_id), target)) for revision in newest]
+    values = filling.on_target(target) if texts else filling.Values()
+    return [stored(revision, _filled(texts.get(revision.migration_id), values)) for revision in newest]
 
 
 def stored(revision: MigrationRevision, filled_checksum: int | None = None) -> StoredFile:
@@ -71,24 +73,13 @@ def stored(revision: MigrationRevision, filled_checksum: int | None = None) -> S
     return StoredFile(revision.path, name, revision.checksum, filled_checksum)
 
 
-def _filled(sql: str | None, target: Target) -> int | None:
+def _filled(sql: str | None, values: filling.Values) -> int | None:
     if sql is None:
         return None
     try:
-        return checksum_of_text(substitute(sql, known_values(target)))
-    except (PlaceholderProblem, ValueError):
+        return checksum_of_text(values.fill(sql).text)
+    except PlaceholderProblem:
         return None
-
-
-def known_values(target: Target) -> dict[str, str]:
-    """Placeholders that are known here: the service's, the target's over them, and of Flyway's own those
-    that never change."""
-    own = {
-        "flyway:defaultSchema": target.history_schema,
-        "flyway:database": target.dbname,
-        "flyway:table": target.history_table,
-    }
-    return {**own, **target.service.placeholders, **target.placeholders}
 
 
 def last_import(service: Service) -> ImportRun | None:

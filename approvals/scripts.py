@@ -9,7 +9,7 @@ from typing import Any
 from django.db.models import Max
 from django.utils.translation import gettext as _
 
-from . import access, analysis, audit, digests, proofs
+from . import access, analysis, audit, digests, filling, proofs
 from .errors import Denied, Refused
 from .models import Check, Migration, RollbackScript, Stage, User
 
@@ -70,8 +70,12 @@ def store(
     left: Mapping[str, str] | None = None,
     options: Mapping[str, Any] | None = None,
     unproven: str = "",
+    verbatim: bool = False,
 ) -> tuple[RollbackScript, bool]:
-    """Insert a revision unless the newest one is the same; the caller holds the migration's row locked."""
+    """Insert a revision unless the newest one is the same; the caller holds the migration's row locked.
+
+    `verbatim`: what looks like placeholders in it is to stay, as with generated ones.
+    """
     authors = list(authors)
     sql, left, unproven = _normal(sql), _declared(left or {}), _normal(unproven).strip()
     if len(sql) > LONGEST:
@@ -86,6 +90,7 @@ def store(
     if last and known and said == (last.sha256, last.checks, last.left, last.unproven):
         return last, False
     number = (migration.scripts.aggregate(top=Max("number"))["top"] or 0) + 1
+    plan = analysis.plan_script(sql) if verbatim else None
     # PostgreSQL text can't hold NUL; the plan of the original text names where it stands.
     script = RollbackScript.objects.create(
         migration=migration,
@@ -94,7 +99,8 @@ def store(
         sql=sql.replace("\0", "\N{SYMBOL FOR NULL}"),
         sha256=digest,
         checks=stored_checks,
-        plan=analysis.as_json(analysis.plan_script(sql)),
+        plan=analysis.as_json(plan) if plan else filling.plan_text(migration, sql, origin=origin),
+        placeholders=[] if verbatim else filling.used_in(migration, sql, origin=origin),
         left=left,
         options=dict(options or {}),
         unproven=unproven,

@@ -8,7 +8,7 @@ from pathlib import PurePosixPath
 
 from django.utils.translation import gettext as _
 
-from . import history
+from . import filling, history
 from .errors import Refused
 from .flyway.names import DEFAULT, Grammar
 from .flyway.versions import MalformedVersion, Version
@@ -75,9 +75,9 @@ def _items(rollback: RollbackRequest) -> list[RollbackItem]:
         )
     items = list(rollback.items.select_related("migration", "revision", "script").order_by("position"))
     for item in items:
-        if item.script is None or item.script.plan.get("problems"):
+        if item.script is None or filling.plan_of(item).get("problems"):
             raise Refused(_("%(migration)s has no script that can be read.") % {"migration": item.migration})
-        if any(step["kind"] != "transactional" for step in item.script.plan["steps"]):
+        if any(step["kind"] != "transactional" for step in filling.plan_of(item)["steps"]):
             raise Refused(
                 _("The script of %(migration)s has steps that refuse a transaction; no one file holds it.")
                 % {"migration": item.migration}
@@ -113,8 +113,8 @@ def _body(items: Sequence[RollbackItem]) -> str:
     parts: list[str] = []
     for item in items:
         assert item.script is not None  # noqa: S101 (see _items)
-        steps = [_ended(step["statement"]["sql"]) for step in item.script.plan["steps"]]
-        if item.script.plan.get("replica_role"):
+        steps = [_ended(step["statement"]["sql"]) for step in filling.plan_of(item)["steps"]]
+        if filling.plan_of(item).get("replica_role"):
             steps = [
                 "SET LOCAL session_replication_role = replica;",
                 *steps,

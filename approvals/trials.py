@@ -14,7 +14,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
-from . import analysis, audit, jobs, scripts, workflow
+from . import analysis, audit, filling, jobs, scripts, workflow
 from .errors import Refused
 from .models import Check, Job, RollbackItem, RollbackRequest, Trial, User
 
@@ -35,7 +35,7 @@ def ask(rollback: RollbackRequest, position: int, *, sql: str, checks: Sequence[
         _require_elsewhere(rollback)
         _require_room(actor)
         sql = sql.replace("\r\n", "\n")
-        _require_runnable(sql)
+        _require_runnable(filling.text_on(rollback.rollback_targets.get().target, sql))
         if not checks:
             raise Refused(_("There is no check to try."))
         scripts.require_readable(checks)

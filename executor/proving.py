@@ -45,7 +45,7 @@ def _examined(asked: Proof) -> Examined:
     script, left = asked.script, asked.script.left
     try:
         chain = files_of(chains.chain_of(asked.revision, asked.target))
-        text = chains.filled(asked.revision, script.sql, asked.target)
+        text = chains.filled(asked.revision, script, asked.target)
     except Refused as refused:
         found = completeness(asked.revision.sql, script.sql, because=str(refused), left=left)
         because = Evidence(

@@ -9,7 +9,7 @@ from typing import Any
 
 import psycopg
 
-from approvals import alarms, analysis, history, rollbacks
+from approvals import alarms, analysis, filling, history, rollbacks
 from approvals.errors import Refused
 from approvals.models import Job, RollbackRequest, Target
 from executor import credentials, facts, readiness
@@ -132,7 +132,7 @@ def _is_applied(target: Target, pin: dict[str, Any]) -> bool:
 
 def _facts(rollback: RollbackRequest, target: Target) -> dict[str, Any]:
     plans = [
-        analysis.plan_script(item.script.sql)
+        analysis.plan_script(filling.sql_of(item))
         for item in rollback.items.select_related("script")
         if item.script is not None
     ]

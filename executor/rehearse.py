@@ -57,7 +57,7 @@ def _rehearse(execution: Execution) -> str:
         if difference := _history_difference(clone, execution.target):
             raise ExecutorError(difference)
         result = carry_out(
-            execution, briefing.run_spec(execution, on_clone=True), _as_executor(execution, clone)
+            execution, briefing.signed_spec(execution, on_clone=True), _as_executor(execution, clone)
         )
     finally:
         left_over = _drop(server, name)

@@ -12,7 +12,7 @@ from typing import Any
 import psycopg
 from psycopg import sql
 
-from approvals import analysis, history, trials
+from approvals import analysis, filling, history, trials
 from approvals.flyway.treatment import Treatment
 from approvals.models import Backup, Execution, Job, RollbackItem, Target, Trial
 from executor import credentials, vault
@@ -181,7 +181,8 @@ def run_spec(trial: Trial) -> RunSpec:
     items: list[ItemSpec] = []
     replica = False
     for item, pin in zip(rows, pins, strict=True):
-        text = trial.sql if item.position == trial.position else item.script.sql if item.script else ""
+        typed = item.position == trial.position
+        text = filling.text_on(target, trial.sql) if typed else filling.sql_of(item)
         plan = analysis.plan_script(text)
         replica = replica or plan.replica_role
         steps = _steps(plan, item)

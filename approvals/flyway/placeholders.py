@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from bisect import bisect_right
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -72,8 +73,40 @@ def names(sql: str, syntax: Syntax = DEFAULT) -> list[tuple[str, int, int]]:
     return [(match["name"], *position(starts, match.start())) for match in _placeholders(sql, syntax)]
 
 
+@dataclass(frozen=True, slots=True)
+class Filled:
+    """SQL with values in place of placeholders, and from where in the written text each part of it comes.
+
+    `parts` are (offset in the filled text, offset in the written one, whether it is a value), in order.
+    """
+
+    text: str
+    written: str
+    parts: tuple[tuple[int, int, bool], ...]
+
+    def written_place(self, line: int, column: int) -> tuple[int, int]:
+        """Where a place of the filled text (both from 1, lines end at line feeds) is in the written one; a
+        value is where its placeholder begins."""
+        offset = _offset(self.text, line, column)
+        begin, origin, is_value = self.parts[bisect_right(self.parts, (offset, len(self.written), True)) - 1]
+        place = origin if is_value else origin + offset - begin
+        return self.written.count("\n", 0, place) + 1, place - self.written.rfind("\n", 0, place)
+
+
+def _offset(text: str, line: int, column: int) -> int:
+    start = 0
+    for _ in range(line - 1):
+        start = text.find("\n", start) + 1
+    return start + column - 1
+
+
 def substitute(sql: str, values: Mapping[str, str], syntax: Syntax = DEFAULT) -> str:
-    """The SQL as Flyway would send it. Names count in any case; values are not searched again.
+    """The SQL as Flyway would send it; see `fill`."""
+    return fill(sql, values, syntax).text
+
+
+def fill(sql: str, values: Mapping[str, str], syntax: Syntax = DEFAULT) -> Filled:
+    """Put values in place of placeholders. Names count in any case; values are not searched again.
 
     Raises UnknownPlaceholder and UnclosedPlaceholder, and ValueError if two given names differ in case only.
     """
@@ -81,16 +114,20 @@ def substitute(sql: str, values: Mapping[str, str], syntax: Syntax = DEFAULT) ->
     if len(known) != len(values):
         raise ValueError("two placeholder names differ only in case, and Flyway takes them for one")
     pieces: list[str] = []
-    done = 0
+    parts: list[tuple[int, int, bool]] = [(0, 0, False)]
+    length = done = 0
     for match in _placeholders(sql, syntax):
         name = match["name"]
         if name.lower() not in known:
             where = position(line_starts(sql), match.start())
             written = f"{syntax.prefix}{name}{syntax.suffix}"
             raise UnknownPlaceholder(f"no value for the placeholder {written}", name, *where)
-        pieces += sql[done : match.start()], known[name.lower()]
-        done = match.end()
-    return "".join(pieces) + sql[done:]
+        before, value = sql[done : match.start()], known[name.lower()]
+        pieces += before, value
+        parts.append((length + len(before), match.start(), True))
+        length, done = length + len(before) + len(value), match.end()
+        parts.append((length, done, False))
+    return Filled("".join(pieces) + sql[done:], sql, tuple(parts))
 
 
 def _placeholders(sql: str, syntax: Syntax) -> Iterator[re.Match[str]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from django import forms
@@ -18,6 +18,7 @@ from approvals.models import Check, Stage
 
 from . import PortalForm
 
+Json = dict[str, Any]
 # Empty rows that the form offers below the checks there are.
 SPARE_CHECKS = 2
 # How many of its problems a script is told at once.
@@ -26,7 +27,10 @@ EDITOR = {"spellcheck": "false", "autocapitalize": "off", "autocomplete": "off",
 
 
 class ScriptForm(PortalForm):
-    """The SQL that takes a migration back. What can't run is stored only on a second, explicit press."""
+    """The SQL that takes a migration back. What can't run is stored only on a second, explicit press.
+
+    `plan` reads a text as the script that it is to be (`filling.plan_text`).
+    """
 
     sql = forms.CharField(
         label=_("Rollback SQL"),
@@ -53,8 +57,9 @@ class ScriptForm(PortalForm):
         help_text=_("Only where nothing can be proven. Every approver reads it."),
     )
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, plan: Callable[[str], Json], **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        self.plan = plan
         self.loaded = False
         self.problems: tuple[analysis.Problem, ...] = ()
         self._unreadable = ""
@@ -80,7 +85,7 @@ class ScriptForm(PortalForm):
     def clean_sql(self) -> str:
         """Say of every statement that can't run where it stands and why."""
         text: str = self.cleaned_data["sql"]
-        self.problems = tuple(analysis.plan_script(text).problems)
+        self.problems = tuple(analysis.Problem(**each) for each in self.plan(text)["problems"])
         if self.problems and "anyway" not in self.data:
             raise ValidationError([place(problem) for problem in self.problems[:TOLD]])
         return text

@@ -13,7 +13,7 @@ from typing import Any
 from django.urls import reverse
 from django.utils.translation import gettext as _
 
-from approvals import checklist, gates, policy, rating, workflow
+from approvals import checklist, filling, gates, policy, rating, workflow
 from approvals.actions import Action, available_actions, why_nothing
 from approvals.analysis import Risk
 from approvals.gates import Gate
@@ -267,7 +267,7 @@ def _item_sheet(
     *,
     speaks: bool,
 ) -> ItemSheet:
-    plan = item.script.plan if item.script else {}
+    plan = filling.plan_of(item)
     say = reverse("rollback_comment", args=[item.rollback_id])
     back = back_lines(plan)
     return ItemSheet(

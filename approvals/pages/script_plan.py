@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from approvals import analysis
+from approvals import analysis, filling
 from approvals.models import Migration
 
 from .statements import Line, back_lines
@@ -32,14 +32,15 @@ def read(migration: Migration, sql: str) -> PlanView:
     """Read a text as the script of this migration. Rated without facts: every table counts as populated."""
     if not sql.strip():
         return PlanView(empty=True)
-    plan = analysis.plan_script(sql.replace("\r\n", "\n"))
-    shown = analysis.as_json(plan)
+    sql = sql.replace("\r\n", "\n")
+    plan, shown = analysis.plan_script(filling.example_of(migration, sql)), filling.plan_text(migration, sql)
     revision = migration.revisions.order_by("-number").first()
     forward = [analysis.analyze(revision.sql, name=revision.path)] if revision else []
     rated = analysis.rate(forward, plan, analysis.Facts())
+    reasons = sorted(rated.reasons, key=lambda each: -each.risk)
     return PlanView(
-        risk="" if plan.problems else rated.risk.name,
-        reasons=[] if plan.problems else analysis.as_json(sorted(rated.reasons, key=lambda each: -each.risk)),
+        risk="" if shown["problems"] else rated.risk.name,
+        reasons=[] if shown["problems"] else analysis.as_json(reasons),
         lines=back_lines(shown),
         problems=shown["problems"],
         taken_over=shown["taken_over"],

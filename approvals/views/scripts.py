@@ -14,7 +14,7 @@ from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 
-from approvals import access, jobs, limits, once, rollbacks, scripts, trials
+from approvals import access, filling, jobs, limits, once, rollbacks, scripts, trials
 from approvals.errors import Refused
 from approvals.forms import posted
 from approvals.forms.scripts import CheckForm, CheckRows, ScriptForm, check_forms, checks_of
@@ -93,7 +93,8 @@ def editor(
     """The editor with what was sent, or with the script `base`; `begins` gives it another text and checks."""
     data, begins = posted(request), begins or base
     initial = {"sql": begins.sql if begins else "", "unproven": base.unproven if base else ""}
-    form = ScriptForm(data, request.FILES if request.method == "POST" else None, initial=initial)
+    files = request.FILES if request.method == "POST" else None
+    form = ScriptForm(data, files, initial=initial, plan=partial(filling.plan_text, migration))
     form.fields["sql"].widget.attrs |= {
         "hx-post": reverse("script_analysis", args=[migration.pk]),
         "hx-trigger": "input changed delay:800ms",

@@ -78,7 +78,8 @@ def test_review_shows_it_before_submission_and_afterwards_with_the_imported_file
     step = see(as_(world.alice), f"/rollbacks/{rollback.pk}/form/review/")
     for page in (step, see(as_(world.dora), f"/rollbacks/{rollback.pk}/")):
         assert "The next deployment" in page
-        assert "validate Passes." in page
+        assert "validate Fails until migrate has run:" in page
+        assert "migrate Applies: V4__key_to_users.sql V5__create_transactions.sql" in page
         assert COMES_BACK not in page
     rollback = factories.rollback_in(world, Status.EXECUTED)
     production = world.production
