@@ -4,18 +4,20 @@ What pages, tasks and commands call."""
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import psycopg
 
 from executor.schema.inverse import Choice, FromBackup, Inverse, Options, undo
 from executor.schema.inverse.derive import REFUSED
+from executor.schema.inverse.options import BY_SIZE
 from executor.schema.lost import Lost
 from executor.schema.objects import Snapshot
 from executor.schema.reading import without_server
 from executor.schema.replay import DoesNotReplay, File, Replay
 from executor.schema.scope import without
+from executor.schema.sizes import sizes
 from executor.schema.snapshot import snapshot
 from executor.schema.static import Earlier, StaticInverse, inverse_by_reading
 
@@ -63,9 +65,11 @@ class Generated:
 def generate(
     replay: Replay, chain: Sequence[File], options: Options | None = None, *, live: str = ""
 ) -> Generated:
-    """The way back of the last file of `chain`. `live` is a libpq string of a database that has it applied,
-    read where the chain does not replay. Raises psycopg.Error where a server itself fails."""
+    """The way back of the last file of `chain`. `live` is a libpq string of a database that has it applied:
+    the sizes of its tables say which are small enough to be written anew, and it is read where the chain
+    does not replay. Raises psycopg.Error where a server itself fails."""
     forward = chain[-1]
+    options = _with_sizes(options or Options(), live)
     try:
         shadow = replay.behind(chain[:-1])
         try:
@@ -75,8 +79,16 @@ def generate(
         finally:
             shadow.close()
     except DoesNotReplay as broken:
-        return _read(chain, str(broken), live, options or Options())
+        return _read(chain, str(broken), live, options)
     return _told(inverse, without_server(forward.sql)[1])
+
+
+def _with_sizes(options: Options, live: str) -> Options:
+    """The options with the tables' sizes, where nobody gave them and they can be measured."""
+    if not live or options.sizes is not None or options.column_order != BY_SIZE:
+        return options
+    with psycopg.connect(live, autocommit=True) as connection:
+        return replace(options, sizes=sizes(connection))
 
 
 def _told(inverse: Inverse, beyond: list[str]) -> Generated:

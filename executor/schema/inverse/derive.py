@@ -13,6 +13,7 @@ from executor.schema.inverse import rebuild, replace
 from executor.schema.inverse.action import Action
 from executor.schema.inverse.deletions import Deletion
 from executor.schema.inverse.family import Context
+from executor.schema.inverse.foreseen import foreseen
 from executor.schema.inverse.from_backup import FromBackup, data_gone
 from executor.schema.inverse.live import Run
 from executor.schema.inverse.options import Choice, Options
@@ -181,7 +182,7 @@ class _Derivation:
         made += tables
         self.choices += said
         made += replace.sequences(context)
-        self._say_enums()
+        self.choices += foreseen(context)
         if made:
             self._must(made)
 
@@ -191,23 +192,6 @@ class _Derivation:
         self._execute(actions)
         if self.run.failed:
             raise NotDerivable("; ".join(map(str, self.run.failed)))
-
-    def _say_enums(self) -> None:
-        context = self.context
-        for thing in context.before.of_kind("type"):
-            now = context.now.get(thing.ref)
-            if (
-                now is not None
-                and thing["form"] == "e"
-                and now["form"] == "e"
-                and thing["labels"] != now["labels"]
-            ):
-                added = [label for label in now["labels"] if label not in thing["labels"]]
-                if added:
-                    subject = dotted(thing.ref.path)
-                    self.choices.append(
-                        choices.enum_value(subject, ", ".join(added), context.options.enum_value)
-                    )
 
     def _converge(self) -> Difference:
         """Plan and run until nothing is left to do; more than two rounds are rare."""

@@ -103,12 +103,12 @@ def enum_value(name: str, values: str, taken: str) -> Choice:
 
 
 def fill(column: str, taken: str) -> Choice:
-    """A column that comes back NOT NULL and has no default."""
+    """A column that comes back NOT NULL: `taken` is `ask` or the expression that rows get."""
     return Choice(
         column,
-        "comes back NOT NULL without a default, and its former values are gone",
+        "comes back NOT NULL, and rows that have no value in it need one",
         (
-            (ASK, "give an expression; without one the script stops where the table has rows"),
+            (ASK, "give an expression; without one the script stops where such rows are"),
             (NEUTRAL, "rows get the type's zero value"),
         ),
         taken,

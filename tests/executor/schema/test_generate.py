@@ -10,8 +10,11 @@ import pytest
 
 from executor.proof import prove
 from executor.schema.generate import generate, generate_all
+from executor.schema.inverse import Options, undo
 from executor.schema.replay import File, Replay
 from executor.schema.shadow import Shadow
+from executor.schema.sizes import sizes
+from executor.schema.snapshot import snapshot
 from waqiti_rollback.embedded import Cluster
 
 CHAIN = [
@@ -43,6 +46,33 @@ def test_every_file_of_a_chain_gets_its_way_back_which_is_proven(replay: Replay)
     assert "DELETE FROM public.wallets WHERE id = 1;" in made[1][1].script
     assert "Restore from backup" in str(made[2][1].from_backup[0])
     assert json.loads(json.dumps(made[2][1].json()))["choices"][0]["subject"] == "public.wallets"
+
+
+def test_a_small_table_is_written_anew_and_a_large_one_is_not(replay: Replay, shadow: Shadow) -> None:
+    chain = [
+        File("V1__t.sql", "CREATE TABLE t (a int, b text, c int)"),
+        File("V2__a.sql", "ALTER TABLE t DROP a"),
+    ]
+    shadow.apply("CREATE TABLE t (b text, c int); CREATE TABLE u (c int)")
+    small = generate(replay, chain, live=shadow.dsn)
+    assert (small.verdict, small.choices[0].taken) == ("exact", "rebuild")
+    shadow.apply("INSERT INTO t SELECT repeat('x', 500), n FROM generate_series(1, 100) AS n")
+    large = generate(replay, chain, Options(rebuild_below=16384), live=shadow.dsn)
+    assert (large.verdict, large.choices[0].taken) == ("exact modulo column order", "append")
+    assert "for about 0.1 s (0.1 MB)" in dict(large.choices[0].ways)["rebuild"]
+    assert generate(replay, chain).choices[0].taken == "append"  # nobody knows how large it is
+
+
+def test_tables_whose_keys_are_checked_again_count_for_the_size(shadow: Shadow) -> None:
+    shadow.apply(
+        """CREATE TABLE t (a int, id int PRIMARY KEY); CREATE TABLE u (t int REFERENCES t);
+           INSERT INTO t VALUES (1, 1); INSERT INTO u SELECT 1 FROM generate_series(1, 5000)"""
+    )
+    before = snapshot(shadow.connection)
+    shadow.apply("ALTER TABLE t DROP COLUMN a; ALTER TABLE u RENAME TO w")
+    for limit, verdict in ((100_000, "exact modulo column order"), (1_000_000, "exact")):
+        options = Options(sizes=sizes(shadow.connection), rebuild_below=limit)
+        assert undo(shadow.connection, before, None, options).verdict == verdict
 
 
 def test_settings_of_the_server_are_gaps(replay: Replay) -> None:

@@ -76,6 +76,7 @@ def test_without_a_value_the_missing_one_is_a_gap_and_no_script_that_fails(shado
     shadow.apply("CREATE TABLE t (id int, a text NOT NULL); INSERT INTO t VALUES (1, 'x')")
     inverse = derive("ALTER TABLE t DROP COLUMN a", shadow, Options())
     assert any("not given back: column public.t.a" in gap for gap in inverse.gaps)
+    assert [(choice.subject, choice.taken) for choice in inverse.choices] == [("public.t.a", "ask")]
     shadow.apply(inverse.script)
 
 

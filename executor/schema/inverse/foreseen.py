@@ -1,0 +1,36 @@
+"""Choices that are seen before anything is undone: values of enums, and values that rows need."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from executor.schema.inverse import options as choices
+from executor.schema.inverse.family import Context, comma
+from executor.schema.inverse.fills import fill_value, needs_fill
+from executor.schema.inverse.options import ASK, Choice
+from executor.schema.names import dotted
+from executor.schema.objects import Ref
+
+
+def foreseen(context: Context) -> Iterator[Choice]:
+    """The choices, with what was chosen."""
+    for thing in context.before.of_kind("type"):
+        now = context.now.get(thing.ref)
+        if now is None or (thing["form"], now["form"]) != ("e", "e"):
+            continue
+        added = [label for label in now["labels"] if label not in thing["labels"]]
+        if added:
+            yield choices.enum_value(dotted(thing.ref.path), comma(added), context.options.enum_value)
+    yield from _fills(context)
+
+
+def _fills(context: Context) -> Iterator[Choice]:
+    """Columns that come back NOT NULL in tables that are there."""
+    for column in context.before.of_kind("column"):
+        now = context.now.get(column.ref)
+        if Ref("table", column.ref.relation) not in context.now or (now is not None and now["not_null"]):
+            continue
+        default = context.before.get(Ref("default", column.ref.path))
+        if needs_fill(column, default if now is None else None):
+            taken = fill_value(column, context) or ASK
+            yield choices.fill(dotted(column.ref.path), taken)
