@@ -450,15 +450,11 @@ def _runnable(known: Known) -> Gate:
     ) % {"count": len(cut.alone), "all": len(steps)}
     return _gate(
         "transactional",
-        _("Everything runs in one transaction"),
-        holds=not outside,
-        yes=_("No step leaves the transaction."),
-        no=_(
-            "%(migrations)s has steps that PostgreSQL refuses inside a transaction. "
-            "They are planned and rated, but this version does not run them yet."
-        )
-        % {"migrations": ", ".join(outside)},
-        who=_("a DBA, by hand, outside the portal"),
+        _("The portal can run every step"),
+        holds=not problems,
+        yes=alone if cut.alone else _("All of it runs in one transaction."),
+        no=" ".join(problems),
+        who=_("%(name)s; or a DBA, by hand, outside the portal") % {"name": known.rollback.requester},
         needed=Needed.EXECUTE,
     )
 
@@ -485,5 +481,5 @@ JUDGES: tuple[Judge, ...] = (
     _approved,
     _window_ahead,
     _window,
-    _transactional,
+    _runnable,
 )
