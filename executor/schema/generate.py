@@ -10,8 +10,8 @@ from typing import Any
 import psycopg
 
 from executor.schema.inverse import Choice, FromBackup, Inverse, Options, undo
-from executor.schema.inverse.derive import REFUSED
 from executor.schema.inverse.options import BY_SIZE
+from executor.schema.inverse.result import REFUSED
 from executor.schema.lost import Lost
 from executor.schema.objects import Snapshot
 from executor.schema.reading import without_server

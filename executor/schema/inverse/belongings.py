@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from executor.schema.inverse.family import Context
+from executor.schema.inverse.refill import tree
 from executor.schema.names import quoted
 from executor.schema.objects import Object, Ref
 
@@ -20,13 +21,7 @@ class Belongings:
 
     def tree(self, table: Ref) -> list[Ref]:
         """The table and, where it is partitioned, all below."""
-        found, queue = [table], [table]
-        while queue:
-            path = list(queue.pop().path)
-            below = [Ref("table", p.ref.path) for p in self.now.of_kind("partition") if p["parent"] == path]
-            found += below
-            queue += below
-        return found
+        return tree(table, self.now)
 
     def children(self, table: Ref) -> bool:
         """Whether others inherit from the table."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import psycopg
@@ -19,51 +18,21 @@ from executor.schema.inverse.live import Run
 from executor.schema.inverse.options import Choice, Options
 from executor.schema.inverse.plan import plan
 from executor.schema.inverse.renames import LEVELS, renames
+from executor.schema.inverse.result import DIFFERS, EXACT, MODULO_ORDER, REFUSED, Inverse
 from executor.schema.inverse.rows import RowChanges, row_changes
-from executor.schema.inverse.script import InverseStep, render, steps
-from executor.schema.lost import Lost
+from executor.schema.inverse.script import render, steps
 from executor.schema.names import dotted
 from executor.schema.objects import Object, Ref, Snapshot
 from executor.schema.scope import without
 from executor.schema.snapshot import snapshot
 
 Connection = psycopg.Connection[tuple[Any, ...]]
-EXACT, MODULO_ORDER, DIFFERS, REFUSED = "exact", "exact modulo column order", "differs", "refused"
 PASSES = 5
 ROUNDS = 4
 
 
 class NotDerivable(Exception):
     """No way back can be given; the message says why."""
-
-
-@dataclass(frozen=True, slots=True)
-class Inverse:
-    """The way back. `gaps` is what it does not undo, one sentence each; with any, the verdict is not exact.
-    `verdict` compares snapshots; `pg_dump` has the last word (see `prove`). `retried` counts actions whose
-    order had to be found by trying. `from_backup` is data that the migration took away and no statement gives
-    back; `restore` is SQL that brings kept data back behind the migration; `notes` are for people."""
-
-    script: str
-    steps: tuple[InverseStep, ...]
-    choices: tuple[Choice, ...]
-    gaps: tuple[str, ...]
-    verdict: str
-    retried: int = 0
-    restore: str = ""
-    notes: tuple[str, ...] = ()
-    from_backup: tuple[FromBackup, ...] = ()
-
-    @property
-    def goes(self) -> tuple[tuple[int, Lost], ...]:
-        """What goes, with the step (counted from 1) that takes it: what `loss.measure` counts."""
-        numbered = enumerate(self.steps, start=1)
-        return tuple((number, lost) for number, step in numbered for lost in step.loses)
-
-    @property
-    def losses(self) -> tuple[Lost, ...]:
-        """The data that the script takes away."""
-        return tuple(dict.fromkeys(lost for step in self.steps for lost in step.loses))
 
 
 def undo(

@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from executor.schema.difference import COMMON, Difference
-from executor.schema.inverse import common, rebuild
+from executor.schema.inverse import common, refill
 from executor.schema.inverse.action import Action
 from executor.schema.inverse.deparse import prefer_readable
 from executor.schema.inverse.families import family_of
@@ -142,7 +142,7 @@ class _Plan:
             for action in family_of(ref).drop(self.now[ref], self.context):
                 action.removes |= (self._going_along(ref) & leaving) - circular
                 if ref in self.context.replaced.values():
-                    action.loses = rebuild.not_carried(ref, self.context)
+                    action.loses = refill.not_carried(ref, self.context)
                     action.why = "set aside above; what takes its place is there"
                 elif ref in self.again:
                     action.why = "comes back below"
@@ -207,7 +207,7 @@ class _Plan:
             for action in family_of(ref).create(thing, self.context):
                 provided |= action.provides
                 if action.verb == "create":
-                    rebuild.copying(action, self.context)
+                    refill.copying(action, self.context)
                 yield action
             self._say(ref)
 
