@@ -4,27 +4,20 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
-import signal
-import subprocess
 import threading
-import time
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import psycopg
 import pytest
 
-from executor.children import spawn
 from executor.connect import Endpoint, SocketCut, connect, identity, refuse_unfit
 from executor.errors import ConnectFailed, WrongServer, masked, plain
-from executor.pgtools import tool
 from executor.run import run
 from executor.spec import Outcome
+from tests.executor.standby import reachable, standby_of
 from tests.executor.target import DROP_STATUS, Recording, Target, spec
-from waqiti_rollback.embedded import Cluster, free_port
-from waqiti_rollback.embedded.places import server_account, server_programs
+from waqiti_rollback.embedded import Cluster
 
 
 def test_the_password_is_in_no_repr_and_no_error(target: Target) -> None:
@@ -118,46 +111,10 @@ def test_a_standby_is_refused(target: Target, production_cluster: Cluster) -> No
     """A real one, made with pg_basebackup."""
     with standby_of(production_cluster) as port:
         endpoint = replace(target.executor, port=port)
-        until = time.monotonic() + 60
-        while time.monotonic() < until:
-            with contextlib.suppress(ConnectFailed):
-                connect(endpoint).close()
-                break
-            time.sleep(0.1)
+        reachable(endpoint)
         result = run(spec(DROP_STATUS), endpoint, Recording())
         assert result.outcome is Outcome.NO_EFFECT
         assert "standby" in result.sentence
-
-
-@contextlib.contextmanager
-def standby_of(cluster: Cluster) -> Iterator[int]:
-    """A hot standby of the cluster on a port of its own, run as the servers' account."""
-    account = server_account()
-    place = Path("/var/tmp") / f"waqiti-test-standby-{os.getpid()}"
-    port = free_port()
-    try:
-        subprocess.run(
-            [tool("pg_basebackup"), "-d", cluster.superuser_dsn(), "-D", place, "-R", "--checkpoint=fast",
-             "--no-sync"],
-            check=True, capture_output=True,
-        )  # fmt: skip
-        if account:
-            for path in [place, *place.rglob("*")]:
-                os.chown(path, account.uid, account.gid)
-        server = spawn(
-            [server_programs() / "postgres", "-D", place, "-c", f"port={port}"],
-            account=account,
-            cwd=Path("/"),
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
-        try:
-            yield port
-        finally:
-            server.send_signal(signal.SIGINT)
-            server.wait()
-    finally:
-        shutil.rmtree(place, ignore_errors=True)
 
 
 def test_an_endpoint_names_itself(target: Target) -> None:
