@@ -1,4 +1,4 @@
-"""A hot standby of a test cluster, made with pg_basebackup, in contact with its primary or cut off from it."""
+"""A hot standby of a test cluster, made with pg_basebackup: in contact with its primary, or cut off."""
 
 from __future__ import annotations
 
