@@ -23,7 +23,7 @@ class Spent:
     def measured(self) -> Iterator[Spent]:
         """Measure all that this process asks of a server meanwhile."""
         with ExitStack() as stack:
-            for owner, name in ((psycopg.Connection, "execute"), (subprocess, "run")):
+            for owner, name in ((psycopg.Connection, "wait"), (subprocess, "run")):
                 stack.enter_context(mock.patch.object(owner, name, self._timed(getattr(owner, name))))
             connect = self._timed(psycopg.Connection.connect)
             stack.enter_context(mock.patch.object(psycopg, "connect", connect))
