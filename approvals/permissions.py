@@ -90,6 +90,7 @@ TABLE: dict[str, Rule] = {
     "service_list": Rule(READERS),
     "service_detail": Rule(READERS, about="service"),
     "service_problems": Rule(READERS, about="service"),
+    "service_coverage": Rule(READERS, about="service"),
     "import_list": Rule(READERS, about="service"),
     "import_new": Rule(IMPORTERS, IMPORTERS, about="service"),
     "import_asked": Rule(READERS, about="import request"),

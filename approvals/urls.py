@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.urls import include, path
 
-from .views import account, catalog, dashboard, generations, kept, proofs, scripts, search
+from .views import account, catalog, coverage, dashboard, generations, kept, proofs, scripts, search
 
 urlpatterns = [
     path("", dashboard.dashboard, name="dashboard"),
@@ -17,6 +17,7 @@ urlpatterns = [
     path("services/", catalog.service_list, name="service_list"),
     path("services/<slug:name>/", catalog.service_detail, name="service_detail"),
     path("services/<slug:name>/problems/", catalog.service_problems, name="service_problems"),
+    path("services/<slug:name>/coverage/", coverage.service_coverage, name="service_coverage"),
     path("targets/", catalog.target_list, name="target_list"),
     path("targets/<slug:name>/", catalog.target_detail, name="target_detail"),
     path("targets/<slug:name>/sync/", catalog.target_sync, name="target_sync"),

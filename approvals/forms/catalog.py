@@ -10,7 +10,7 @@ from django.utils.translation import gettext_lazy as _
 
 from approvals import queries
 from approvals.models import Environment, Target
-from approvals.pages import target_overview
+from approvals.pages import coverage_page, target_overview
 
 from . import PortalForm
 
@@ -54,6 +54,13 @@ class MigrationFilter(Filter):
 
     show = choice(_("Show"), [(key, word) for key, (word, _fits) in queries.MIGRATION_VIEWS.items()])
     sort = choice(_("Order"), queries.choices(queries.MIGRATION_SORTS))
+
+
+class CoverageFilter(Filter):
+    """Migrations of a service by how far their way back has come."""
+
+    show = choice(_("Show"), [(key, word) for key, (word, _fits) in coverage_page.VIEWS.items()])
+    sort = choice(_("Order"), queries.choices(coverage_page.SORTS))
 
 
 class HistoryFilter(Filter):

@@ -55,8 +55,8 @@ class GenerateForm(PortalForm):
             (
                 "swap",
                 _(
-                    "Replace the type: exact; columns of the type are rewritten under ACCESS EXCLUSIVE, and it"
-                    " fails where a row uses the value."
+                    "Replace the type: exact; columns of the type are rewritten under ACCESS EXCLUSIVE, and"
+                    " it fails where a row uses the value."
                 ),
             ),
             ("leave", _("Leave the value: nothing is rewritten; the schema keeps one value more, harmless.")),
@@ -100,9 +100,9 @@ class GenerateForm(PortalForm):
         label=_("Keep the data in place instead of dropping it"),
         required=False,
         help_text=_(
-            "A table moves to the schema rollback_archive, in a millisecond whatever its size. Of a column its"
-            " values are copied there with the key: that takes room and time, and is refused above a limit."
-            " The script that brings them back is written along."
+            "A table moves to the schema rollback_archive, in a millisecond whatever its size. Of a column"
+            " its values are copied there with the key: that takes room and time, and is refused above a"
+            " limit. The script that brings them back is written along."
         ),
     )
     purge_after = forms.DateField(
@@ -117,8 +117,8 @@ class GenerateForm(PortalForm):
         to_field_name="name",
         empty_label=_("nowhere"),
         help_text=_(
-            "A worker counts rows and values there, reading only. Where the files do not replay, it reads that"
-            " schema, too."
+            "A worker counts rows and values there, reading only. Where the files do not replay, it reads"
+            " that schema, too."
         ),
     )
 

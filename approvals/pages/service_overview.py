@@ -7,10 +7,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from approvals import queries
-from approvals.models import ImportRun, Migration, RollbackScript, Service, Target, User
+from approvals.models import ImportRun, Proof, Service, Target, User
 
+from . import coverage_page
+from .coverage_page import Share
 from .findings import Finding, of_directory
-from .ways_back import hazards, risk_of
+from .ways_back import hazards, proven, risk_of
 
 # So many targets are listed on the page; a link leads to all.
 LISTED = 20
@@ -24,32 +26,23 @@ class ServiceOverview:
     findings: list[Finding]
     targets: list[Target]
     target_count: int
-    versioned: int
-    with_script: int
+    shares: list[Share]
 
     @property
-    def without_script(self) -> int:
-        return self.versioned - self.with_script
-
-    @property
-    def covered(self) -> float:
-        """How many of a hundred versioned migrations have a script."""
-        return round(100 * self.with_script / self.versioned, 2) if self.versioned else 0.0
+    def versioned(self) -> int:
+        return self.shares[0].total
 
 
 def read(service: Service, user: User) -> ServiceOverview:
-    """Read the page; five queries."""
+    """Read the page; four queries."""
     run = service.import_runs.select_related("by", "service").first()
     targets = queries.targets(user, service=service.name)
-    present = Migration.objects.filter(service=service, kind=Migration.Kind.VERSIONED, removed_at=None)
-    scripts = RollbackScript.objects.filter(migration__in=present)
     return ServiceOverview(
         last_import=run,
         findings=of_directory(run),
         targets=list(targets[:LISTED]),
         target_count=targets.count(),
-        versioned=present.count(),
-        with_script=scripts.values("migration").distinct().count(),
+        shares=coverage_page.shares(service),
     )
 
 
@@ -59,3 +52,12 @@ def add_risks(migrations: Iterable[Any]) -> None:
     words = hazards(migration.script_pk for migration in scripts)
     for migration in scripts:
         migration.risk = risk_of(migration.risk, words.get(migration.script_pk, []))
+
+
+def add_proofs(migrations: Iterable[Any]) -> None:
+    """Give the migrations of one page of `queries.migrations` the newest proofs of their newest scripts; one
+    query."""
+    scripts = [migration for migration in migrations if migration.script_pk]
+    found = proven(Proof.objects.filter(script__in=[migration.script_pk for migration in scripts]))
+    for migration in scripts:
+        migration.proof = found.get(migration.script_pk)

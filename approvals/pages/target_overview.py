@@ -111,6 +111,7 @@ VIEWS: dict[str, tuple[str | Promise, Fits]] = {
         lambda line: line.flyway.state in (flyway.State.MISSING, flyway.State.FUTURE),
     ),
     "no-script": (_("no way back"), lambda line: line.stands and line.back.stage.key == "none"),
+    "proven": (_("proven"), lambda line: line.stands and line.back.stage.key == "proven"),
     "script": (_("script only"), lambda line: line.stands and line.back.stage.key == "script"),
     "rehearsed": (_("rehearsed here"), lambda line: line.stands and line.back.stage.key == "rehearsed"),
 }
@@ -154,7 +155,7 @@ class Overview:
 
 
 def overview(target: Target) -> Overview:
-    """Read the stored history and the catalog; four queries."""
+    """Read the stored history and the catalog; five queries."""
     rows = rows_of(target)
     known = _known(target)
     files = [each.file for each in known.values() if not each.removed]
@@ -215,7 +216,10 @@ def _line(state: flyway.MigrationState, known: dict[Identity, Known], back: dict
     found = known.get(key)
     if found is None:
         return Line(state)
-    return Line(state, found.migration, found.risk, back.get(found.migration, NO_WAY_BACK))
+    way = back.get(found.migration, NO_WAY_BACK)
+    if state.row is not None:
+        way = way.for_text(state.row.checksum)
+    return Line(state, found.migration, found.risk, way)
 
 
 def add_risks(lines: Iterable[Line]) -> None:

@@ -1,20 +1,23 @@
-"""How far each migration of a target has come on its way back: a script, a rehearsal; counted as a bar.
+"""How far each migration of a target has come on its way back: a script, a proof, a rehearsal; as a bar.
 
-What comes later (a proof) is one more entry of STAGES and one more read here; pages show whatever STAGES has.
+What comes later is one more entry of STAGES and one more read here; pages show whatever STAGES has.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
+from django.db.models import QuerySet
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
 from approvals.analysis import Risk
-from approvals.models import Evidence, RollbackItem, RollbackScript, Target
+from approvals.models import Evidence, Proof, RollbackItem, RollbackScript, Target
 from approvals.queries import hazards_of
+
+from .proof_words import Word, word
 
 
 @dataclass(frozen=True)
@@ -26,11 +29,12 @@ class Stage:
     css: str
 
 
-# The furthest first: each holds all that those after it hold.
+# The furthest first.
 REHEARSED = Stage("rehearsed", _("rehearsed here"), "ok")
+PROVEN = Stage("proven", _("proven"), "proven")
 SCRIPT = Stage("script", _("script only"), "weak")
 NONE = Stage("none", _("none"), "none")
-STAGES = (REHEARSED, SCRIPT, NONE)
+STAGES = (REHEARSED, PROVEN, SCRIPT, NONE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,25 +60,48 @@ class Rehearsal:
 
 
 @dataclass(frozen=True, slots=True)
+class Proven:
+    """The newest answered proof of a script, and Flyway's checksum of the text that it was held against."""
+
+    verdict: str
+    holds: bool
+    checksum: int
+
+    @property
+    def word(self) -> Word:
+        return word(self.verdict)
+
+
+@dataclass(frozen=True, slots=True)
 class WayBack:
     """What there is to take one migration back with."""
 
     script: Script | None = None
     rehearsal: Rehearsal | None = None
+    proof: Proven | None = None
+
+    def for_text(self, checksum: int | None) -> WayBack:
+        """The same where the text with this checksum is applied: a proof of another text proves nothing."""
+        if self.proof is None or self.proof.checksum == checksum:
+            return self
+        return replace(self, proof=None)
 
     @property
     def stage(self) -> Stage:
         if self.script is None:
             return NONE
         passed = self.rehearsal is not None and self.rehearsal.holds and self.rehearsal.current
-        return REHEARSED if passed else SCRIPT
+        if passed:
+            return REHEARSED
+        return PROVEN if self.proof is not None and self.proof.holds else SCRIPT
 
 
 NO_WAY_BACK = WayBack()
 
 
 def ways_back(target: Target) -> dict[int, WayBack]:
-    """The way back of every migration of the target's service that has a script, by its key; two queries."""
+    """The way back of every migration of the target's service that has a script, by its key; three
+    queries."""
     newest = {
         migration: Script(pk, number, origin)
         for migration, pk, number, origin in RollbackScript.objects.filter(
@@ -85,7 +112,22 @@ def ways_back(target: Target) -> dict[int, WayBack]:
         .values_list("migration_id", "pk", "number", "origin")
     }
     rehearsals = _rehearsals(target, newest)
-    return {migration: WayBack(script, rehearsals.get(migration)) for migration, script in newest.items()}
+    found = proven(Proof.objects.filter(script__migration__service=target.service_id))
+    return {
+        migration: WayBack(script, rehearsals.get(migration), found.get(script.pk))
+        for migration, script in newest.items()
+    }
+
+
+def proven(proofs: QuerySet[Proof]) -> dict[int, Proven]:
+    """The newest answered of these proofs of each script, by the script's key; one query."""
+    newest = proofs.filter(at__isnull=False).order_by("script_id", "-job_id").distinct("script_id")
+    return {
+        script: Proven(verdict, holds, checksum)
+        for script, verdict, holds, checksum in newest.values_list(
+            "script_id", "verdict", "holds", "revision__checksum"
+        )
+    }
 
 
 def _rehearsals(target: Target, newest: dict[int, Script]) -> dict[int, Rehearsal]:

@@ -5,8 +5,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.db import transaction
-
 from approvals import generations, jobs, proofs
 from approvals.models import Generation, Job, Proof, RollbackScript
 
@@ -77,8 +75,7 @@ def answered(
     script: RollbackScript, found: dict[str, Any] | None = None, said: dict[str, Any] | None = None
 ) -> Proof:
     """Ask for a proof of the script and answer it."""
-    with transaction.atomic():  # as within the unit of work that asks
-        proof = proofs.ask_within(script, actor=None)
+    proof = proofs.ask(script, actor=None)
     sentence = proofs.record(proof, completeness=found or completeness(), proved=said or proved())
     finish(proof.job, sentence)
     return Proof.objects.select_related("job").get(pk=proof.pk)

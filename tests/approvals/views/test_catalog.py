@@ -104,10 +104,10 @@ def test_a_target_shows_the_last_rehearsal_of_a_migration(world: World) -> None:
     rollback = factories.draft(world, where=world.staging)
     factories.rehearse(world, rollback)
     page = see(as_(world.alice), f"/targets/{world.staging.name}/")
-    assert "script r1, written rehearsed just now" in page
+    assert "script r1, written Proof: exact rehearsed just now" in page
     factories.write_script(world, "3", sql="DROP INDEX IF EXISTS wallets_by_user;\n")
     page = see(as_(world.alice), f"/targets/{world.staging.name}/")
-    assert "script r2, written an earlier script was rehearsed just now" in page
+    assert "script r2, written Proof: exact an earlier script was rehearsed just now" in page
 
 
 def test_a_history_that_contradicts_itself_is_said_not_hidden(world: World) -> None:
@@ -370,7 +370,7 @@ def test_the_lines_of_a_history_can_be_searched_and_turned_round(world: World) -
 
 def test_a_target_shows_how_far_its_ways_back_have_come(world: World) -> None:
     page = see(as_(world.alice), f"/targets/{world.production.name}/")
-    assert 'aria-label="1 rehearsed here, 0 script only, 2 none"' in page.html
+    assert 'aria-label="1 rehearsed here, 0 proven, 0 script only, 2 none"' in page.html
     assert "of 3 applied migrations" in page
 
 
@@ -434,7 +434,7 @@ def test_migrations_by_risk_and_with_a_script(world: World) -> None:
     page = see(as_(world.alice), "/services/wallet-service/", show="script", sort="risk")
     assert page.text.index("key to users") < page.text.index("index wallets")
     assert "create users" not in page
-    assert "V5 create transactions as first imported r1, written CRITICAL" in page
+    assert "V5 create transactions as first imported r1, written exact CRITICAL" in page
 
 
 # A migration beside its script
