@@ -152,7 +152,7 @@ def must_agree(case: Case) -> str:
     assert not found.refusals, (found.refusals, info)
     expected = case.foreseen()
     assert expected.refusal is None, (expected.refusal, info)
-    assert _ours(expected) == _theirs(info["lines"])
+    assert ours(expected) == theirs(info["lines"])
     assert render(expected.lines) == info["table"].rstrip("\n")
     assert current(expected.lines) == info["current"]
     verdict = case.ask("validate")
@@ -165,7 +165,7 @@ def must_agree(case: Case) -> str:
 
 def _must_refuse(case: Case, found: Directory, refusal: Refused) -> str:
     if found.refusals:
-        assert any(_means(problem, str(refusal)) for problem in found.refusals), (found.refusals, refusal)
+        assert any(means(problem, str(refusal)) for problem in found.refusals), (found.refusals, refusal)
         return "directory refused"
     expected = case.foreseen()
     assert expected.refusal is not None, str(refusal)
@@ -191,7 +191,7 @@ WORDS = {
 }
 
 
-def _means(problem: FileProblem, message: str) -> bool:
+def means(problem: FileProblem, message: str) -> bool:
     """Whether this is what Flyway's message is about."""
     words = WORDS.get(problem.code)
     return any(word in message for word in words) if words else problem.path.rpartition("/")[2] in message
@@ -232,12 +232,12 @@ def _must_fail_in_the_next_script(expected: Outlook, new: Sequence[HistoryRow], 
     return "script failed"
 
 
-def _theirs(lines: Sequence[Mapping[str, Any]]) -> list[tuple[Any, ...]]:
+def theirs(lines: Sequence[Mapping[str, Any]]) -> list[tuple[Any, ...]]:
     keys = ("version", "description", "type", "script", "state", "rank", "checksum", "file", "file_checksum")
     return [tuple(line[key] for key in keys) for line in lines]
 
 
-def _ours(expected: Outlook) -> list[tuple[Any, ...]]:
+def ours(expected: Outlook) -> list[tuple[Any, ...]]:
     found = []
     for line in expected.lines:
         file = line.file
