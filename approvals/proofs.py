@@ -7,6 +7,7 @@ import uuid
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from django.db.models import QuerySet
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
@@ -134,17 +135,18 @@ def record(proof: Proof, *, completeness: Mapping[str, Any], proved: Mapping[str
 def latest_of(script_ids: Iterable[int]) -> dict[int, Proof]:
     """The newest answered proof of each script that has one, by the script's key; one query."""
     found = Proof.objects.filter(script__in=list(script_ids), at__isnull=False)
-    return _newest(found)
+    return _first(found.order_by("script_id", "-at"))
 
 
 def newest_of(script_ids: Iterable[int]) -> dict[int, Proof]:
     """The newest proof of each script, answered, under way or failed, by the script's key; one query."""
-    return _newest(Proof.objects.filter(script__in=list(script_ids)))
+    found = Proof.objects.filter(script__in=list(script_ids))
+    return _first(found.order_by("script_id", "-job_id"))
 
 
-def _newest(found: Any) -> dict[int, Proof]:
-    newest = found.order_by("script_id", "-job_id").distinct("script_id").select_related("job", "target")
-    return {proof.script_id: proof for proof in newest}
+def _first(found: QuerySet[Proof]) -> dict[int, Proof]:
+    first = found.distinct("script_id").select_related("job", "target")
+    return {proof.script_id: proof for proof in first}
 
 
 def not_undone(proof: Proof, left: Mapping[str, str]) -> list[dict[str, Any]]:

@@ -38,6 +38,8 @@ ITEM = st.fixed_dictionaries(
         "steps": st.lists(STEP, max_size=2),
         "replica_role": st.booleans(),
         "checks": st.lists(CHECK, max_size=2),
+        "left": st.dictionaries(NAME, TEXT, max_size=2),
+        "unproven": TEXT,
     }
 )
 PIN = st.fixed_dictionaries({"installed_rank": st.integers(1, 99), "version": NAME, "success": st.booleans()})
@@ -93,6 +95,8 @@ FULL: dict[str, Any] = {
                 ],
                 "replica_role": False,
                 "checks": [{"name": "a", "sql": "SELECT 1", "expected": "1", "stage": "before commit"}],
+                "left": {"created view v": "It harms nobody."},
+                "unproven": "why",
             }
         ],
         "placeholders": {"a": "b"},
@@ -157,11 +161,12 @@ def build(facts: dict[str, Any]) -> Any:
 
 def item(position: int, facts: dict[str, Any]) -> Any:
     plan = {"steps": facts["steps"], "replica_role": facts["replica_role"]}
+    said = {name: facts[name] for name in ("checks", "left", "unproven")}
     return SimpleNamespace(
         position=position,
         migration=SimpleNamespace(version=facts["version"]),
         revision=SimpleNamespace(checksum=facts["forward_checksum"], sha256=facts["forward_sha256"]),
-        script=SimpleNamespace(sql=facts["sql"], plan=plan, checks=facts["checks"]),
+        script=SimpleNamespace(sql=facts["sql"], plan=plan, placeholders=[], **said),
     )
 
 
