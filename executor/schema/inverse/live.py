@@ -97,9 +97,10 @@ class Run:
                 self.connection.execute("RELEASE SAVEPOINT way")
                 return ran
             self.connection.execute("ROLLBACK TO SAVEPOINT way")
-            error = error or ran
             if (ran.sqlstate or "")[:2] in OF_DATA:
+                error = ran  # what says most
                 break
+            error = error or ran
         assert error is not None  # noqa: S101 (there is at least one way)
         return error
 

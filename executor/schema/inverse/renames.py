@@ -62,7 +62,7 @@ def renames(now: Snapshot, before: Snapshot, level: int) -> list[Action]:
     if elsewhere:
         pending = elsewhere
     names = _Names(now, kinds)
-    made: list[Action] = []
+    made = list(_schemas_to_move_to(elsewhere, now, before))
     if level == 1 and not elsewhere:
         made += _labels(now, before)
     while pending:
@@ -75,6 +75,15 @@ def renames(now: Snapshot, before: Snapshot, level: int) -> list[Action]:
                 made.append(names.move(move))
                 pending.remove(move)
     return made
+
+
+def _schemas_to_move_to(moves: list[_Move], now: Snapshot, before: Snapshot) -> Iterator[Action]:
+    """Schemas that are gone and that objects return to. (What is said about them follows with the rest.)"""
+    for path in sorted({move.wanted.path[:1] for move in moves}):
+        ref = Ref("schema", path)
+        if ref not in now and ref in before:
+            sql = f"CREATE SCHEMA {quoted(ref.name)}"
+            yield Action("create", ref, statements(sql), provides={ref})
 
 
 def own_part(ref: Ref) -> int:

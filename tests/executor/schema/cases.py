@@ -331,4 +331,12 @@ CASES = (
         has=("ALTER FUNCTION public.f(text) RENAME TO f__rollback;",),
         cheap=ORDER,
     ),
+    Case(
+        "tables that moved out of a schema that was dropped",
+        """CREATE SCHEMA s; COMMENT ON SCHEMA s IS 'mine'; CREATE TABLE s.t (id serial PRIMARY KEY);
+           CREATE TYPE s.e AS ENUM ('a'); CREATE TABLE s.u (e s.e)""",
+        """ALTER TABLE s.t SET SCHEMA public; ALTER TABLE s.u SET SCHEMA public;
+           ALTER TYPE s.e SET SCHEMA public; DROP SCHEMA s""",
+        has=("CREATE SCHEMA s;", "ALTER TABLE public.t SET SCHEMA s;"),
+    ),
 )
