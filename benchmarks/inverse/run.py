@@ -91,16 +91,7 @@ class Chain:
 
     def _step(self, step: Step, result: Result) -> None:
         forward = step.sql()
-        if self.with_rows:
-            result.rows = rows.populate(self.shadow.connection, self.before)
-            self.prints = rows.fingerprints(self.shadow.connection, self.before)
-        try:
-            self.shadow.apply(forward)
-        except psycopg.Error as error:
-            line, column = where(self.shadow, forward, error)
-            message = f"{error.sqlstate}: {str(error).splitlines()[0]}"
-            result.apply_error = f"line {line}, column {column}: {message}"
-            self._begin_again()
+        if not self._apply(forward, result):
             return
         result.applied = True
         try:
@@ -111,6 +102,26 @@ class Chain:
             result.detail["traceback"] = traceback.format_exc()
             self.applied.append(forward)
             self._begin_again()
+
+    def _apply(self, forward: str, result: Result) -> bool:
+        """Apply the migration; where rows that were put there don't let it, without them."""
+        for populated in (True, False) if self.with_rows else (False,):
+            if populated:
+                result.rows = rows.populate(self.shadow.connection, self.before)
+            elif result.rows is not None:
+                result.rows = (0, result.rows[1])
+            if self.with_rows:
+                self.prints = rows.fingerprints(self.shadow.connection, self.before)
+            try:
+                self.shadow.apply(forward)
+                result.apply_error = None
+                return True
+            except psycopg.Error as error:
+                line, column = where(self.shadow, forward, error)
+                message = f"{error.sqlstate}: {str(error).splitlines()[0]}"
+                result.apply_error = f"line {line}, column {column}: {message}"
+                self._begin_again()
+        return False
 
     def _ways_back(self, step: Step, forward: str, result: Result) -> None:
         after = snapshot(self.shadow.connection)
