@@ -1,6 +1,8 @@
 #!/bin/sh
-# Run once by the scratch PostgreSQL container: an ordinary role that may create and drop its own databases.
+# Run once by the scratch PostgreSQL container: two ordinary roles that may create and drop databases of their own.
+# waqiti_scratch restores backups; waqiti_prover runs engineers' files and scripts, and so makes the roles they name.
 set -eu
-psql -v ON_ERROR_STOP=1 --username postgres -v secret="$SCRATCH_PASSWORD" <<'SQL'
+psql -v ON_ERROR_STOP=1 --username postgres -v secret="$SCRATCH_PASSWORD" -v prover="$PROVER_PASSWORD" <<'SQL'
 CREATE ROLE waqiti_scratch LOGIN CREATEDB PASSWORD :'secret';
+CREATE ROLE waqiti_prover LOGIN CREATEDB CREATEROLE PASSWORD :'prover';
 SQL
