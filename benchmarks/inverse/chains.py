@@ -75,9 +75,7 @@ def _plain_back(parent: Path, name: str) -> Path | None:
 
 
 def _folders(directory: Path) -> Iterator[Step]:
-    for path in sorted(
-        directory.rglob("up.sql"), key=lambda path: (str(path.parent.parent), path.parent.name)
-    ):
+    for path in sorted(directory.rglob("up.sql"), key=_folder_key):
         back = path.with_name("down.sql")
         chain = str(path.parent.parent.relative_to(directory))
         version = path.parent.name.partition("_")[0]
