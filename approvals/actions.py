@@ -244,10 +244,31 @@ def _why_no_start(s: Standing) -> str:
     return signed.changed(s.rollback) or s.lacking(Needed.EXECUTE)
 
 
+def _schedule(s: Standing) -> Action | None:
+    if Role.OPS not in s.user.roles or s.status != Status.APPROVED:
+        return None
+    label = _("Schedule the start…")
+    if s.known.schedule is not None:
+        return Action("schedule", label, _("A start is scheduled already; cancel that one first."))
+    if s.rollback.overdue_expiry:
+        return Action("schedule", label, _("The time to execute it is over."))
+    return Action(
+        "schedule", label, signed.changed(s.rollback) or s.lacking(Needed.EXECUTE, besides="window")
+    )
+
+
+def _unschedule(s: Standing) -> Action | None:
+    if Role.OPS not in s.user.roles or s.known.schedule is None:
+        return None
+    return Action("unschedule", _("Cancel the scheduled start"))
+
+
 RULES: tuple[Callable[[Standing], Action | None], ...] = (
     _submit,
     _approve,
     _start,
+    _schedule,
+    _unschedule,
     _reopen,
     _request_changes,
     _reject,

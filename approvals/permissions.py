@@ -21,6 +21,7 @@ from .access import SEES_ALL
 from .alarms import ANSWERS
 from .incidents import WRITES
 from .models import Role, User
+from .windows import CONFIRMS
 
 log = logging.getLogger(__name__)
 
@@ -41,6 +42,8 @@ ADMINS: Who = frozenset({Role.ADMIN})
 # Who may take the record out of the portal.
 EXPORTERS: Who = frozenset({Role.AUDITOR, Role.ADMIN})
 OPS: Who = frozenset({Role.OPS})
+# Who asks for windows, declares freezes or is the second person; the domain knows who may which.
+CALENDAR_WRITERS: Who = frozenset(CONFIRMS)
 ALARM_ANSWERS: Who = frozenset(ANSWERS)
 # Everybody who acts on rollbacks at all; the domain knows who may do what to which.
 ACTORS: Who = frozenset(Role) - {Role.AUDITOR, Role.ADMIN}
@@ -104,6 +107,11 @@ TABLE: dict[str, Rule] = {
     "target_detail": Rule(READERS, about="target"),
     "target_sync": Rule(READERS, CATALOG_WRITERS, about="target"),
     "target_setup": Rule(READERS, about="target"),
+    "window_list": Rule(READERS, about="target"),
+    "window_new": Rule(CALENDAR_WRITERS, CALENDAR_WRITERS, about="target"),
+    "window_confirm": Rule(NOBODY, CALENDAR_WRITERS, about="calendar entry"),
+    "window_dismiss": Rule(NOBODY, CALENDAR_WRITERS, about="calendar entry"),
+    "window_remove": Rule(CALENDAR_WRITERS, CALENDAR_WRITERS, about="calendar entry"),
     "migration_detail": Rule(READERS, about="migration"),
     "script_new": Rule(ENGINEERS, ENGINEERS, about="migration"),
     "script_analysis": Rule(NOBODY, ENGINEERS, about="migration"),
@@ -163,6 +171,9 @@ TABLE: dict[str, Rule] = {
     "rollback_rehearse": Rule(NOBODY, ACTORS, about="rollback"),
     "rollback_decide": Rule(DECIDERS, DECIDERS, about="rollback"),
     "rollback_start": Rule(OPS, OPS, about="rollback"),
+    "rollback_preflight": Rule(READERS, CATALOG_WRITERS, about="rollback"),
+    "rollback_schedule": Rule(OPS, OPS, about="rollback"),
+    "rollback_unschedule": Rule(NOBODY, OPS, about="rollback"),
     # executions
     "execution_detail": Rule(READERS, about="execution"),
     "execution_live": Rule(READERS, about="execution"),

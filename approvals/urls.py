@@ -36,4 +36,5 @@ urlpatterns = [
     path("", include("approvals.urls_imports")),
     path("", include("approvals.urls_record")),
     path("", include("approvals.urls_rollbacks")),
+    path("", include("approvals.urls_windows")),
 ]

@@ -8,21 +8,33 @@ from datetime import timedelta
 from functools import cached_property
 from typing import Any
 
-from django.db.models import Case, F, Q, QuerySet, Value, When, prefetch_related_objects
+from django.db.models import (
+    Case,
+    F,
+    OuterRef,
+    Q,
+    QuerySet,
+    Subquery,
+    Value,
+    When,
+    prefetch_related_objects,
+)
 from django.db.models.functions import TruncHour
 from django.utils import timezone
 
-from approvals import access, policy
+from approvals import access, policy, windows
 from approvals.incidents import WRITES
 from approvals.models import (
     BUSY,
     Approval,
+    CalendarEntry,
     Execution,
     ExecutionStatus,
     IncidentAction,
     PostMortem,
     Role,
     RollbackRequest,
+    Schedule,
     Service,
     Status,
     Target,
@@ -30,6 +42,8 @@ from approvals.models import (
 )
 from approvals.queries import SUBJECTS
 from approvals.workflow import ENDED
+
+from . import calendar_page
 
 LIMIT = 20
 RECENT = 8
@@ -127,6 +141,7 @@ class Inbox:
     with_others: list[RollbackRequest] = field(default_factory=list)
     actions: list[IncidentAction] = field(default_factory=list)
     setting_up: SettingUp | None = None
+    calendar: list[CalendarEntry] = field(default_factory=list)
     restarts: list[Execution] = field(default_factory=list)
     running: list[Execution] = field(default_factory=list)
     post_mortems: list[PostMortem] = field(default_factory=list)
@@ -165,9 +180,13 @@ def read(user: User) -> Inbox:
     if user.roles.intersection(DECIDERS):
         inbox.to_decide, inbox.not_mine = _to_decide(user)
     if Role.OPS in user.roles:
-        inbox.to_start = list(_rollbacks(user).filter(status=Status.APPROVED).order_by(*PRESSING)[:LIMIT])
+        waiting = Schedule.objects.filter(rollback=OuterRef("pk"), state=Schedule.State.WAITING)
+        to_start = _rollbacks(user).annotate(scheduled_at=Subquery(waiting.values("at")[:1]))
+        inbox.to_start = list(to_start.filter(status=Status.APPROVED).order_by(*PRESSING)[:LIMIT])
     if Role.ENGINEER in user.roles:
         inbox.with_me, inbox.with_others = _mine(user)
+    if user.roles & windows.CONFIRMS:
+        inbox.calendar = list(calendar_page.for_second_person(user)[:LIMIT])
     if Role.ADMIN in user.roles:
         inbox.setting_up = _setting_up()
     # What their lines say is read for all of the lists at once.

@@ -17,7 +17,14 @@ from approvals.forms.catalog import (
     TargetFilter,
 )
 from approvals.models import Job, Target
-from approvals.pages import findings, migration_page, paging, service_overview, target_overview
+from approvals.pages import (
+    calendar_page,
+    findings,
+    migration_page,
+    paging,
+    service_overview,
+    target_overview,
+)
 from approvals.requests import Request
 
 
@@ -84,6 +91,7 @@ def target_detail(request: Request, name: str) -> HttpResponse:
         "form": form,
         "show": view,
         "job": jobs.latest(Job.Kind.SYNC, target.pk),
+        "calendar": calendar_page.read(target),
         "setup": setup_sql.setup_sql(setup_sql.for_target(target)),
         "may_ask": access.owns(request.user, target.service_id),
         "may_sync": permissions.may_write(request.user, "target_sync"),

@@ -18,7 +18,7 @@ from approvals.forms import REFUSED, posted
 from approvals.forms.decisions import StartForm
 from approvals.forms.rollbacks import ReasonForm
 from approvals.models import Execution, RollbackRequest
-from approvals.pages import news, outcomes, paging, progress, review, rollback_queries
+from approvals.pages import news, outcomes, paging, preflight_panel, progress, review, rollback_queries
 from approvals.requests import Request
 
 from .errors import conflict
@@ -74,6 +74,7 @@ def _show_start(request: Request, page: review.Sheet, form: StartForm, digest: s
     )
     context = {"rollback": rollback, "page": page, "form": form, "changed": changed}
     context |= {"since": since, "why": why}
+    context["preflight"] = preflight_panel.panel(page.known, may_ask=True)
     return render(request, "rollbacks/start.html", context, status=REFUSED if changed else form.status)
 
 

@@ -10,12 +10,21 @@ from django.http import Http404, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils.translation import gettext as _
 
-from approvals import access, checklist, comments, executions, looks, rollbacks, takeaway
+from approvals import access, checklist, comments, executions, looks, permissions, rollbacks, takeaway
 from approvals.errors import Refused
 from approvals.forms import REFUSED, PortalForm
 from approvals.forms.rollbacks import FilterForm, NoteForm, ReasonForm
 from approvals.models import ChecklistEntry, RollbackRequest
-from approvals.pages import conversation, deployment_panel, news, paging, review, rollback_queries, verdicts
+from approvals.pages import (
+    conversation,
+    deployment_panel,
+    news,
+    paging,
+    preflight_panel,
+    review,
+    rollback_queries,
+    verdicts,
+)
 from approvals.requests import Request
 
 
@@ -53,6 +62,9 @@ def review_page(request: Request, pk: int, *, refused: Refused | None = None, **
         "may_speak": comments.may_speak(request.user),
         "verdict": verdicts.verdict(page),
         "covers": review.covers(page),
+        "preflight": preflight_panel.panel(
+            page.known, may_ask=permissions.may_write(request.user, "rollback_preflight")
+        ),
         "ahead": deployment_panel.of_known(page.known),
         "may_take_files": rollback.status in takeaway.APPROVED,
         "refused": refused,

@@ -26,6 +26,7 @@ from approvals.models import (
     Approval,
     AuditEvent,
     Backup,
+    CalendarEntry,
     Comment,
     Contact,
     Evidence,
@@ -59,7 +60,7 @@ from approvals.models import (
 )
 from tests.approvals import answers, factories
 from tests.approvals.factories import World
-from tests.approvals.views.objects import BESIDES, generate
+from tests.approvals.views.objects import BESIDES, calendar_entry, generate
 
 FORWARD = """\
 -- What the payments team asked for.
@@ -108,6 +109,7 @@ class Grown:
     thread: Thread
     action: IncidentAction
     contact: Contact
+    calendar_entry: CalendarEntry
     event: int
 
 
@@ -149,6 +151,7 @@ def begin(world: World) -> Grown:
         thread=thread,
         action=action,
         contact=contact,
+        calendar_entry=calendar_entry(target),
         event=event,
     )
 
@@ -175,6 +178,7 @@ def grow(grown: Grown, n: int) -> None:
         _below_incident(grown, numbers)
         _said(grown, n)
         _contacts(numbers)
+        _calendar(grown, numbers)
         bulk(
             Job(
                 kind=Job.Kind.SYNC,
@@ -618,6 +622,24 @@ def _said(grown: Grown, n: int) -> None:
     bulk(Comment(thread=grown.thread, author=grown.world.dora, text=f"Answer {k}.") for k in range(n))
 
 
+def _calendar(grown: Grown, numbers: Iterable[int]) -> None:
+    """Freezes on many dates to come, and windows that nobody has confirmed."""
+    rows = []
+    for number in numbers:
+        begins = timezone.now() + timedelta(days=2 + number % 300)
+        rows.append(
+            CalendarEntry(
+                target=grown.target,
+                kind="freeze" if number % 3 else "dated",
+                begins_at=begins,
+                ends_at=begins + timedelta(hours=1),
+                reason=f"Number {number}.",
+                proposed_by=grown.world.adam,
+            )
+        )
+    bulk(rows)
+
+
 def _contacts(numbers: Iterable[int]) -> None:
     """One person to call for each of as many teams."""
     teams = bulk(Team(name=f"team-{k}") for k in numbers)
@@ -688,6 +710,7 @@ def _arguments(grown: Grown, name: str, about: str) -> dict[str, Any]:
         "incident": {"pk": grown.incident.pk},
         "action": {"pk": grown.action.pk},
         "contact": {"pk": grown.contact.pk},
+        "calendar entry": {"pk": grown.calendar_entry.pk},
         "person": {"username": "alice"},
         "event": {"seq": grown.event},
         "import": _of_service(grown, grown.service.import_runs.latest("at")),

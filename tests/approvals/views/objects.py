@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +19,11 @@ from approvals import (
     incidents,
     rollbacks,
     scripts,
+    windows,
 )
 from approvals.models import (
     AuditEvent,
+    CalendarEntry,
     Contact,
     Generation,
     Incident,
@@ -48,6 +51,7 @@ BESIDES: dict[str, Any] = {
     "step": "reason",
     "field": "reason",
     "kind": "undo",
+    "entry_kind": "weekly",
 }
 
 
@@ -91,6 +95,7 @@ def _arguments(
         "incident": {"pk": incident.pk},
         "action": {"pk": _action(incident, requester).pk},
         "contact": {"pk": _contact(service).pk},
+        "calendar entry": {"pk": calendar_entry(target).pk},
         **_imports(service, requester),
         # of the whole portal, and so for either team
         "person": {"username": "dora"},
@@ -120,6 +125,14 @@ def _imports(service: Service, importer: User) -> Objects:
 def _contact(service: Service) -> Contact:
     reached = {"name": "Dora", "email": "dora@waqiti.example", "phone": "+254 20 123 4567"}
     return Contact.objects.create(duty=Contact.Duty.PRIMARY_DBA, service=service, **reached)
+
+
+def calendar_entry(target: Target) -> CalendarEntry:
+    """A window that an admin asked for, on a day of next year."""
+    begins = timezone.now() + timedelta(days=300)
+    admin = User.objects.get(username="adam")
+    dates = {"begins_at": begins, "ends_at": begins + timedelta(hours=2)}
+    return windows.propose(target, CalendarEntry.Kind.DATED, actor=admin, **dates)
 
 
 def sees(person: User | None, team: str) -> bool:

@@ -1,0 +1,63 @@
+"""A preflight as people read it: go or no-go, what stops it first, and how old the look is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from approvals import preflights
+from approvals.known import Known
+from approvals.models import Evidence, Job
+
+# How pressing a point is; unknown ones come before those that are as they should be.
+ORDER = {"stop": 0, "look": 1, "unknown": 2, "go": 3}
+TONES = {"stop": "fail", "look": "warn", "unknown": "idle", "go": "ok"}
+
+
+@dataclass(frozen=True)
+class Panel:
+    """What the section of the preflight shows; `at` is None where nobody has looked for these bytes yet."""
+
+    job: Job | None
+    may_ask: bool
+    go: bool = False
+    sentence: str = ""
+    at: datetime | None = None
+    fresh: bool = False
+    points: list[dict[str, Any]] = field(default_factory=list)
+    breaks: list[dict[str, Any]] = field(default_factory=list)
+
+    @property
+    def asked(self) -> bool:
+        """Is a worker to look, or looking?"""
+        return self.job is not None and self.job.finished_at is None
+
+    @property
+    def failed(self) -> str:
+        """Why the last look did not take place, if it did not."""
+        return self.job.sentence if self.job is not None and self.job.state == Job.State.FAILED else ""
+
+
+def panel(known: Known, *, may_ask: bool) -> Panel:
+    """The newest preflight for the change as it is now; one query besides what is known already."""
+    found, job = known.evidence(Evidence.Kind.PREFLIGHT), known.preflight_job
+    askable = may_ask and known.rollback.status in preflights.ASKABLE
+    if found is None:
+        return Panel(job, askable)
+    return Panel(
+        job=job,
+        may_ask=askable,
+        go=found.holds,
+        sentence=found.sentence,
+        at=found.at,
+        fresh=known.now - found.at <= preflights.FRESH,
+        points=_in_order(found.data.get("points", [])),
+        breaks=_in_order(found.data.get("breaks", [])),
+    )
+
+
+def _in_order(points: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The most pressing first, each with its tone; a verdict that is not known stops."""
+    ranked = sorted(points, key=lambda point: ORDER.get(point["verdict"], 0))
+    return [point | {"tone": TONES.get(point["verdict"], "fail")} for point in ranked]

@@ -1,0 +1,98 @@
+"""Before a start: the preflight, and starts that wait for a window."""
+
+from __future__ import annotations
+
+from urllib.parse import urlencode
+
+from django.contrib import messages
+from django.http import HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.urls import reverse
+from django.utils.translation import gettext as _
+
+from approvals import permissions, preflights, schedules, stepup, windows
+from approvals.errors import Refused
+from approvals.forms import posted
+from approvals.forms.windows import ScheduleForm
+from approvals.known import Known
+from approvals.models import RollbackRequest, Schedule
+from approvals.pages import calendar_page, preflight_panel, review, rollback_queries
+from approvals.requests import Request
+
+from .errors import conflict
+from .rollbacks import act, visible
+
+
+def rollback_preflight(request: Request, pk: int) -> HttpResponse:
+    """Ask a worker to look (POST), or show how that stands (GET, a fragment that asks again)."""
+    rollback = visible(request, pk)
+    if request.method == "POST":
+        back = request.POST.get("back", "")
+        try:
+            preflights.ask(rollback, actor=request.user)
+        except Refused as refused:
+            messages.error(request, str(refused))
+        else:
+            messages.success(request, _("A worker was asked to look. What it finds shows here."))
+        return redirect("rollback_start" if back == "start" else "rollback_detail", pk)
+    may_ask = permissions.may_write(request.user, "rollback_preflight")
+    panel = preflight_panel.panel(Known(rollback), may_ask=may_ask)
+    context = {"rollback": rollback, "preflight": panel, "back": request.GET.get("back", "")}
+    return render(request, "rollbacks/parts/preflight.html", context)
+
+
+def rollback_schedule(request: Request, pk: int) -> HttpResponse:
+    """Set the start for later: says when the target is open (GET), sets it (POST)."""
+    rollback = get_object_or_404(rollback_queries.with_everything(request.user), pk=pk)
+    page = review.sheet(rollback, request.user)
+    action = page.actions.get("schedule")
+    if page.target is None or action is None or not action.allowed:
+        return conflict(
+            request, action.why_not if action else _("It can't be scheduled from where it stands.")
+        )
+    if request.method != "POST" and stepup.confirmed_at(request) is None:
+        return redirect(f"{reverse('confirm')}?{urlencode({'next': request.get_full_path()})}")
+    target = page.target.target
+    form = ScheduleForm(
+        posted(request), initial={"digest": rollback.request_digest}, zone=windows.zone_of(target)
+    )
+    if form.is_valid():
+        try:
+            return _scheduled(request, rollback, form)
+        except Refused as refused:
+            form.refuse(refused)
+    context = {
+        "rollback": rollback,
+        "page": page,
+        "form": form,
+        "calendar": calendar_page.read(target),
+        "opening": schedules.next_opening(rollback, page.known),
+        "says": [(entry.get_kind_display(), calendar_page.says(entry)) for entry in page.known.calendar],
+    }
+    return render(request, "rollbacks/schedule.html", context, status=form.status)
+
+
+def _scheduled(request: Request, rollback: RollbackRequest, form: ScheduleForm) -> HttpResponse:
+    made = schedules.schedule(
+        rollback,
+        actor=request.user,
+        digest=form.cleaned_data["digest"],
+        confirmed_at=stepup.confirmed_at(request),
+        at=form.cleaned_data["at"],
+    )
+    target = rollback.rollback_targets.select_related("target").get().target
+    said = _("It is to start %(at)s, in your name. All gates are asked again then.")
+    messages.success(request, said % {"at": windows.clock(made.at, target)})
+    return redirect("rollback_detail", rollback.pk)
+
+
+def rollback_unschedule(request: Request, pk: int) -> HttpResponse:
+    """Take a scheduled start back."""
+
+    def cancel(rollback: RollbackRequest) -> Schedule:
+        found = schedules.waiting(rollback)
+        if found is None:
+            raise Refused(_("No start is scheduled any more."))
+        return schedules.cancel(found, actor=request.user)
+
+    return act(request, pk, cancel, _("The scheduled start is cancelled. The approvals stay as they are."))
