@@ -19,6 +19,7 @@ from .models import (
     OPEN,
     Approval,
     Execution,
+    ExecutionStatus,
     Job,
     Role,
     RollbackRequest,
@@ -294,6 +295,9 @@ def execution_actions(execution: Execution, user: User) -> dict[str, Action]:
     own_rehearsal = execution.purpose == Execution.Purpose.REHEARSAL and execution.requested_by_id == user.pk
     if execution.is_open and (Role.OPS in user.roles or own_rehearsal):
         found["cancel"] = Action("cancel", _("Cancel the execution…"), executions.past_cancelling(execution))
+    if execution.status == ExecutionStatus.AWAITING_RESTART and Role.OPS in user.roles:
+        why_not = _("It was confirmed already.") if execution.restart_confirmed_at else ""
+        found["restarted"] = Action("restarted", _("The server was restarted"), why_not)
     if execution.reappeared_at is not None and execution.alarm_answered_at is None:
         found["answer"] = Action("answer", _("Answer for the alarm…"), alarms.why_not_answer(execution, user))
     return found

@@ -444,8 +444,8 @@ def _runnable(known: Known) -> Gate:
     alone = ngettext(
         "%(count)d of %(all)d steps runs alone, since PostgreSQL refuses it inside a transaction; the others "
         "run in one transaction.",
-        "%(count)d of %(all)d steps run alone, since PostgreSQL refuses them inside a transaction; the others "
-        "run in one transaction.",
+        "%(count)d of %(all)d steps run alone, since PostgreSQL refuses them inside a transaction; the "
+        "others run in one transaction.",
         len(cut.alone),
     ) % {"count": len(cut.alone), "all": len(steps)}
     return _gate(

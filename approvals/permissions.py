@@ -183,6 +183,11 @@ TABLE: dict[str, Rule] = {
     "execution_log": Rule(READERS, about="execution"),
     "execution_answer": Rule(ALARM_ANSWERS, ALARM_ANSWERS, about="execution"),
     "execution_cancel": Rule(ACTORS, ACTORS, about="execution"),
+    "execution_continue": Rule(NOBODY, OPS, about="execution"),
+    "execution_carry_on": Rule(NOBODY, OPS, about="execution"),
+    "execution_sign": Rule(NOBODY, DECIDERS, about="execution"),
+    "execution_by_hand": Rule(NOBODY, OPS, about="execution"),
+    "execution_restarted": Rule(NOBODY, OPS, about="execution"),
 }
 
 SAFE_METHODS = ("GET", "HEAD")

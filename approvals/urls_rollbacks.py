@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.urls import URLPattern, path
 
-from .views import changes, comments, decisions, deployments, drafts, executions, rollbacks, scripts
+from .views import changes, comments, decisions, deployments, drafts, executions, partly, rollbacks, scripts
 
 urlpatterns: list[URLPattern] = [
     path("rollbacks/", rollbacks.rollback_list, name="rollback_list"),
@@ -36,5 +36,10 @@ urlpatterns: list[URLPattern] = [
     path("changes/", changes.dashboard_changes, name="dashboard_changes"),
     path("executions/<uuid:pk>/log/", executions.execution_log, name="execution_log"),
     path("executions/<uuid:pk>/alarm/", executions.execution_answer, name="execution_answer"),
+    path("executions/<uuid:pk>/continue/", partly.execution_continue, name="execution_continue"),
+    path("executions/<uuid:pk>/sign/", partly.execution_sign, name="execution_sign"),
+    path("executions/<uuid:pk>/carry-on/", partly.execution_carry_on, name="execution_carry_on"),
+    path("executions/<uuid:pk>/by-hand/", partly.execution_by_hand, name="execution_by_hand"),
+    path("executions/<uuid:pk>/restarted/", partly.execution_restarted, name="execution_restarted"),
     path("executions/<uuid:pk>/cancel/", executions.execution_cancel, name="execution_cancel"),
 ]

@@ -271,14 +271,13 @@ class Plan:
         if self.problems:
             first = self.problems[0]
             return f"The script is refused: line {first.line}, column {first.column}: {first.message}"
-        outside = [step for step in self.steps if step.kind is not StepKind.TRANSACTIONAL]
-        if not outside:
-            return ""
-        kinds = ", ".join(dict.fromkeys(step.statement.kind for step in outside))
-        return (
-            f"{len(outside)} of {len(self.steps)} steps have to run outside the transaction ({kinds}). "
-            "Running them comes with a later version."
-        )
+        from approvals.analysis.parts import Planned, parts  # reads statements, which are made of these
+
+        read = [
+            Planned(step.kind, step.statement.change, step.statement.sql, step.statement.kind)
+            for step in self.steps
+        ]
+        return " ".join(parts(read).problems)
 
     @property
     def executable_here(self) -> bool:

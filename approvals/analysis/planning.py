@@ -183,7 +183,7 @@ class _Planner:
             self._refuse(refusal.offset, refusal.code, refusal.message, refusal.line)
         kind = kind_of(piece.which, piece.node, self.context)
         read = statement(self.source, piece, position, kind)
-        step = self._kind(kind, read)
+        step = self._kind(kind, read, position)
         if self.outline.is_outside(position) and step is StepKind.TRANSACTIONAL and not _harmless(read):
             self._refuse(piece.start, "outside", "It stands outside BEGIN … COMMIT; put it inside.")
         if not kind.transactional and self.outline.is_inside(position):
@@ -191,13 +191,16 @@ class _Planner:
             self.notes.append(note)
         self.steps.append(Step(len(self.steps) + 1, step, read))
 
-    def _kind(self, kind: Kind, read: Statement) -> StepKind:
-        """How the step runs; a reload of the configuration goes with the ALTER SYSTEM before it."""
+    def _kind(self, kind: Kind, read: Statement, position: int) -> StepKind:
+        """How the step runs; a reload of the configuration goes with the ALTER SYSTEM before it, and a value
+        that stands outside BEGIN … COMMIT is meant to be there before the transaction uses it."""
         self.configured = self.configured or read.change == "ALTER SYSTEM"
         if kind.manual:
             return StepKind.MANUAL
         reload = self.configured and read.kind == "SELECT pg_reload_conf"
-        return StepKind.AUTOCOMMIT if reload or not kind.transactional else StepKind.TRANSACTIONAL
+        value = read.kind == "ADD ENUM VALUE" and self.outline.is_outside(position)
+        alone = reload or value or not kind.transactional
+        return StepKind.AUTOCOMMIT if alone else StepKind.TRANSACTIONAL
 
     def _one_block(self) -> None:
         """Refuse transactional steps that other steps tear apart: they would be two transactions."""

@@ -11,6 +11,7 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils import timezone
 
+from approvals import halfway
 from approvals.actions import Action, execution_actions
 from approvals.models import (
     BUSY,
@@ -23,7 +24,7 @@ from approvals.models import (
     User,
 )
 
-from . import dumps, outcomes, paging, phases
+from . import dumps, outcomes, paging, partly, phases
 from .lockchart import LockChart, lock_chart
 
 # The newest lines of the log that the page shows; the rest is counted, and has a page of its own.
@@ -35,6 +36,9 @@ EVERY, EVERY_WAITING = 1, 2
 BACKUPS = 5
 # Where a live page stands by itself: at the step that runs, or at the one that ended it.
 NOW = (ExecutionStep.State.RUNNING, ExecutionStep.State.FAILED)
+
+# Steps that came to their end.
+RAN = (ExecutionStep.State.DONE, ExecutionStep.State.UNDONE)
 
 _Status = ExecutionStatus
 
@@ -56,6 +60,7 @@ class Progress:
     locks: LockChart
     actions: dict[str, Action]
     post_mortem_due: datetime | None
+    partly: partly.Partly | None
     silent_for: int
     watched: bool
     read_at: datetime
@@ -78,8 +83,16 @@ class Progress:
 
     @property
     def taken_back(self) -> bool:
-        """Steps that ran were taken back by the server."""
+        """Steps that ran in the transaction were taken back by the server."""
+        if self.execution.status == _Status.PARTIAL:
+            return halfway.COMMITTED not in self.execution.marks
         return self.execution.status in (_Status.ROLLED_BACK, _Status.NO_EFFECT)
+
+    @property
+    def runs_since(self) -> datetime | None:
+        """Since when the server runs whose restart is waited for."""
+        at = (self.execution.restart or {}).get("postmaster_start")
+        return datetime.fromisoformat(at) if at else None
 
     @property
     def uncertain(self) -> bool:
@@ -132,7 +145,7 @@ def progress(execution: Execution, user: User, request: HttpRequest | None = Non
         post_mortem_due=due,
         phases=phases.phases(execution, phases.began(execution)),
         steps=_shown(request or HttpRequest(), execution, steps),
-        done=sum(1 for step in steps if step.state == ExecutionStep.State.DONE),
+        done=sum(1 for step in steps if step.state in RAN),
         checks=list(execution.checks),
         log=log,
         log_left_out=lines - len(log),
@@ -145,6 +158,7 @@ def progress(execution: Execution, user: User, request: HttpRequest | None = Non
             rehearsed_until=rehearsal.finished_at if rehearsal else None,
         ),
         actions=execution_actions(execution, user),
+        partly=partly.partly(execution, user),
         silent_for=outcomes.silence(execution),
         watched=bool(execution.watch_until and execution.watch_until > now),
         read_at=now,

@@ -15,7 +15,7 @@ from django.utils.translation import gettext as _
 
 from approvals import checklist, filling, gates, policy, rating, workflow
 from approvals.actions import Action, available_actions, why_nothing
-from approvals.analysis import Risk
+from approvals.analysis import Risk, StepKind
 from approvals.gates import Gate
 from approvals.known import Known
 from approvals.models import (
@@ -96,7 +96,7 @@ class Sheet:
     items: list[ItemSheet]
     gates: list[Gate]
     points: list[checklist.Point]
-    signatures: list[policy.Signature]
+    signatures: list[policy.Signature[Approval]]
     decisions: list[Approval]
     losses: list[str]
     locks: list[Lock]
@@ -127,6 +127,11 @@ class Sheet:
     @property
     def statements(self) -> int:
         return sum(len(item.back) for item in self.items)
+
+    @property
+    def alone(self) -> int:
+        """How many of them run alone, since PostgreSQL refuses them inside a transaction."""
+        return sum(line.how != StepKind.TRANSACTIONAL for item in self.items for line in item.back)
 
     @property
     def loss(self) -> str:
@@ -308,7 +313,13 @@ def covers(page: Sheet) -> list[str]:
     rollback, target = page.rollback, page.target
     words = [
         _("Taking back %(versions)s with exactly the statements shown, in this order, in one transaction.")
-        % {"versions": page.versions},
+        % {"versions": page.versions}
+        if not page.alone
+        else _(
+            "Taking back %(versions)s with exactly the statements shown, in this order: %(alone)d run alone, "
+            "each for good once it ran, the others in one transaction."
+        )
+        % {"versions": page.versions, "alone": page.alone},
         _("The checks shown here decide whether it commits."),
     ]
     if target is not None:

@@ -113,6 +113,13 @@ def _executing(page: Sheet) -> Verdict:
             execution.sentence,
             "lost",
         )
+    if execution is not None and execution.status == ExecutionStatus.PARTIAL:
+        return Verdict(
+            _("%(execution)s is partly done: it is to be gone on with, or taken back.")
+            % {"execution": execution},
+            execution.sentence,
+            "fail",
+        )
     return Verdict(
         _("%(execution)s is under way: %(status)s.")
         % {

@@ -108,7 +108,9 @@ def _context(request: Request, pk: str) -> dict[str, object]:
 
 def visible(request: Request, pk: str) -> Execution:
     """The execution if this person may see it; 404 otherwise."""
-    found = access.executions(request.user).select_related("cancel_requested_by", "alarm_answered_by")
+    found = access.executions(request.user).select_related(
+        "cancel_requested_by", "alarm_answered_by", "continues", "settled_by", "restart_confirmed_by"
+    )
     return get_object_or_404(found, pk=pk)
 
 

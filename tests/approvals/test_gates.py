@@ -54,7 +54,7 @@ HOLDING: dict[str, tuple[Needed, str]] = {
     "approvals": (Needed.EXECUTE, "Every signature that the policy asks for was given."),
     "window_ahead": (Needed.APPROVE, "It has no windows, so it is always open."),
     "window": (Needed.EXECUTE, "It has no windows, so it is always open."),
-    "transactional": (Needed.EXECUTE, "No step leaves the transaction."),
+    "transactional": (Needed.EXECUTE, "All of it runs in one transaction."),
 }
 
 
@@ -149,14 +149,33 @@ def test_a_script_without_a_check_before_commit(stage: str, world: World) -> Non
     assert missing(rollback, "checks") == "No check before commit for V3."
 
 
-def test_a_script_with_steps_outside_a_transaction_is_approved_but_not_run_here(world: World) -> None:
-    factories.write_script(world, "3", sql="DROP INDEX CONCURRENTLY wallets_by_user;\n")
-    rollback = factories.approved(world, factories.in_review(world))
-    assert rollback.status == "approved"
-    assert missing(rollback, "transactional") == (
-        "V3 has steps that PostgreSQL refuses inside a transaction. They are planned and rated, "
-        "but this version does not run them yet."
-    )
+def test_steps_that_refuse_a_transaction_run_alone(world: World) -> None:
+    factories.write_script(world, "3", sql="DROP INDEX CONCURRENTLY wallets_by_user;\nDROP TABLE wallets;\n")
+    rollback = factories.in_review(world)
+    gate = next(gate for gate in gates.gates(rollback) if gate.key == "transactional")
+    assert gate.holds
+    assert gate.detail.startswith("1 of 2 steps runs alone")
+
+
+@pytest.mark.parametrize(
+    ("sql", "why"),
+    [
+        ("CREATE DATABASE other;", "Step 1 (CREATE DATABASE) reaches beyond this database"),
+        ("REINDEX SCHEMA public;", "Step 1 (REINDEX SCHEMA): This version runs REINDEX alone only"),
+        ("CREATE INDEX CONCURRENTLY ON wallets (id);", "Give the index a name"),
+        ("ALTER SYSTEM RESET ALL;", "takes a superuser"),
+    ],
+)
+def test_what_the_portal_can_not_run_alone_a_person_does(sql: str, why: str, world: World) -> None:
+    factories.write_script(world, "3", sql=f"{sql}\nDROP TABLE wallets;\n")
+    assert why in missing(factories.in_review(world), "transactional")
+
+
+def test_without_the_marker_nothing_runs_alone(world: World) -> None:
+    factories.write_script(world, "3", sql="VACUUM wallets;\nDROP TABLE wallets;\n")
+    type(world.production).objects.filter(pk=world.production.pk).update(has_marker=False)
+    rollback = factories.in_review(factories.load_world())
+    assert "refuses the marker" in missing(rollback, "transactional")
 
 
 # What the requester writes

@@ -6,8 +6,10 @@ from collections.abc import Callable
 
 from django.utils import formats, timezone
 from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 
-from approvals.models import ExecutionStatus, ExecutionStep, FileFate
+from approvals import halfway
+from approvals.models import Execution, ExecutionStatus, ExecutionStep, FileFate
 
 from . import nothing_changed
 from .telling import Story, Told
@@ -42,6 +44,8 @@ def _answered(told: Told) -> str:
 
 
 def _succeeded(told: Told) -> Story:
+    if told.execution.course == Execution.Course.TAKE_BACK:
+        return _taken_back(told)
     if told.execution.reappeared_at:
         return _came_back(told)
     rollback = told.execution.rollback_target.rollback
@@ -101,15 +105,20 @@ def _unresolved(told: Told) -> Story:
 
 
 def _awaiting_restart(told: Told) -> Story:
+    waiting = (told.execution.restart or {}).get("settings", [])
+    names = {**told.names, "settings": ", ".join(setting["name"] for setting in waiting)}
+    certain = _("Everything ran, and what ran in the transaction is committed.")
+    if waiting:
+        certain += " " + _("%(settings)s still has its old value, and keeps it until then.") % names
     return Story(
         "warn",
         _("Awaiting restart"),
-        _("%(target)s needs a restart of PostgreSQL to finish %(versions)s") % told.names,
+        _("%(target)s needs a restart of PostgreSQL to finish %(versions)s") % names,
         told.sentence,
-        _("The statements ran. Settings that need a restart still have their old values until then."),
+        certain,
         (
-            _("Restart PostgreSQL in the maintenance window."),
-            _("The checks after restart then run by themselves."),
+            _("Restart PostgreSQL of %(target)s: nothing else puts these values in force.") % names,
+            _("Say so below. A worker sees the restart by itself, asks the checks after it, and ends this."),
         ),
     )
 
@@ -138,22 +147,77 @@ def _committed_check_failed(told: Told) -> Story:
 
 
 def _partial(told: Told) -> Story:
-    done = [step for step in told.steps if step.state == ExecutionStep.State.DONE]
+    certain = _steps_named(told)
+    if told.execution.settled_at is not None:
+        return Story("warn", _("Partly done"), _partial_title(told), told.sentence, certain, ())
+    alone = any(step.how == ExecutionStep.How.ALONE for step in told.steps)
+    todo = [_("Do not run the script again, and do not deploy %(service)s.") % told.names]
+    if any(step.state in NOT_KNOWN for step in told.steps):
+        todo.append(_("Look at the step whose state is not known, on %(target)s itself.") % told.names)
+    if alone:
+        todo.append(_("Decide below: go on with the rest, or take back what is done. It is signed for anew."))
+    todo.append(_("What is done by hand belongs into the incident; then call it settled by hand."))
+    return Story("fail", _("Partly done"), _partial_title(told), told.sentence, certain, tuple(todo))
+
+
+NOT_KNOWN = (ExecutionStep.State.UNKNOWN, ExecutionStep.State.CLAIMED)
+
+
+def _partial_title(told: Told) -> str:
+    if told.execution.course == Execution.Course.TAKE_BACK:
+        return _("Only a part was taken back again on %(target)s") % told.names
+    return _("Only a part of %(versions)s was taken back on %(target)s") % told.names
+
+
+def _steps_named(told: Told) -> str:
+    """Which steps are done, which are not, and which nobody knows, by number."""
+    committed = halfway.COMMITTED in told.execution.marks
+    done, open_ones, unknown = [], [], []
+    for step in told.steps:
+        if step.state in NOT_KNOWN:
+            unknown.append(step.position)
+        elif step.state in ENDED and (step.how == ExecutionStep.How.ALONE or committed):
+            done.append(step.position)
+        else:
+            open_ones.append(step.position)
+    words = [
+        _("Done, and stays done: %(steps)s.") % {"steps": _numbers(done)},
+        _("Not done: %(steps)s.") % {"steps": _numbers(open_ones)},
+    ]
+    if unknown:
+        words.append(_("Not known: %(steps)s.") % {"steps": _numbers(unknown)})
+    if committed:
+        words.append(_("The history no longer counts %(versions)s as applied.") % told.names)
+    else:
+        words.append(_("The history counts %(versions)s as applied.") % told.names)
+    return " ".join(words)
+
+
+ENDED = (ExecutionStep.State.DONE, ExecutionStep.State.UNDONE)
+
+
+def _numbers(positions: list[int]) -> str:
+    """`steps 1, 2, 5`, or that there is none."""
+    if not positions:
+        return _("nothing")
+    return ngettext("step %(steps)s", "steps %(steps)s", len(positions)) % {
+        "steps": ", ".join(map(str, positions))
+    }
+
+
+def _taken_back(told: Told) -> Story:
+    """One that took back what was partly done, and came to its end."""
     return Story(
-        "fail",
-        _("Partly done"),
-        _("Only a part of %(versions)s was taken back on %(target)s") % told.names,
+        "ok",
+        _("Taken back"),
+        _("%(target)s is as it was before the rollback of %(versions)s") % told.names,
         told.sentence,
         _(
-            "%(done)d of %(count)d steps are done and stay done: they ran outside a transaction. The rest "
-            "did not run."
+            "Each statement was answered, and the target was asked: every step that had run is undone. The "
+            "history counts %(versions)s as applied."
         )
-        % {"done": len(done), "count": len(told.steps)},
-        (
-            _("Do not run the script again: the steps marked done below have happened."),
-            _("A DBA decides whether to finish by hand or to take the done steps back, one by one."),
-            _("Every approval is void; what is done by hand belongs into the incident."),
-        ),
+        % told.names,
+        (_("The rollback counts as failed. Its requester mends the script, or looks for another way."),),
     )
 
 

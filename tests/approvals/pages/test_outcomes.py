@@ -174,10 +174,43 @@ def test_a_failed_check_after_commit_is_never_called_failed_or_rolled_back() -> 
     assert story.certain.startswith("It is committed: it neither failed nor was rolled back.")
 
 
-def test_partial_counts_what_is_done_and_forbids_a_second_run() -> None:
-    story = told(S.PARTIAL, "done", "done", "failed")
-    assert story.certain.startswith("2 of 3 steps are done and stay done")
+def partly_done(*states: str, **fields: object) -> outcomes.Story:
+    """Steps that ran alone, the last one in the transaction."""
+    made = steps(*states)
+    for step in made[:-1]:
+        step.how = "alone"
+    return outcomes.story(execution(S.PARTIAL, **fields), made)  # type: ignore[arg-type]
+
+
+def test_partial_names_what_is_done_and_forbids_a_second_run() -> None:
+    story = partly_done("done", "done", "failed", "done")
+    assert story.certain.startswith("Done, and stays done: steps 1, 2. Not done: steps 3, 4.")
+    assert story.certain.endswith("The history counts V5, V4 as applied.")
     assert story.todo[0].startswith("Do not run the script again")
+    assert any("go on with the rest, or take back" in todo for todo in story.todo)
+
+
+def test_what_nobody_knows_has_to_be_looked_at() -> None:
+    story = partly_done("done", "unknown", "pending")
+    assert "Not known: step 2." in story.certain
+    assert any("Look at the step" in todo for todo in story.todo)
+
+
+def test_a_committed_transaction_counts_as_done() -> None:
+    story = partly_done("failed", "done", marks={"committed": "2026-03-04T09:30:00+00:00"})
+    assert story.certain.startswith("Done, and stays done: step 2. Not done: step 1.")
+    assert story.certain.endswith("no longer counts V5, V4 as applied.")
+
+
+def test_what_was_taken_back_is_told_as_that() -> None:
+    story = told(S.SUCCEEDED, "undone", course="take_back")
+    assert story.title == "wallet-production is as it was before the rollback of V5, V4"
+
+
+def test_what_waits_for_a_restart_names_the_settings() -> None:
+    waiting = {"settings": [{"name": "max_connections", "now": "200", "then": "100"}]}
+    story = told(S.AWAITING_RESTART, "done", restart=waiting)
+    assert "max_connections still has its old value" in story.certain
 
 
 @pytest.mark.parametrize("status", [status for status in S if status != S.UNRESOLVED])

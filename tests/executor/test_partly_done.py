@@ -1,0 +1,176 @@
+"""Steps that run alone, with a real worker: killed between and within them, gone on with, taken back."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from approvals.models import Continuation, Execution, RollbackRequest
+    from tests.executor.portal import Portal
+
+MAKE = "CREATE INDEX CONCURRENTLY by_amount ON wallets (amount);\n"
+DROP = "DROP INDEX CONCURRENTLY users_by_name;\n"
+INDEXES = "SELECT string_agg(indexdef, E'\\n' ORDER BY indexname) FROM pg_indexes WHERE schemaname = 'public'"
+KINDS = "SELECT string_agg(kind, ',' ORDER BY kind) FROM waqiti_rollback.execution_marker"
+
+
+@pytest.fixture
+def plan(portal: Portal) -> RollbackRequest:
+    """Approved: an index goes, another is made, then V4's key in the transaction."""
+    from tests.executor.portal import OWNER_ROLE, UNDO_KEY
+
+    with portal.superuser() as somebody:
+        somebody.execute(f"SET ROLE {OWNER_ROLE}; CREATE INDEX users_by_name ON users (name)")
+    portal.write(DROP + MAKE + UNDO_KEY)
+    return portal.ready()
+
+
+def states(execution: Execution) -> list[str]:
+    return list(execution.steps.order_by("position").values_list("state", flat=True))
+
+
+def killed_in_the_build(portal: Portal, rollback: RollbackRequest) -> Execution:
+    """The worker is killed while the second step waits for somebody's transaction."""
+    from tests.executor.portal import wait_for
+
+    with portal.superuser() as somebody:
+        somebody.execute("BEGIN; UPDATE wallets SET amount = amount WHERE id = 1")
+        execution = portal.start(rollback)
+
+        def waits() -> bool | None:
+            query = "SELECT count(*) FROM pg_locks WHERE NOT granted AND locktype = 'virtualxid'"
+            return True if portal.value(query) else None
+
+        wait_for("the build's wait for a transaction", waits)
+        portal.worker.kill()
+        time.sleep(3)  # WORKER_SILENCE_SECONDS
+        portal.worker.start()
+        ended = portal.ended(execution)
+        somebody.execute("ROLLBACK")
+    return ended
+
+
+def continued(portal: Portal, execution: Execution, course: str) -> Execution:
+    """Asked by ops, signed by two others, started by ops, ended."""
+    from django.utils import timezone
+
+    from approvals import continuing, halfway
+    from approvals.errors import Denied, Refused
+    from approvals.models import Role
+
+    offered = halfway.offer(execution, course)
+    asked: Continuation = continuing.ask(
+        execution,
+        course=course,
+        digest=halfway.digest_of(execution, course, offered.steps),
+        reason="The night is long.",
+        actor=portal.world.olga,
+        confirmed_at=timezone.now(),
+    )
+    for nobody in (portal.world.alice, portal.world.bob):
+        with pytest.raises(Denied):
+            sign(asked, nobody)
+    for number, dba in enumerate((portal.world.dora, portal.world.dan)):
+        if halfway.missing_roles(asked):
+            with pytest.raises(Refused, match="Signatures are missing"):
+                continuing.start(asked, actor=portal.world.olga, confirmed_at=timezone.now())
+            assert number < 2
+            continuing.sign(
+                asked, actor=dba, role=Role.SENIOR_DBA, digest=asked.digest, confirmed_at=timezone.now()
+            )
+    made = continuing.start(asked, actor=portal.world.olga, confirmed_at=timezone.now())
+    return portal.ended(made)
+
+
+def sign(asked: Continuation, actor: object) -> None:
+    from django.utils import timezone
+
+    from approvals import continuing
+    from approvals.models import Role
+
+    continuing.sign(
+        asked,
+        actor=actor,  # type: ignore[arg-type]
+        role=Role.SENIOR_DBA,
+        digest=asked.digest,
+        confirmed_at=timezone.now(),
+    )
+
+
+def test_kill_9_within_a_build_is_partly_done_and_goes_on_to_its_end(
+    portal: Portal, plan: RollbackRequest
+) -> None:
+    execution = killed_in_the_build(portal, plan)
+
+    assert execution.status == "partial", execution.sentence
+    assert states(execution) == ["done", "failed", "pending", "pending"]
+    step = execution.steps.get(position=2)
+    assert "public.by_amount is there and invalid" in step.found
+    assert step.leftover == ["DROP INDEX CONCURRENTLY IF EXISTS public.by_amount"]
+    assert portal.versions() == ["1", "2", "3", "4"]
+    assert portal.key_deletes() == "c"
+    assert portal.again(plan).status == "executing"
+
+    ended = continued(portal, execution, "go_on")
+
+    assert ended.status == "succeeded", ended.sentence
+    assert portal.value("SELECT indisvalid FROM pg_index WHERE indexrelid = 'by_amount'::regclass") is True
+    assert portal.versions() == ["1", "2", "3"]
+    assert portal.key_deletes() == "a"
+    assert portal.again(plan).status == "executed"
+    execution.refresh_from_db()
+    assert execution.settled_as == "gone_on"
+
+
+def test_kill_9_within_a_build_is_taken_back_to_the_very_schema_it_was(
+    portal: Portal, plan: RollbackRequest
+) -> None:
+    from approvals import audit
+
+    before = portal.value(INDEXES)
+    execution = killed_in_the_build(portal, plan)
+    assert execution.status == "partial", execution.sentence
+    assert portal.value(INDEXES) != before
+
+    ended = continued(portal, execution, "take_back")
+
+    assert ended.status == "succeeded", ended.sentence
+    assert states(ended) == ["undone", "undone"]
+    assert portal.value(INDEXES) == before
+    assert portal.value("SELECT count(*) FROM pg_index WHERE NOT indisvalid") == 0
+    assert portal.versions() == ["1", "2", "3", "4"]
+    assert portal.again(plan).status == "failed"
+    assert not plan.approvals.filter(voided_at=None).exists()
+    assert audit.verify().holds
+
+
+def test_what_is_partly_done_keeps_its_target_until_somebody_settles_it(
+    portal: Portal, plan: RollbackRequest
+) -> None:
+    from django.db import IntegrityError, transaction
+
+    from approvals import continuing
+    from approvals.errors import Refused
+    from approvals.models import Execution
+
+    execution = killed_in_the_build(portal, plan)
+    other = Execution(
+        rollback_target=execution.rollback_target,
+        target=execution.target,
+        purpose="real",
+        change_digest=execution.change_digest,
+        request_digest=execution.request_digest,
+        requested_by=portal.world.olga,
+    )
+    with pytest.raises(IntegrityError, match="not settled"), transaction.atomic():
+        other.save(force_insert=True)
+    other.continues, other.course = execution, "go_on"
+    with pytest.raises(IntegrityError, match="was signed by 0"), transaction.atomic():
+        other.save(force_insert=True)
+    with pytest.raises(Refused, match="Say what was done by hand"):
+        continuing.settle_by_hand(execution, actor=portal.world.olga, reason=" ")
+    continuing.settle_by_hand(execution, actor=portal.world.olga, reason="Dropped the rest in psql.")
+    assert portal.again(plan).status == "failed"
