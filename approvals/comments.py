@@ -87,7 +87,7 @@ def threads(rollback: RollbackRequest) -> QuerySet[Thread]:
     """The threads of a rollback with the newest comments of each (newest first) and the number of all of
     them, open threads first, then the newest; two queries."""
     newest = Comment.objects.select_related("author").order_by("-id")[:NEWEST]
-    found = rollback.threads.select_related("rollback", "script__migration", "resolved_by")
+    found = rollback.threads.select_related("script__migration", "resolved_by")
     found = found.defer("script__plan", "script__checks")
     # The model names what is added here, so that pages can rely on it.
     found = found.annotate(count=count_of(Comment.objects.filter(thread=OuterRef("pk"))))  # type: ignore[no-redef]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Any
@@ -91,11 +91,12 @@ def _stored(target: Target, row: flyway_history.HistoryRow) -> HistoryRow:
 
 # In the order of the fields of a row in Flyway's words.
 COLUMNS = tuple(each.name for each in fields(flyway_history.HistoryRow))
+_INSTALLED_ON = COLUMNS.index("installed_on")
 
 
-def rows_of(target: Target) -> list[flyway_history.HistoryRow]:
+def rows_of(target: Target) -> flyway_history.Rows:
     """The stored rows in Flyway's words, oldest first."""
-    return read_back(target.history.order_by("installed_rank"))
+    return flyway_history.Rows(read_back(target.history.order_by("installed_rank")))
 
 
 def read_back(found: QuerySet[HistoryRow]) -> list[flyway_history.HistoryRow]:
@@ -112,9 +113,8 @@ def read_back_by_target(found: QuerySet[HistoryRow]) -> dict[int, list[flyway_hi
 
 
 def _read_back(row: tuple[Any, ...]) -> flyway_history.HistoryRow:
-    known = dict(zip(COLUMNS, row, strict=True))
     return flyway_history.HistoryRow(
-        **(known | {"installed_on": datetime.fromisoformat(known["installed_on"])})
+        *row[:_INSTALLED_ON], datetime.fromisoformat(row[_INSTALLED_ON]), *row[_INSTALLED_ON + 1 :]
     )
 
 
@@ -183,13 +183,18 @@ def require_pinned(target: Target, pins: Sequence[dict[str, Any]]) -> None:
     """
     rows = rows_of(target)
     _standing(rows)
-    known = [pin_of(row) for row in rows]
-    if gone := [pin["version"] for pin in pins if pin not in known]:
+    at_rank = {row.installed_rank: row for row in rows}
+    if gone := [pin["version"] for pin in pins if not _is_there(pin, at_rank)]:
         raise Refused(
             _("The history changed: the row of %(versions)s is not there as it was.")
             % {"versions": ", ".join(f"V{version}" for version in gone)}
         )
     _require_nothing_above(rows, [Version.parse(pin["version"]) for pin in pins])
+
+
+def _is_there(pin: dict[str, Any], at_rank: Mapping[int, flyway_history.HistoryRow]) -> bool:
+    row = at_rank.get(pin["installed_rank"])
+    return row is not None and pin_of(row) == pin
 
 
 def pin_of(row: flyway_history.HistoryRow) -> dict[str, Any]:

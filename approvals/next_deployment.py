@@ -8,7 +8,7 @@ evidence that it was done.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import cached_property
 
@@ -17,7 +17,8 @@ from django.utils.translation import gettext as _
 from . import history, release
 from .flyway.forecast import FileFate as Fate
 from .flyway.forecast import Forecast, forecast
-from .flyway.rows import CorruptHistory, HistoryRow
+from .flyway.rows import CorruptHistory, Rows
+from .flyway.states import State
 from .flyway.treatment import NotTreatable, Treatment
 from .flyway.versions import Version
 from .models import (
@@ -81,6 +82,8 @@ class NextDeployment:
     ) -> None:
         self.rollback = rollback
         self._items, self._rollback_target = items, rollback_target
+        # Foreseen without outOfOrder, by treatment, fate and whether it is about the files as imported.
+        self._without: dict[tuple[Treatment, Fate, bool], Foreseen] = {}
 
     def foresee(
         self,
@@ -205,7 +208,8 @@ class NextDeployment:
     @cached_property
     def _with_files_of_items(self) -> list[release.StoredFile]:
         """The files as if none of those taken back had been removed or changed yet."""
-        others = [file for file in self.files if file not in self._files_of_items]
+        taken_back = {file.path for file in self._files_of_items}
+        others = [file for file in self.files if file.path not in taken_back]
         return [*others, *(_applied_file(item.revision, item) for item in self.items)]
 
     @cached_property
@@ -220,7 +224,7 @@ class NextDeployment:
         return found.order_by("version_key").values_list("script", flat=True).first() or ""
 
     @cached_property
-    def _rows(self) -> list[HistoryRow]:
+    def _rows(self) -> Rows:
         return history.rows_of(self.rollback_target.target)
 
     def _foresee(
@@ -234,6 +238,10 @@ class NextDeployment:
         imagine: bool = True,
     ) -> Foreseen:
         order = self.deployment.out_of_order if out_of_order is None else out_of_order
+        what, imported = fate if imagine else Fate.REMOVED, files is self.files
+        without = self._without.get((treatment, what, imported))
+        if without is not None and not (order and _ignores(without)):
+            return replace(without, fate=fate, out_of_order=order)
         found, problem = None, ""
         try:
             found = forecast(
@@ -241,14 +249,23 @@ class NextDeployment:
                 self._rows,
                 self._versions,
                 treatment=treatment,
-                fate=fate if imagine else Fate.REMOVED,
+                fate=what,
                 out_of_order=order,
                 patterns=self.deployment.patterns,
                 replacements=replacements,
             )
         except (NotTreatable, CorruptHistory) as error:
             problem = _("Nothing can be foreseen: %(error)s.") % {"error": error}
-        return Foreseen(treatment, fate, order, found, problem)
+        seen = Foreseen(treatment, fate, order, found, problem)
+        if not order:
+            self._without[treatment, what, imported] = seen
+        return seen
+
+
+def _ignores(foreseen: Foreseen) -> bool:
+    """Whether a file is passed over for its version: nothing else depends on outOfOrder."""
+    lines = foreseen.forecast.outlook.lines if foreseen.forecast else ()
+    return any(line.state is State.IGNORED for line in lines)
 
 
 def _applied_file(revision: MigrationRevision, item: RollbackItem) -> release.StoredFile:

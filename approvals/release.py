@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import PurePosixPath
 from typing import Any
 
 from django.db.models import QuerySet
@@ -52,25 +51,38 @@ def newest_revisions(service_id: int) -> QuerySet[MigrationRevision]:
     )
 
 
+# What of a revision and its migration makes a file.
+_OF_FILE = ("path", "checksum", "migration__kind", "migration__version", "migration__description")
+
+
 def files_of(target: Target) -> list[StoredFile]:
     """Every V, R and B file that the last import found, with the target's placeholders; two queries."""
     newest = newest_revisions(target.service_id)
     repeatable = newest.filter(migration__kind=Migration.Kind.REPEATABLE)
     texts = dict(repeatable.values_list("migration_id", "sql"))
     values = filling.on_target(target) if texts else filling.Values()
-    return [stored(revision, _filled(texts.get(revision.migration_id), values)) for revision in newest]
+    # Columns, and no objects: there may be thousands of files.
+    return [
+        _file(*columns, _filled(texts.get(migration), values))
+        for migration, *columns in newest.values_list("migration_id", *_OF_FILE)
+    ]
 
 
-def stored(revision: MigrationRevision, filled_checksum: int | None = None) -> StoredFile:
+def stored(revision: MigrationRevision) -> StoredFile:
     """This revision as a file."""
     migration = revision.migration
-    name = FileName(
-        Kind(migration.kind),
-        Version.parse(migration.version) if migration.version else None,
-        migration.description,
-        PurePosixPath(revision.path).name,
+    return _file(
+        revision.path, revision.checksum, migration.kind, migration.version, migration.description, None
     )
-    return StoredFile(revision.path, name, revision.checksum, filled_checksum)
+
+
+def _file(
+    path: str, checksum: int, kind: str, version: str, description: str, filled_checksum: int | None
+) -> StoredFile:
+    name = FileName(
+        Kind(kind), Version.parse(version) if version else None, description, path.rpartition("/")[2]
+    )
+    return StoredFile(path, name, checksum, filled_checksum)
 
 
 def _filled(sql: str | None, values: filling.Values) -> int | None:

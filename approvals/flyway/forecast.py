@@ -10,7 +10,7 @@ from typing import Literal
 
 from approvals.flyway.names import FileName, Kind
 from approvals.flyway.patterns import FUTURE, Pattern
-from approvals.flyway.rows import HistoryRow
+from approvals.flyway.rows import HistoryRow, Rows
 from approvals.flyway.states import KnownFile, State
 from approvals.flyway.treatment import Treatment, treated
 from approvals.flyway.validate import Outlook, outlook
@@ -61,7 +61,7 @@ def forecast(
     a superseded migration the next free version. `out_of_order` and `patterns` (ignoreMigrationPatterns) are
     the deployment's settings. Raises NotTreatable and CorruptHistory.
     """
-    files, rows = list(files), list(rows)
+    files, rows = list(files), rows if isinstance(rows, Rows) else Rows(rows)
     fate, treatment = FileFate(fate), Treatment(treatment)
     after = treated(rows, versions, treatment, installed_by="", installed_on=datetime.min)  # noqa: DTZ901
     release = _release(files, rows, versions, fate, replacements)

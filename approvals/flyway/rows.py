@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
+from functools import cached_property
+from operator import attrgetter
 
 from approvals.flyway.versions import MalformedVersion, Version
 
@@ -44,6 +45,9 @@ class HistoryRow:
     success: bool
 
 
+_RANK = attrgetter("installed_rank")
+
+
 class Fate(Enum):
     """What later rows made of a row."""
 
@@ -65,6 +69,20 @@ class Entry:
         return self.fate is Fate.STANDS
 
 
+class Rows(tuple[HistoryRow, ...]):
+    """A history that is asked several things: it is walked once, by the first that asks."""
+
+    @cached_property
+    def walked(self) -> list[Entry]:
+        """What `all_entries` finds; nobody changes it."""
+        return _walk(self)
+
+    @cached_property
+    def own(self) -> list[Entry]:
+        """What `entries` finds; nobody changes it."""
+        return [entry for entry in self.walked if entry.row.type not in MARKERS]
+
+
 def entries(rows: Iterable[HistoryRow]) -> list[Entry]:
     """The rows of migrations and baselines by rank, each with its fate; the other rows decide the fates.
 
@@ -72,13 +90,17 @@ def entries(rows: Iterable[HistoryRow]) -> list[Entry]:
     as deleted, an undo row marks it as undone. Raises CorruptHistory for what Flyway calls corrupt: a version
     deleted twice, a version that cannot be read.
     """
-    return [entry for entry in all_entries(rows) if entry.row.type not in MARKERS]
+    return (rows if isinstance(rows, Rows) else Rows(rows)).own
 
 
 def all_entries(rows: Iterable[HistoryRow]) -> list[Entry]:
     """The same with the rows that are no migrations themselves: SCHEMA, DELETE and undo rows, which stand."""
+    return (rows if isinstance(rows, Rows) else Rows(rows)).walked
+
+
+def _walk(rows: Iterable[HistoryRow]) -> list[Entry]:
     result: list[Entry] = []
-    for row in sorted(rows, key=lambda row: row.installed_rank):
+    for row in sorted(rows, key=_RANK):
         if row.installed_rank < 0:
             continue  # Flyway reads from rank 0 on
         version = _version(row)
@@ -126,11 +148,11 @@ def duplicates(rows: Iterable[HistoryRow]) -> dict[Version, list[HistoryRow]]:
 
 def standing(rows: Iterable[HistoryRow]) -> dict[Version, list[HistoryRow]]:
     """The rows that say of a version that it was applied and stands, oldest first, each with all by rank."""
-    result: dict[Version, list[HistoryRow]] = defaultdict(list)
+    result: dict[Version, list[HistoryRow]] = {}
     for entry in entries(rows):
         if entry.version and entry.stands and entry.row.success and entry.row.type not in SYNTHETIC:
-            result[entry.version].append(entry.row)
-    return dict(result)
+            result.setdefault(entry.version, []).append(entry.row)
+    return result
 
 
 def deleted(rows: Iterable[HistoryRow]) -> list[HistoryRow]:
@@ -155,8 +177,8 @@ def newer_applied_above(rows: Iterable[HistoryRow], versions: Collection[Version
     Raises CorruptHistory, and ValueError if no version is given.
     """
     lowest = min(versions)
-    standing = {entry.version for entry in entries(rows) if entry.version and entry.stands}
-    return sorted((newer for newer in standing - set(versions) if newer > lowest), reverse=True)
+    newer = {each.version for each in entries(rows) if each.version and each.version > lowest and each.stands}
+    return sorted(newer - set(versions), reverse=True)
 
 
 def installed_after(rows: Iterable[HistoryRow], versions: Collection[Version]) -> list[Version]:
@@ -165,13 +187,14 @@ def installed_after(rows: Iterable[HistoryRow], versions: Collection[Version]) -
     Newest first; they stand in the way of a rollback just as newer versions do.
     Raises CorruptHistory, and ValueError if no version is given.
     """
-    lowest = min(versions)
-    rank = {
-        entry.version: entry.row.installed_rank for entry in entries(rows) if entry.version and entry.stands
-    }
-    ranks = [rank[version] for version in versions if version in rank]
-    later = (version for version in rank if ranks and rank[version] > min(ranks))
-    return sorted((version for version in later if version < lowest), reverse=True)
+    lowest, chosen = min(versions), set(versions)
+    standing = [entry for entry in entries(rows) if entry.version and entry.stands]
+    rank = {each.version: each.row.installed_rank for each in standing if each.version in chosen}
+    first = min(rank.values(), default=None)
+    if first is None:
+        return []
+    after = (entry.version for entry in standing if entry.version and entry.row.installed_rank > first)
+    return sorted({version for version in after if version < lowest}, reverse=True)
 
 
 def next_rank(rows: Iterable[HistoryRow]) -> int:

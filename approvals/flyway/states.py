@@ -100,14 +100,15 @@ class Context:
     """
 
     def __init__(self, files: Iterable[KnownFile], rows: Iterable[HistoryRow], *, out_of_order: bool) -> None:
-        files = [file for file in files if file.name.type]
         self.out_of_order = out_of_order
-        self.versioned: dict[Key, KnownFile] = {
-            (file.name.version, file.name.type): file
-            for file in files
-            if file.name.version and file.name.type
-        }
-        self.repeatable = {file.name.description: file for file in files if file.name.version is None}
+        self.versioned: dict[Key, KnownFile] = {}
+        self.repeatable: dict[str, KnownFile] = {}
+        for file in files:
+            if type_ := file.name.type:
+                if file.name.version is None:
+                    self.repeatable[file.name.description] = file
+                else:
+                    self.versioned[file.name.version, type_] = file
         # An undo row of the paid editions is understood but is no line: the migration shows as undone.
         entries = [entry for entry in all_entries(rows) if entry.row.type not in UNDOS]
         self.rows = [entry for entry in entries if entry.version and not _is_done_marker(entry)]

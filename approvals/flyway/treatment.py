@@ -74,7 +74,8 @@ def treated(
     """
     gone = [entry.row for entry in entries(rows) if entry.stands and entry.version in versions]
     if treatment is Treatment.DELETE:
-        return [row for row in rows if row not in gone]
+        ranks = {row.installed_rank for row in gone}
+        return [row for row in rows if row.installed_rank not in ranks or row not in gone]
     result = list(rows)
     for row in reversed(gone):
         result.append(delete_row(row, result, installed_by=installed_by, installed_on=installed_on))

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from approvals.flyway.names import java_order
 from approvals.flyway.patterns import FUTURE, PENDING, Pattern, lets_pass
-from approvals.flyway.rows import DELETE, SYNTHETIC, UNDOS, CorruptHistory, HistoryRow, unreadable
+from approvals.flyway.rows import DELETE, SYNTHETIC, UNDOS, CorruptHistory, HistoryRow, Rows, unreadable
 from approvals.flyway.states import Context, KnownFile, MigrationState, State, filled_checksum
 from approvals.flyway.versions import MalformedVersion, Version
 
@@ -19,6 +19,8 @@ _GONE = {
     State.FUTURE: "future",
     State.FUTURE_FAILED: "future",
 }
+
+_WAITING = frozenset({State.IGNORED, State.PENDING, State.OUTDATED})
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +80,7 @@ def outlook(
 
     `patterns` are ignoreMigrationPatterns, `schema` that of the history table (it is named in a message).
     """
-    files, rows = list(files), list(rows)
+    rows = rows if isinstance(rows, Rows) else Rows(rows)
     try:
         if refusal := _unreadable(rows):
             return Outlook(refusal, (), (), Run(refusal, ()))
@@ -87,10 +89,14 @@ def outlook(
         refusal = Refusal("CORRUPT_HISTORY", str(corrupt))
         return Outlook(refusal, (), (), Run(refusal, ()))
     lines = tuple(context.lines())
-    rules = _Rules(context, patterns)
-    complaints = tuple(found for line in lines if (found := rules.complaint(line)))
-    before_migrate = _Rules(context, (*patterns, PENDING))
-    objections = [found for line in lines if (found := before_migrate.complaint(line))]
+    rules, before_migrate = _Rules(context, patterns), _Rules(context, (*patterns, PENDING))
+    each = [rules.complaint(line) for line in lines]
+    complaints = tuple(found for found in each if found)
+    again = (
+        was if _settled(line) else before_migrate.complaint(line)
+        for line, was in zip(lines, each, strict=True)
+    )
+    objections = [found for found in again if found]
     if objections and validate_on_migrate:
         messages = "\n".join(one.message for one in objections)
         run = Run(Refusal("VALIDATE_ERROR", messages), ())
@@ -101,8 +107,15 @@ def outlook(
     return Outlook(None, lines, complaints, run)
 
 
+def _settled(line: MigrationState) -> bool:
+    """Whether validate and the check before migrate, which lets pending ones pass, judge this line alike."""
+    return line.version is not None and line.state is not State.PENDING
+
+
 def _unreadable(rows: Sequence[HistoryRow]) -> Refusal | None:
     """The first row whose type open-source Flyway does not know, unless it stops at a version before it."""
+    if not unreadable(rows):
+        return None
     for row in sorted(rows, key=lambda row: row.installed_rank):
         try:
             if row.version is not None:
@@ -133,17 +146,23 @@ class _Rules:
     """The checks of `MigrationInfoImpl.validate` (Flyway 13), in their order."""
 
     def __init__(self, context: Context, patterns: Sequence[Pattern]) -> None:
-        self.context, self.patterns = context, patterns
+        self.context = context
         self.passing = {
             state: lets_pass(patterns, state) for state in ("pending", "ignored", "missing", "future")
+        }
+        self.let_through = {
+            versioned: frozenset(
+                state
+                for state in State
+                if state in (State.UNDONE, State.DELETED)
+                or any(one.matches(versioned=versioned, state=state.value) for one in patterns)
+            )
+            for versioned in (True, False)
         }
 
     def complaint(self, line: MigrationState) -> Complaint | None:
         """The first thing that is wrong with this line, if any."""
-        if line.state in (State.UNDONE, State.DELETED):
-            return None
-        versioned = line.version is not None
-        if any(one.matches(versioned=versioned, state=line.state.value) for one in self.patterns):
+        if line.state in self.let_through[line.version is not None]:
             return None
         for check in (self._failed, self._unresolved, self._unapplied, self._mismatch):
             if found := check(line):
@@ -161,9 +180,10 @@ class _Rules:
         return "FAILED_VERSIONED_MIGRATION", found
 
     def _unresolved(self, line: MigrationState) -> tuple[str, str] | None:
-        passes = line.state in _GONE and self.passing[_GONE[line.state]]
         row = line.row
-        if line.file or row is None or passes or line.state is State.SUPERSEDED:
+        if line.file or row is None or line.state is State.SUPERSEDED:
+            return None
+        if line.state in _GONE and self.passing[_GONE[line.state]]:
             return None
         if row.type in SYNTHETIC | UNDOS or line.state not in (*_GONE, State.FAILED):
             return None
@@ -175,6 +195,8 @@ class _Rules:
         return f"APPLIED_{kind}_MIGRATION_NOT_RESOLVED", message
 
     def _unapplied(self, line: MigrationState) -> tuple[str, str] | None:
+        if line.state not in _WAITING:
+            return None
         kind = "RESOLVED_VERSIONED_MIGRATION_NOT_APPLIED"
         if line.version is None:
             kind = "RESOLVED_REPEATABLE_MIGRATION_NOT_APPLIED"
@@ -220,6 +242,8 @@ def _passes_as_same(file: KnownFile, row: HistoryRow) -> bool:
 
 def abbreviated(description: str) -> str:
     """A description as the history holds it: at most 200 characters (UTF-16 code units, as Java counts)."""
+    if 2 * len(description) <= LONGEST_DESCRIPTION:
+        return description  # a character is two units at most
     units = java_order(description)
     if len(units) <= 2 * LONGEST_DESCRIPTION:
         return description

@@ -36,7 +36,7 @@ class Version:
         scripts and the words "current", "next" and "latest"; nobody means those in a file name, so they are
         refused here.
         """
-        return cls(*_read(text))
+        return _read(text)
 
     def __str__(self) -> str:
         return self.text
@@ -44,8 +44,7 @@ class Version:
 
 # Pages read the same few thousand versions again and again.
 @lru_cache(maxsize=16_384)
-def _read(text: str) -> tuple[tuple[int, ...], str]:
-    """The numbers without trailing zeros, and the text as the history stores it."""
+def _read(text: str) -> Version:
     written = text.replace("_", ".")
     if not _SHAPE.fullmatch(written):
         raise MalformedVersion(f"{text!r} is not a version: digits, with single dots or underscores between")
@@ -57,4 +56,4 @@ def _read(text: str) -> tuple[tuple[int, ...], str]:
     parts = [int(part) for part in written.split(".")]
     while len(parts) > 1 and parts[-1] == 0:
         parts.pop()
-    return tuple(parts), written
+    return Version(tuple(parts), written)

@@ -48,7 +48,7 @@ def test_a_reading_replaces_the_one_before(world: World) -> None:
     found = [*rows(world, "1", "2"), history_row(3, world.migration("3"), success=False, checksum=None)]
     history.record_sync(world.staging, found, system_identifier="7", database_oid=99, server_version="15.18")
     target = Target.objects.get(pk=world.staging.pk)
-    assert history.rows_of(target) == found
+    assert list(history.rows_of(target)) == found
     assert (target.system_identifier, target.database_oid, target.server_version) == ("7", 99, "15.18")
     assert (target.health, target.synced_at is not None) == ("good", True)
     facts = body("target.synced")["facts"]
@@ -60,7 +60,7 @@ def test_flyways_time_is_kept_as_it_stands(world: World) -> None:
     found = history_row(1, world.migration("1"), installed_on=datetime(2026, 3, 29, 2, 30, 15))  # noqa: DTZ001
     factories.sync(world.production, [found])
     assert Stored.objects.get(target=world.production).installed_on == "2026-03-29 02:30:15"
-    assert history.rows_of(world.production) == [found]
+    assert list(history.rows_of(world.production)) == [found]
 
 
 def test_a_target_that_does_not_answer_keeps_its_last_reading(world: World) -> None:
