@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -13,6 +14,8 @@ from executor.schema.objects import Object, Ref, Snapshot
 
 Connection = psycopg.Connection[tuple[Any, ...]]
 ROWS = 3
+ATTEMPTS = 10
+"""Ways to fill a table before it is left empty."""
 Prints = dict[Ref, tuple[int, str]]
 
 
@@ -46,11 +49,16 @@ def _fill(connection: Connection, table: Object, now: Snapshot) -> bool:
     if not columns:
         return False
     parents = _parents(connection, table, now)
-    for attempt in range(3):
+    named = _named_by_checks(table, now)
+    for attempt in range(ATTEMPTS):
         try:
             with connection.transaction():
                 for number in range(1, ROWS + 1):
-                    values = [_value(column, number, attempt, parents, now) for column in columns]
+                    values = [
+                        _otherwise(column, place, attempt, named)
+                        or _value(column, number, attempt, parents, now)
+                        for place, column in enumerate(columns)
+                    ]
                     names = ", ".join(quoted(column.ref.name) for column in columns)
                     connection.execute(
                         f"INSERT INTO {dotted(table.ref.path)} ({names}) VALUES ({', '.join(values)})"
@@ -59,6 +67,27 @@ def _fill(connection: Connection, table: Object, now: Snapshot) -> bool:
         except psycopg.Error:
             continue
     return False
+
+
+def _named_by_checks(table: Object, now: Snapshot) -> dict[str, str]:
+    """For columns of which a check names values: the first of them, as SQL."""
+    found: dict[str, str] = {}
+    for part in now.parts(*table.ref.path):
+        if part.ref.kind == "constraint" and part["type"] == "c":
+            text = re.search(r"'(?:[^']|'')*'(?:::[a-z ]+)?", part["definition"])
+            for need in now.needs.get(part.ref, ()):
+                if text and need.kind == "column":
+                    found.setdefault(need.name, text[0])
+    return found
+
+
+def _otherwise(column: Object, place: int, attempt: int, named: dict[str, str]) -> str | None:
+    """After the first attempts: values that checks name, and other columns NULL each time."""
+    if attempt < 3:
+        return None
+    if not column["not_null"] and (attempt - 2) >> place % 3 & 1:
+        return "NULL"
+    return named.get(column.ref.name)
 
 
 def _parents(connection: Connection, table: Object, now: Snapshot) -> dict[str, list[str]]:
