@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import replace
-from pathlib import Path
 
 import psycopg
+import pyrage
+from pyrage import x25519
 
-from approvals import audit, scripts
+from approvals import audit, gates, scripts
 from approvals.analysis import Risk
 from approvals.errors import Denied
 from approvals.gates import latest_evidence
@@ -114,6 +115,9 @@ class Acts:
         facts = latest_evidence(rollback, Evidence.Kind.FACTS)
         self.expect(facts and facts.holds, f"facts: {facts.sentence if facts else 'none'}")
         rollback = journey.submit(rollback)
+        proven = [gate for gate in gates.gates(rollback) if gate.key in ("completeness", "proof")]
+        for gate in proven:
+            self.expect(gate.holds, f"{gate.title}: {gate.detail}")
         self.expect(rollback.risk == risk, f"{rollback.label} is in review, its risk is {risk.name}")
         return rollback
 
@@ -133,7 +137,9 @@ class Acts:
 
     def _backed_up(self, execution: Execution) -> None:
         backup = Backup.objects.get(execution=execution)
-        digest = hashlib.sha256(Path(backup.path).read_bytes()).hexdigest()
+        stored = (self.estate.directory / "backups" / "kept" / backup.path).read_bytes()
+        key = x25519.Identity.from_str((self.estate.directory / "backup.key").read_text().split()[-1])
+        digest = hashlib.sha256(pyrage.decrypt(stored, [key])).hexdigest()
         self.expect(
             backup.state == Backup.State.VERIFIED and digest == backup.sha256, f"backup: {backup.sentence}"
         )
