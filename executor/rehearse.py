@@ -16,7 +16,7 @@ from executor.history import read_history
 from executor.read import in_plain_words
 from executor.recorder import alive, worker_name
 from executor.settle import clone_name
-from executor.spec import Outcome, Result
+from executor.spec import ObservedLock, Outcome, Result
 
 log = logging.getLogger(__name__)
 
@@ -119,4 +119,16 @@ def _data(result: Result) -> dict[str, object]:
         "seconds": round(result.timings.total_s, 3),
         "lock_held_s": round(result.timings.lock_held_s, 3),
         "outcome": result.outcome.value,
+        "locks": [_lock(lock) for lock in result.locks],
+    }
+
+
+def _lock(lock: ObservedLock) -> dict[str, object]:
+    """What was locked, how strongly and for how long, as the evidence keeps it."""
+    held = (lock.held_to - lock.held_from).total_seconds() if lock.held_from and lock.held_to else None
+    return {
+        "relation": lock.relation,
+        "mode": lock.mode,
+        "held_s": None if held is None else round(held, 3),
+        "waited_s": round(lock.waited_s, 3),
     }

@@ -3,10 +3,12 @@ around them those of its rehearsal."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
+
+from django.utils.translation import gettext as _
 
 from approvals.analysis import LockMode
 
@@ -74,6 +76,60 @@ class LockChart:
         ]
         rows += [Row(bars[-1], [], bars[-1]) for name, bars in rehearsed.items() if name not in observed]
         return sorted(rows, key=lambda row: -LockMode(row.strongest.mode).strength)
+
+
+# Held longer than in the rehearsal by so much and so many times is told.
+LONGER_S, LONGER_TIMES = 1.0, 2.0
+
+
+def differences(chart: LockChart) -> list[str]:
+    """In what a run differs from its rehearsal, relation by relation, as sentences: locks that were not
+    rehearsed, stronger ones, and those held much longer. Nothing without a rehearsal."""
+    if not chart.rehearsed:
+        return []
+    return [sentence for row in chart.rows if row.bars and (sentence := _difference(row))]
+
+
+def _difference(row: Row) -> str:
+    now, before = row.strongest, row.rehearsed
+    words = {"relation": now.relation, "mode": now.mode}
+    if before is None:
+        return _("%(relation)s is locked %(mode)s, which the rehearsal did not do.") % words
+    words["before"] = before.mode
+    if LockMode(now.mode) > LockMode(before.mode):
+        return _("%(relation)s is locked %(mode)s; in the rehearsal it was %(before)s.") % words
+    held, rehearsed = now.seconds or 0.0, before.seconds or 0.0
+    if held > max(rehearsed + LONGER_S, rehearsed * LONGER_TIMES):
+        words |= {"held": f"{held:.1f}", "rehearsed": f"{rehearsed:.1f}"}
+        return _("%(relation)s is held for %(held)s s; in the rehearsal it was %(rehearsed)s s.") % words
+    return ""
+
+
+def beyond_plan(chart: LockChart, planned: Mapping[str, str], *, besides: str = "") -> list[str]:
+    """What a rehearsal locked so that others wait, though the statements say nothing of it, as sentences.
+
+    `planned` has the mode of each relation as the script writes it; `besides` is the history table.
+    """
+    plan = {_bare(relation): LockMode(mode) for relation, mode in planned.items()}
+    found = []
+    for row in chart.rows:
+        now = row.strongest
+        expected = plan.get(_bare(now.relation))
+        if LockMode(now.mode) < LockMode.SHARE or _bare(now.relation) == besides:
+            continue
+        words = {"relation": now.relation, "mode": now.mode, "plan": expected.value if expected else ""}
+        if expected is None:
+            found.append(
+                _("%(relation)s was locked %(mode)s, which no statement says by itself: keys lead there.")
+                % words
+            )
+        elif LockMode(now.mode) > expected:
+            found.append(_("%(relation)s was locked %(mode)s; the statements say %(plan)s.") % words)
+    return found
+
+
+def _bare(name: str) -> str:
+    return name.rpartition(".")[2].strip('"')
 
 
 def _by_relation(bars: list[Bar]) -> dict[str, list[Bar]]:

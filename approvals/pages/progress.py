@@ -25,7 +25,7 @@ from approvals.models import (
 )
 
 from . import dumps, outcomes, paging, partly, phases
-from .lockchart import LockChart, lock_chart
+from .lockchart import LockChart, differences, lock_chart
 
 # The newest lines of the log that the page shows; the rest is counted, and has a page of its own.
 LOG_LINES = 200
@@ -122,6 +122,11 @@ class Progress:
     def waiting_for_us(self) -> int:
         """How many sessions wait for the locks that it holds."""
         return sum(each["count"] for each in self.execution.waiters)
+
+    @property
+    def otherwise_locked(self) -> list[str]:
+        """In what its locks differ from those of the rehearsal."""
+        return differences(self.locks)
 
     @property
     def pools(self) -> list[dict[str, Any]] | None:

@@ -37,7 +37,7 @@ from approvals.models import (
 
 from . import proof_panel, rollback_queries
 from .conversation import Talk, talk_about
-from .lockchart import LockChart, lock_chart
+from .lockchart import LockChart, beyond_plan, lock_chart
 from .proof_panel import ProofView
 from .statements import Line, Lock, back_lines, forward_lines, strongest_locks
 
@@ -164,6 +164,14 @@ class Sheet:
         return any(
             each.item.script and (each.item.script.left or each.item.script.unproven) for each in self.items
         )
+
+    @property
+    def beyond_plan(self) -> list[str]:
+        """What the rehearsal locked beyond what the statements say."""
+        chart = self.lock_chart
+        history = self.target.target.history_table if self.target else ""
+        plan = {lock.relation: lock.mode for lock in self.locks}
+        return beyond_plan(chart, plan, besides=history) if chart else []
 
     @property
     def heading(self) -> str:

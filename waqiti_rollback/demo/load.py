@@ -14,6 +14,7 @@ from waqiti_rollback.embedded import HOST, Estate
 from waqiti_rollback.embedded.server import Say
 
 from . import journey, stories
+from .calendars import fill_calendars
 from .checks import CHECKS
 from .interrupted import interrupt
 from .people import create_contacts, user
@@ -39,6 +40,7 @@ def load_stories(servers: Estate, *, say: Say) -> None:
     stories.ended_early()
     say("Two that wait for approvals, each rehearsed on a clone …")
     stories.waiting()
+    fill_calendars()
     say("One whose process is killed in the middle …")
     interrupt(servers, stories.preview())
 

@@ -86,3 +86,44 @@ def test_a_rehearsal_is_drawn_around_it_on_the_same_scale_and_what_only_one_of_t
     assert (users.strongest.width, users.rehearsed.width) == ("50.0%", "100.0%")
     assert extra.rehearsed is None
     assert (wallets.strongest.relation, wallets.bars) == ("wallets", [])
+
+
+def test_what_differs_from_the_rehearsal_is_said_relation_by_relation() -> None:
+    rehearsed = [
+        lock("public.users", 0, 0.2, "ACCESS EXCLUSIVE"),
+        lock("public.wallets", 0, 0.2, "SHARE ROW EXCLUSIVE"),
+    ]
+    now = [
+        lock("public.users", 0, 3, "ACCESS EXCLUSIVE"),
+        lock("public.wallets", 0, 0.3, "ACCESS EXCLUSIVE"),
+        lock("public.rates", 1, 1.2, "ROW EXCLUSIVE"),
+    ]
+    chart = lockchart.lock_chart(now, until=at(4), rehearsed=rehearsed, rehearsed_until=at(1))
+    assert sorted(lockchart.differences(chart)) == [
+        "public.rates is locked ROW EXCLUSIVE, which the rehearsal did not do.",
+        "public.users is held for 3.0 s; in the rehearsal it was 0.2 s.",
+        "public.wallets is locked ACCESS EXCLUSIVE; in the rehearsal it was SHARE ROW EXCLUSIVE.",
+    ]
+    assert lockchart.differences(lockchart.lock_chart(now, until=at(4))) == []
+    assert (
+        lockchart.differences(lockchart.lock_chart(now, until=at(4), rehearsed=now, rehearsed_until=at(4)))
+        == []
+    )
+
+
+def test_what_was_locked_beyond_the_statements_is_said_where_others_wait_for_it() -> None:
+    observed = [
+        lock("public.users", 0, 1, "ACCESS EXCLUSIVE"),
+        lock("public.wallets", 0, 1, "ACCESS EXCLUSIVE"),
+        lock("public.rates", 0, 1, "ROW EXCLUSIVE"),
+        lock("public.tokens", 0, 1, "SHARE"),
+        lock("public.flyway_schema_history", 0, 1, "SHARE ROW EXCLUSIVE"),
+    ]
+    plan = {"users": "ACCESS EXCLUSIVE", "public.tokens": "ROW EXCLUSIVE"}
+    found = lockchart.beyond_plan(
+        lockchart.lock_chart(observed, until=at(2)), plan, besides="flyway_schema_history"
+    )
+    assert sorted(found) == [
+        "public.tokens was locked SHARE; the statements say ROW EXCLUSIVE.",
+        "public.wallets was locked ACCESS EXCLUSIVE, which no statement says by itself: keys lead there.",
+    ]
