@@ -1,4 +1,5 @@
-"""Drafts of checks for a generated script: is gone what the migration made, and back what it took away?"""
+"""Drafts for the engineer: a generated script with its gaps, and checks. Is gone what the migration made, and
+back what it took away?"""
 
 from __future__ import annotations
 
@@ -6,14 +7,23 @@ from approvals.analysis import plan_check
 from approvals.analysis.parser import SqlError
 from approvals.models import Check
 from executor.schema.archive import ARCHIVE
+from executor.schema.generate import RUN, Generated
 from executor.schema.names import dotted, literal
 from executor.schema.reading import read
 from executor.schema.reading.said import CHANGED, CREATED, DROPPED, RENAMED, ROWS, Said
+from executor.schema.static.todo import stop
 
 MOST = 200
 """Objects in one check."""
 _RELATIONS = ("table", "foreign table", "view", "materialized view", "index", "sequence")
 _Object = tuple[str, tuple[str, ...]]
+
+
+def script_of(found: Generated) -> str:
+    """The generated script; each gap is a statement that stops it, so that nobody overlooks one."""
+    if found.origin != RUN or not found.gaps:
+        return found.script
+    return "\n".join([*map(stop, found.gaps), found.script])
 
 
 def checks_for(script: str) -> list[Check]:

@@ -14,7 +14,7 @@ from approvals import chains, generations
 from approvals.models import Check, Generation, Job, Migration
 from executor import credentials, prover
 from executor.connect import Endpoint, connect
-from executor.drafts import checks_for
+from executor.drafts import checks_for, script_of
 from executor.errors import ExecutorError, plain
 from executor.proving import files_of, reader_of, subject_of
 from executor.schema.archive import Room, refused
@@ -56,7 +56,7 @@ def _generated(asked: Generation) -> tuple[dict[str, Any], list[Check]]:
             raise ExecutorError(bounds.exceeded or f"The scratch server refused: {plain(error)}") from error
         if bounds.exceeded:
             raise ExecutorError(bounds.exceeded)
-    answer = found.json()
+    answer = found.json() | {"script": script_of(found)}
     answer["losses"] = [each.json() | {"text": str(each)} for each in losses]
     answer["counted_on"] = asked.target.name if asked.target and not why else ""
     answer["not_counted"] = why

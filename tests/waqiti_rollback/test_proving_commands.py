@@ -71,8 +71,9 @@ def test_a_script_is_printed_and_what_to_know_of_it_goes_to_stderr(chain: Path, 
 def test_gaps_are_named_and_the_exit_code_says_so(chain: Path, server: str) -> None:
     file = chain / "V3__conf.sql"
     file.write_text("ALTER SYSTEM SET work_mem = '9MB';\n")
-    code, _, err = run("generate_rollback", str(file), "--chain", str(chain), EXTRA, server)
+    code, out, err = run("generate_rollback", str(file), "--chain", str(chain), EXTRA, server)
     assert code == 1
+    assert "RAISE EXCEPTION 'TODO ALTER SYSTEM SET work_mem" in out
     assert "TO DO: ALTER SYSTEM SET work_mem = '9MB': what it was before is not known" in err
     assert err.endswith("1 left to do by hand.")
 

@@ -29,12 +29,17 @@ def script(pieces: Sequence[str | Todo]) -> str:
     parts = [f"-- {WEAKER}\n"]
     for piece in pieces:
         if isinstance(piece, Todo):
-            message = literal(f"TODO {piece}").strip().replace("%", "%%")
-            block = _tagged(f"BEGIN RAISE EXCEPTION {message}; END")
-            parts.append(f"-- TODO: {' '.join(str(piece).split())}\nDO {block};\n")
+            parts.append(stop(str(piece)))
         else:
             parts.append(piece.rstrip().rstrip(";") + ";\n")
     return "\n".join(parts)
+
+
+def stop(gap: str) -> str:
+    """A statement that stops the script at a gap, and says which."""
+    message = literal(f"TODO {gap}").strip().replace("%", "%%")
+    block = _tagged(f"BEGIN RAISE EXCEPTION {message}; END")
+    return f"-- TODO: {' '.join(gap.split())}\nDO {block};\n"
 
 
 def _tagged(body: str) -> str:

@@ -12,7 +12,7 @@ from django.core.management.base import BaseCommand, CommandError
 
 from approvals.generations import CHOICES
 from executor.directory import BadInput, Chain, Step, read_chain, read_file
-from executor.drafts import checks_for
+from executor.drafts import checks_for, script_of
 from executor.generating import options_of
 from executor.prover import workspace
 from executor.schema.forward_fix import forward_fix
@@ -81,7 +81,7 @@ class Command(BaseCommand):
         document = _document(step, chain, found)
         if options["output"]:
             try:
-                options["output"].write_text(found.script, encoding="utf-8")
+                options["output"].write_text(document["script"], encoding="utf-8")
             except OSError as error:
                 raise CommandError(
                     f"{options['output']} can't be written: {error.strerror}", returncode=BAD_INPUT
@@ -90,7 +90,7 @@ class Command(BaseCommand):
             self.stdout.write(json.dumps(document, ensure_ascii=False, indent=1))
         else:
             if not options["output"]:
-                self.stdout.write(found.script, ending="")
+                self.stdout.write(document["script"], ending="")
             self.stderr.write("\n".join(_words(step, found, document)))
         if found.gaps:
             raise CommandError(f"{len(found.gaps)} left to do by hand.", returncode=OPEN)
@@ -133,6 +133,7 @@ def _document(step: Step, chain: Chain, found: Generated) -> dict[str, Any]:
         "version": str(step.version),
         "forward_sha256": step.file.digest,
         **found.json(),
+        "script": script_of(found),
         "checks": [asdict(check) for check in checks_for(found.script)],
         "forward_fix": fix,
         "problems": [
