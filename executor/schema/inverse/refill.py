@@ -9,7 +9,7 @@ from executor.schema.inverse.families import family_of
 from executor.schema.inverse.family import Context, comma
 from executor.schema.inverse.fills import fill_value, needs_fill
 from executor.schema.inverse.identities import carry_position
-from executor.schema.inverse.renames import AWAY
+from executor.schema.inverse.taken import AWAY
 from executor.schema.lost import ROWS, VALUES, Lost
 from executor.schema.names import dotted, quoted, shortened
 from executor.schema.objects import Object, Ref, Snapshot

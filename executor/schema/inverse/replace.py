@@ -9,7 +9,7 @@ from executor.schema.inverse import options as choices
 from executor.schema.inverse.action import Action, statements
 from executor.schema.inverse.families import family_of
 from executor.schema.inverse.family import Context, comma
-from executor.schema.inverse.renames import AWAY
+from executor.schema.inverse.taken import AWAY
 from executor.schema.inverse.types import attributes_in_place
 from executor.schema.names import dotted, quoted, shortened
 from executor.schema.objects import Object, Ref
