@@ -82,6 +82,7 @@ NOT_FOR_WORKER = frozenset(
         "auth_group_permissions",
         "auth_permission",
         "django_session",
+        "portal_cache",
     }
 )
 

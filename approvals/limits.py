@@ -1,4 +1,4 @@
-"""How often a person or pipeline may ask for what costs work, per minute; counted in this process."""
+"""How often a person or pipeline may ask for what costs work, per minute; counted for all web processes."""
 
 from __future__ import annotations
 

@@ -26,8 +26,9 @@ COUNTED_SECONDS = 7 * 24 * 3600
 @receiver(user_logged_in)
 def signed_in(sender: object, request: HttpRequest, user: User, **_: Any) -> None:
     """Record that somebody signed in, and how many attempts failed since they last did."""
+    failed_before = cache.get(_key(user), 0)
     with audit.unit_of_work("session.began", actor=user) as facts:
-        facts["failed_before"] = cache.get(_key(user), 0)
+        facts["failed_before"] = failed_before
     cache.delete(_key(user))
 
 

@@ -104,6 +104,14 @@ DATABASES = {
         },
     }
 }
+# Whatever is counted against somebody counts in all web processes, and as long as the portal itself lives.
+CACHES = {
+    "default": {
+        "BACKEND": "django.core.cache.backends.db.DatabaseCache",
+        "LOCATION": "portal_cache",
+        "OPTIONS": {"MAX_ENTRIES": 100_000},  # above it counts are forgotten at random
+    }
+}
 AUTH_USER_MODEL = "approvals.User"
 AUTHENTICATION_BACKENDS = [
     "django.contrib.auth.backends.ModelBackend",

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
-from django.core.cache import cache
 from django.test import Client
 
 from approvals.models import AuditEvent
@@ -13,13 +10,6 @@ from tests.approvals.factories import World, body, trail
 
 pytestmark = pytest.mark.integration
 PASSWORD = "correct horse battery staple"
-
-
-@pytest.fixture(autouse=True)
-def nothing_counted() -> Iterator[None]:
-    cache.clear()
-    yield
-    cache.clear()
 
 
 def attempt(name: str, password: str = PASSWORD) -> Client:

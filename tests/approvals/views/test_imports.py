@@ -6,7 +6,6 @@ import json
 from typing import Any
 
 import pytest
-from django.core.cache import cache
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
 
@@ -23,11 +22,6 @@ pytestmark = pytest.mark.integration
 HERE = "/services/ledger-service/imports/"
 TOKENS = "/services/ledger-service/tokens/"
 HOOK = "/hooks/imports/"
-
-
-@pytest.fixture(autouse=True)
-def nobody_asked_before() -> None:
-    cache.clear()
 
 
 def zipped(files: dict[str, str]) -> SimpleUploadedFile:
