@@ -66,7 +66,7 @@ def read(connection: Connection, version: int) -> Snapshot:
         found = [(query, connection.execute(query.sql)) for query in wanted]
         comments, labels = connection.execute(COMMENTS), connection.execute(LABELS)
         dependencies, positions = connection.execute(DEPENDENCIES), connection.execute(POSITIONS)
-    numbers = dict(catalogs.fetchall())
+    numbers: dict[str, int] = dict(catalogs.fetchall())
     objects: dict[Ref, Object] = {}
     for query, cursor in found:
         _collect(cursor, query, numbers[query.catalog], objects)
