@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import logging
 import uuid
+from dataclasses import replace
 
 from approvals import attempts, history
-from approvals.models import Execution, ExecutionStatus, Job, Target
-from executor import briefing, credentials, vault
+from approvals.analysis.alone import Setting, read_alone
+from approvals.models import Backup, Execution, ExecutionStatus, Job, Target
+from executor import briefing, credentials, restarts, vault
 from executor.attempt import carry_out, record, take_backup
+from executor.checks import of_stage
 from executor.clone import drop_clone, make_clone
 from executor.connect import Endpoint, connect
+from executor.disposable import disposable
 from executor.errors import ExecutorError
 from executor.history import read_history
+from executor.marker import Setup
 from executor.read import in_plain_words
 from executor.recorder import alive, worker_name
 from executor.settle import clone_name
-from executor.spec import ObservedLock, Outcome, Result
+from executor.spec import ObservedLock, Outcome, Result, RunSpec
 
 log = logging.getLogger(__name__)
 
@@ -42,6 +47,9 @@ def _rehearse(execution: Execution) -> str:
     """Backup, clone, run, drop the clone, and record what was seen as evidence for these bytes."""
     backup = take_backup(execution)
     attempts.enter(execution, ExecutionStatus.PREFLIGHT)
+    spec = briefing.signed_spec(execution, on_clone=True)
+    if concerns_the_server(spec):
+        return _rehearse_on_own_server(execution, spec, backup)
     server = credentials.endpoint(execution.target.rehearsal_target or execution.target, "clone")
     name = clone_name(execution)
     with vault.taken_out(backup.path, backup.sha256) as dump:
@@ -56,13 +64,61 @@ def _rehearse(execution: Execution) -> str:
     try:
         if difference := _history_difference(clone, execution.target):
             raise ExecutorError(difference)
-        result = carry_out(
-            execution, briefing.signed_spec(execution, on_clone=True), _as_executor(execution, clone)
-        )
+        result = carry_out(execution, spec, _as_executor(execution, clone))
     finally:
         left_over = _drop(server, name)
+    return _told(execution, result, f"{_sentence(result)} {left_over}".rstrip())
+
+
+def concerns_the_server(spec: RunSpec) -> bool:
+    """Whether it changes the server's settings, or asks something after a restart: never on a server that
+    anybody uses."""
+    about = (read_alone(step.sql) for step in spec.alone)
+    return any(isinstance(each, Setting) for each in about) or bool(of_stage(spec.checks, "after restart"))
+
+
+def _rehearse_on_own_server(execution: Execution, spec: RunSpec, backup: Backup) -> str:
+    """On a server that is made for it and thrown away, restarted where that is waited for."""
+    target = execution.target
+    about = [read_alone(step.sql) for step in spec.alone]
+    setup = Setup(
+        target.owner_role,
+        clone_name(execution),
+        target.history_schema,
+        target.history_table,
+        alter_system=tuple(sorted({each.name for each in about if isinstance(each, Setting)})),
+    )
+    with disposable(target.server_version) as server:
+        with vault.taken_out(backup.path, backup.sha256) as dump:
+            copy = server.restored(dump, setup)
+        if difference := _history_difference(copy, target):
+            raise ExecutorError(difference)
+        result = carry_out(execution, spec, copy)
+        if result.outcome is Outcome.AWAITING_RESTART and result.restart is not None:
+            server.restart()
+            result = _after_restart(result, copy, spec)
+    return _told(execution, result, f"{_sentence(result)} It ran on a server made for it and thrown away.")
+
+
+def _after_restart(result: Result, copy: Endpoint, spec: RunSpec) -> Result:
+    assert result.restart is not None  # noqa: S101 (who waits for one knows since when)
+    seen = restarts.ask(copy, spec, result.restart.postmaster_start)
+    if seen is None:
+        raise ExecutorError("The throw-away server says that it was not restarted.")
+    sentence, results, waiting = seen
+    well = not waiting and all(each.passed for each in results)
+    return replace(
+        result,
+        outcome=Outcome.SUCCEEDED if well else Outcome.COMMITTED_CHECK_FAILED,
+        sentence=f"{result.sentence} {sentence}",
+        checks=(*result.checks, *results),
+        restart=None,
+    )
+
+
+def _told(execution: Execution, result: Result, sentence: str) -> str:
+    """Record what was seen as evidence for these bytes, and as the execution's outcome."""
     holds = result.outcome is Outcome.SUCCEEDED
-    sentence = f"{_sentence(result)} {left_over}".rstrip()
     attempts.record_rehearsal(execution, holds=holds, sentence=sentence, data=_data(result))
     record(execution, result, sentence=sentence)
     return sentence

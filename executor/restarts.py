@@ -23,7 +23,7 @@ log = logging.getLogger(__name__)
 
 
 def look(execution: Execution) -> None:
-    """Record the outcome if the server has been restarted since; else, or where it does not answer, wait on."""
+    """Record the outcome if the server was restarted since; else, or where it does not answer, wait on."""
     if execution.restart is None:
         return
     since = datetime.fromisoformat(execution.restart["postmaster_start"])
@@ -48,8 +48,9 @@ def look(execution: Execution) -> None:
 
 
 def ask(endpoint: Endpoint, spec: RunSpec, since: datetime) -> tuple[str, list[CheckResult], bool] | None:
-    """What the server says once it runs since later than `since`: a sentence, the checks' answers, and whether
-    a setting is still not in force. None while it was not restarted. Raises ExecutorError, psycopg.Error."""
+    """What the server says once it runs since later than `since`: a sentence, the answers, and whether
+    a setting is still not in force. None while it was not restarted. Raises ExecutorError,
+    psycopg.Error."""
     with contextlib.closing(connect(endpoint)) as connection:
         who = identity(connection)
         if who.postmaster_start <= since or who.in_recovery:

@@ -36,6 +36,7 @@ from executor.marker import BACKUP, EXECUTOR, OWNER, Setup, install
 from tests.approvals.factories import FILES, World, complete, examined
 from tests.servers import ROOT, Database
 from waqiti_rollback.embedded import HOST, Cluster, Estate
+from waqiti_rollback.embedded.places import server_programs
 
 T = TypeVar("T")
 OWNER_ROLE, CLONE, SCRATCH = "wallet_owner", "waqiti_rollback_clone", "waqiti_scratch"
@@ -145,6 +146,7 @@ def worker_environment(database: Database, estate: Estate, world: World, directo
         "SCRATCH_DATABASE_URL": estate.scratch.url("postgres", SCRATCH, scratch),
         "BACKUP_DIR": str(directory / "backups"),
         "BACKUP_KEY_FILE": str(key),
+        "SERVER_BIN": str(server_programs()),
         "WORKER_SILENCE_SECONDS": "3",
         "PYTHONWARNINGS": "ignore",
     }

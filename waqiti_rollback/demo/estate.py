@@ -16,6 +16,7 @@ from psycopg import sql
 
 from executor import vault
 from waqiti_rollback.embedded import HOST, Estate
+from waqiti_rollback.embedded.places import server_programs
 from waqiti_rollback.embedded.prover import prover_url
 from waqiti_rollback.embedded.server import Say, quiet, write_secret
 
@@ -79,6 +80,7 @@ class PortalEstate:
             found["SCRATCH_DATABASE_URL"] = self.servers.scratch.url(
                 "postgres", SCRATCH, self.servers.scratch.login_password(SCRATCH)
             )
+            found["SERVER_BIN"] = str(server_programs())
             found["PROVER_DATABASE_URL"] = prover_url(self.servers.scratch)
         return found
 

@@ -1,0 +1,96 @@
+"""Settings that a restart puts in force: rehearsed on a server of their own, waited for, asked after it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from approvals.models import Execution
+    from tests.executor.portal import Portal
+
+SET = "ALTER SYSTEM SET max_worker_processes = 9;\nSELECT pg_reload_conf();\n"
+STAGING_FILE = "SELECT count(*) FROM pg_file_settings WHERE name = 'max_worker_processes'"
+
+
+@pytest.fixture
+def configured(portal: Portal) -> Iterator[Portal]:
+    """The executor may change one parameter of the production server, which is put back afterwards."""
+    from executor.marker import EXECUTOR
+
+    with portal.superuser() as somebody:
+        somebody.execute(
+            f"GRANT ALTER SYSTEM ON PARAMETER max_worker_processes TO {EXECUTOR};"
+            f"GRANT EXECUTE ON FUNCTION pg_reload_conf(), pg_show_all_file_settings() TO {EXECUTOR};"
+            f"GRANT SELECT ON pg_file_settings TO {EXECUTOR}"
+        )
+    yield portal
+    with portal.superuser() as somebody:
+        somebody.execute("ALTER SYSTEM RESET max_worker_processes")
+    portal.production_cluster.restart()
+
+
+def awaiting(portal: Portal, expected: str) -> Execution:
+    """Rehearsed, approved, executed, and now waiting. After the restart the people are to be `expected`."""
+    from approvals.models import Check
+    from tests.executor.portal import KEY_IS_BACK, UNDO_KEY
+
+    people = Check("So many people", "SELECT count(*) FROM users", expected, "after restart")
+    workers = Check("Nine workers", "SELECT current_setting('max_worker_processes')", "9", "after restart")
+    portal.write(SET + UNDO_KEY, KEY_IS_BACK, workers, people)
+    rollback = portal.request()
+    rehearsal = portal.rehearse(rollback)
+    assert rehearsal.status == "succeeded", rehearsal.sentence
+    assert "on a server made for it and thrown away" in rehearsal.sentence
+    assert len(rehearsal.checks) == 3
+    portal.approved(rollback)
+    execution = portal.reaches(portal.start(rollback), "awaiting_restart")
+    with portal.staging.connect() as staging:
+        assert staging.execute(STAGING_FILE).fetchone() == (0,)
+    return execution
+
+
+def looked(portal: Portal, execution: Execution) -> Execution:
+    """What beat does every few seconds."""
+    from waqiti_rollback.celery import app
+
+    app.send_task("executor.look_for_restarts", queue="facts")
+    return portal.ended(execution)
+
+
+def test_it_waits_says_which_settings_and_ends_by_itself_once_the_server_runs_anew(
+    configured: Portal,
+) -> None:
+    from approvals import continuing
+    from tests.executor.test_worker import told
+
+    execution = awaiting(configured, "100")
+    assert [(each["name"], each["now"], each["then"]) for each in execution.restart["settings"]] == [
+        ("max_worker_processes", "8", "9")
+    ]
+    page = told(configured, execution)
+    assert "needs a restart of PostgreSQL to finish V4" in page
+    assert "max_worker_processes 8 9" in page
+    assert configured.versions() == ["1", "2", "3"]
+    assert configured.again(execution.rollback_target.rollback).status == "executing"
+    continuing.confirm_restart(execution, actor=configured.world.olga)
+
+    configured.production_cluster.restart()
+    ended = looked(configured, execution)
+
+    assert ended.status == "succeeded", ended.sentence
+    assert "2 checks after the restart passed." in ended.sentence
+    assert configured.value("SHOW max_worker_processes") == "9"
+    assert configured.again(execution.rollback_target.rollback).status == "executed"
+
+
+def test_a_check_that_fails_after_the_restart_is_told_as_that(configured: Portal) -> None:
+    execution = awaiting(configured, "100")
+    with configured.superuser() as somebody:
+        somebody.execute("INSERT INTO users VALUES (101, 'late')")
+    configured.production_cluster.restart()
+    ended = looked(configured, execution)
+    assert ended.status == "committed_check_failed"
+    assert "The check “So many people” (after restart) expected “100”" in ended.sentence
