@@ -69,7 +69,9 @@ def _derive(
 ) -> tuple[Generated, tuple[Loss, ...], str]:
     """The way back, what goes with it as counted, and why it was not counted. What is too large to be kept by
     copying is not kept."""
-    live = prover.conninfo(reader, statement_seconds=LIVE_SECONDS) if reader is not None else ""
+    live = ""
+    if reader is not None:
+        live = prover.conninfo(reader, statement_seconds=LIVE_SECONDS, read_only=True)
     found = generate(replay, chain, options, live=live)
     if not counted:
         return found, (), ""

@@ -28,6 +28,7 @@ SECONDS = 900
 BYTES = 5 * 1024**3
 """For the databases of one generation or proof together."""
 STATEMENT_SECONDS = 300
+OLDEST = 160000
 LOOK_S = 1.0
 WAIT_S = 0.5
 # Numbers of advisory locks in the database that the login names; any fixed ones.
@@ -42,8 +43,11 @@ class NotOrdinary(ExecutorError):
     """The login may do more than it should: engineers' SQL would run as superuser."""
 
 
-def conninfo(endpoint: Endpoint, *, statement_seconds: int = STATEMENT_SECONDS) -> str:
+def conninfo(
+    endpoint: Endpoint, *, statement_seconds: int = STATEMENT_SECONDS, read_only: bool = False
+) -> str:
     """A libpq string for an endpoint; no statement runs longer, unless it says so itself."""
+    options = f"-c statement_timeout={statement_seconds}s -c lock_timeout=30s"
     return make_conninfo(
         "",
         host=endpoint.host,
@@ -55,14 +59,15 @@ def conninfo(endpoint: Endpoint, *, statement_seconds: int = STATEMENT_SECONDS) 
         sslmode=endpoint.sslmode,
         sslrootcert=endpoint.sslrootcert or "",
         connect_timeout=10,
-        options=f"-c statement_timeout={statement_seconds}s -c lock_timeout=30s",
+        options=options + (" -c default_transaction_read_only=on" if read_only else ""),
     )
 
 
 def require_ordinary(server: str) -> None:
-    """Raise NotOrdinary for a superuser, or a role that may not make databases; psycopg.Error where the
-    server does not answer."""
+    """Raise NotOrdinary for a superuser or whoever could become one, and for a role that may not make
+    databases; psycopg.Error where the server does not answer."""
     with psycopg.connect(server, autocommit=True) as connection:
+        version = connection.info.server_version
         row = connection.execute(
             "SELECT rolname::text, rolsuper OR rolreplication OR rolbypassrls, rolcreatedb AND rolcreaterole"
             " FROM pg_roles WHERE rolname = current_user"
@@ -72,6 +77,11 @@ def require_ordinary(server: str) -> None:
         raise NotOrdinary(
             f"“{name}” is a superuser, or nearly one: scripts that nobody approved never run as such. "
             "Make a role with LOGIN CREATEDB CREATEROLE for them."
+        )
+    if version < OLDEST:
+        raise NotOrdinary(
+            f"The scratch server is PostgreSQL {version // 10000}. Before 16 a role with CREATEROLE can give "
+            "itself the rights of a superuser: use a server of version 16 or later."
         )
     if not enough:
         raise NotOrdinary(f"“{name}” lacks CREATEDB or CREATEROLE: give it both, on a server of its own.")

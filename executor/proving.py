@@ -29,6 +29,7 @@ from executor.schema.shadow import Shadow
 log = logging.getLogger(__name__)
 
 LOCK_WAIT_MS = 5_000
+LONGEST_DIFFERENCE = 200_000
 
 
 def job(job: Job) -> str:
@@ -38,7 +39,10 @@ def job(job: Job) -> str:
         found = _examined(asked)
     except (DumpFailed, ToolMissing) as error:
         raise ExecutorError(f"Nothing could be proven: {error}") from error
-    return proofs.record(asked, completeness=found.completeness.json(), proved=found.proof.json())
+    proved = found.proof.json()
+    if len(proved["difference"]) > LONGEST_DIFFERENCE:
+        proved["difference"] = f"{proved['difference'][:LONGEST_DIFFERENCE]}\n…"
+    return proofs.record(asked, completeness=found.completeness.json(), proved=proved)
 
 
 def _examined(asked: Proof) -> Examined:

@@ -7,6 +7,7 @@ import os
 import psycopg
 import pytest
 
+from executor import prover
 from executor.connect import Endpoint
 from executor.prover import NotOrdinary, require_ordinary, workspace
 from executor.restore import create_database, drop_database
@@ -29,6 +30,14 @@ def test_no_superuser_runs_what_nobody_approved(scratch_cluster: Cluster, server
     with pytest.raises(NotOrdinary, match="superuser"):
         require_ordinary(scratch_cluster.superuser_dsn())
     require_ordinary(server)
+
+
+def test_no_server_is_used_on_which_createrole_is_as_good_as_superuser(
+    server: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(prover, "OLDEST", 990000)  # as if this server were of an old version
+    with pytest.raises(NotOrdinary, match="Before 16 a role with CREATEROLE"):
+        require_ordinary(server)
 
 
 def test_a_database_that_a_backup_is_restored_into_is_closed_to_the_prover(
