@@ -102,7 +102,7 @@ TABLE: dict[str, Rule] = {
     "import_tokens": Rule(IMPORTERS, IMPORTERS, about="service"),
     "import_token_revoke": Rule(IMPORTERS, IMPORTERS, about="import token"),
     "import_hook": Rule(NOBODY, PIPELINES),
-    "import_hook_state": Rule(PIPELINES),
+    "import_hook_state": Rule(PIPELINES, about="import request"),
     "target_list": Rule(READERS),
     "target_detail": Rule(READERS, about="target"),
     "target_sync": Rule(READERS, CATALOG_WRITERS, about="target"),

@@ -28,7 +28,7 @@ def rollback_ahead(request: Request, pk: int) -> HttpResponse:
         raise Http404
     asked = {name: request.GET.get(name) for name in ("history_treatment", "file_fate")}
     ahead = chosen(rollback, treatment=asked["history_treatment"] or "", fate=asked["file_fate"])
-    context = {"rollback": rollback, "ahead": ahead}
+    context = {"rollback": rollback, "deployment": ahead}
     if request.htmx:
         return render(request, "rollbacks/parts/next_deployment.html", context | {"choosing": True})
     form = AheadForm({"history_treatment": ahead.treatment, "file_fate": ahead.fate})

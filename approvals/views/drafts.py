@@ -145,11 +145,11 @@ def _say(step: Step, request: Request, rollback: RollbackRequest) -> HttpRespons
     def act_once() -> str:
         return once.run(request, act) if isinstance(form, ReasonStep) and form.opens_incident else act()
 
-    ahead = _ahead(rollback, form) if step == Step.FILE else None
-    return _saved(form, act_once) or _page(request, rollback, step, form=form, ahead=ahead)
+    deployment = _deployment(rollback, form) if step == Step.FILE else None
+    return _saved(form, act_once) or _page(request, rollback, step, form=form, deployment=deployment)
 
 
-def _ahead(rollback: RollbackRequest, form: DraftForm) -> deployment_panel.Panel:
+def _deployment(rollback: RollbackRequest, form: DraftForm) -> deployment_panel.Panel:
     """The next deployment for the choices as they stand in the form."""
     treatment, fate = (str(form[name].value() or "") for name in ("history_treatment", "file_fate"))
     return deployment_panel.planned(NextDeployment(rollback), treatment=treatment, fate=fate)
@@ -229,7 +229,7 @@ def _review(request: Request, rollback: RollbackRequest) -> HttpResponse:
         page=sheet,
         before=[each for each in missing if each.before_submit],
         later=[each for each in missing if not each.before_submit],
-        ahead=deployment_panel.of_known(sheet.known),
+        deployment=deployment_panel.of_known(sheet.known),
         job=jobs.latest(Job.Kind.FACTS, rollback.pk),
         is_draft=rollback.status == Status.DRAFT,
     )

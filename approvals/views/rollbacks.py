@@ -65,7 +65,7 @@ def review_page(request: Request, pk: int, *, refused: Refused | None = None, **
         "preflight": preflight_panel.panel(
             page.known, may_ask=permissions.may_write(request.user, "rollback_preflight")
         ),
-        "ahead": deployment_panel.of_known(page.known),
+        "deployment": deployment_panel.of_known(page.known),
         "may_take_files": rollback.status in takeaway.APPROVED,
         "refused": refused,
         "reason_form": forms.get("reason_form") or ReasonForm(),

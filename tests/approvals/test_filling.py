@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 
 from approvals import catalog, digests, filling, gates, rating, scripts, takeaway
-from approvals.analysis import Risk
 from approvals.models import Check, RollbackScript, Status
 from executor import briefing
 from executor.errors import ExecutorError
@@ -27,6 +26,7 @@ def with_values(world: World, **values: str) -> None:
     world.service.save()
     world.production.placeholders = {"schema": "public"}
     world.production.save()
+    world.production.service.placeholders = world.service.placeholders
 
 
 def gate(rollback: Any, key: str) -> gates.Gate:
@@ -35,6 +35,8 @@ def gate(rollback: Any, key: str) -> gates.Gate:
 
 def test_what_runs_is_hashed_rated_and_taken_along_with_the_target_s_values(world: World) -> None:
     with_values(world)
+    write_script(world, "3", sql="DROP INDEX public.wallets_by_user;\n")
+    plain = draft(world)
     script = write_script(world, "3", sql=GOOD)
     assert script.sql == GOOD, "stored as it was written"
     assert script.placeholders == ["note", "schema"]
@@ -43,7 +45,7 @@ def test_what_runs_is_hashed_rated_and_taken_along_with_the_target_s_values(worl
     (step,) = filling.plan_of(item)["steps"]
     assert step["statement"]["sql"].startswith("DROP INDEX\n  public.wallets_by_user")
     assert step["statement"]["line"] == 2, "places are those of the text that people see"
-    assert again(rollback).risk == Risk.LOW
+    assert again(rollback).risk == plain.risk
     assert rating.losses(rollback, None) == []
     rollback = factories.approved(world, factories.submitted(world, rollback))
     (text,) = takeaway.undo_files(again(rollback)).values()
@@ -102,10 +104,10 @@ def test_the_editor_reads_the_text_with_the_same_values(world: World) -> None:
     assert "no value for the placeholder ${nobody}" in part.content.decode()
     part = as_(world.bob).post(f"{address}plan/", {"sql": GOOD})
     assert "no value" not in part.content.decode()
-    assert "public.wallets_by_user" in part.content.decode()
+    assert "elsewhere.wallets_by_user" in part.content.decode(), "the service's own, where no target is meant"
     script = write_script(world, "3", sql=GOOD)
     page = see(as_(world.bob), f"/migrations/{script.migration_id}/")
-    assert "public.wallets_by_user" in page
+    assert "elsewhere.wallets_by_user" in page
 
 
 def test_settings_beside_the_files_count_below_service_and_target(world: World, tmp_path: Path) -> None:
@@ -135,7 +137,9 @@ def test_a_generated_script_and_whoever_edits_it_keep_what_looks_like_placeholde
     edited = write_script(world, "3", sql=f"{sql}-- and a note\n")
     assert (edited.placeholders, edited.plan["problems"]) == ([], [])
     other = write_script(world, "3", sql=f"{sql}-- ${{other}}\n")
-    assert (other.placeholders, other.plan["problems"][0]["line"]) == (["other"], 1), "all are filled, or none"
+    assert (other.placeholders, other.plan["problems"][0]["line"]) == (["other"], 1), (
+        "all are filled, or none"
+    )
 
 
 def test_an_undo_file_that_says_so_is_taken_as_it_stands(world: World, tmp_path: Path) -> None:

@@ -161,5 +161,5 @@ def test_superseded_means_removed_and_a_file_above_all_that_was_applied(
 
 def test_a_service_that_was_never_imported_shows_nothing(world: World) -> None:
     rollback = draft(world)
-    world.service.import_runs.all().delete()
+    world.service.import_runs.update(service=world.foreign)
     assert next_of(rollback).settled.sentence == "The service's files were never imported."

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from approvals import takeaway
+from approvals import proofs, scripts, takeaway
 from approvals.analysis import plan_script
 from approvals.errors import Refused
 from approvals.flyway.names import Kind, parse_name
 from approvals.flyway.versions import Version
-from approvals.models import Status
+from approvals.models import RollbackScript, Status
 from tests.approvals import factories
 from tests.approvals.factories import UNDO, World, approved, draft, rollback_in, submitted
 
@@ -50,9 +50,15 @@ def test_what_the_executor_does_itself_is_left_to_flyway(world: World) -> None:
 
 
 def test_what_looks_like_a_placeholder_stays_as_it_was_approved(world: World) -> None:
-    factories.write_script(
-        world, "3", sql="COMMENT ON TABLE wallets IS '${x}';\nDROP INDEX wallets_by_user;\n"
+    script, _created = scripts.store(
+        world.migration("3"),
+        sql="COMMENT ON TABLE wallets IS '${x}';\nDROP INDEX wallets_by_user;\n",
+        checks=[factories.CHECK["3"]],
+        origin=RollbackScript.Origin.GENERATED,  # from a database, where nothing is left to fill
+        authors=[world.bob],
     )
+    proofs.ask(script, actor=world.bob)
+    factories.examined(script)
     rollback = approved(world, submitted(world, draft(world)))
     files = takeaway.undo_files(rollback)
     assert files["U3__index_wallets.sql.conf"] == "placeholderReplacement=false\n"
