@@ -12,6 +12,8 @@ MAKE_VENV = $(PYTHON) -m venv .venv
 INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement
 endif
 LOCK = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url
+# Side by side on every core, four at most: each process has five servers, often a browser or a JVM.
+SIDE_BY_SIDE = -n logical --maxprocesses 4
 # Tools that load Django's settings without a server. No address here: nothing is connected to.
 CHECK_ENV = WAQITI_ENV=test
 
@@ -39,7 +41,7 @@ screenshots: .venv/installed-dev ## take pictures of every page of the demo into
 	@$(BIN)/python -m waqiti_rollback.screenshots --reset
 
 test: lint ## every check and every test; browser tests need Chromium
-	$(call check,pytest,$(BIN)/python -m pytest)
+	$(call check,pytest,$(BIN)/python -m pytest $(SIDE_BY_SIDE))
 
 test-fast: .venv/installed-dev ## the tests that need no server and no browser
 	@$(BIN)/python -m pytest -m 'not integration and not browser'
