@@ -122,7 +122,8 @@ def tell(what: str, mine: list[Took], theirs: list[Took]) -> None:
 def compare(options: argparse.Namespace, own: list[str], theirs: list[str], request: str) -> int:
     """Look at both answers, then measure in turns."""
     found = {(line[0], line[1]) for line in json.loads(run(own, "")[1])}
-    told = {(line["file"], line["file_checksum"]) for line in json.loads(run(theirs, request)[1])["value"]["lines"]}
+    lines = json.loads(run(theirs, request)[1])["value"]["lines"]
+    told = {(line["file"], line["file_checksum"]) for line in lines}
     if found != told or len(found) != options.files:
         print(f"{len(found ^ told)} files differ: nothing to compare", file=sys.stderr)
         return 1
