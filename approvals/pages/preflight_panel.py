@@ -34,6 +34,16 @@ class Panel:
         return self.job is not None and self.job.finished_at is None
 
     @property
+    def pressing(self) -> list[dict[str, Any]]:
+        """The points that a person should read, on the target first, then those elsewhere."""
+        return [point for point in (*self.points, *self.breaks) if point["verdict"] != "go"]
+
+    @property
+    def fine(self) -> list[dict[str, Any]]:
+        """The points that are as they should be."""
+        return [point for point in (*self.points, *self.breaks) if point["verdict"] == "go"]
+
+    @property
     def failed(self) -> str:
         """Why the last look did not take place, if it did not."""
         return self.job.sentence if self.job is not None and self.job.state == Job.State.FAILED else ""

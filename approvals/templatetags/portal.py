@@ -256,7 +256,8 @@ def once_token() -> SafeString:
 @register.filter
 def is_check(field: BoundField) -> bool:
     """True for a single checkbox, whose label stands beside it."""
-    return getattr(field.field.widget, "input_type", "") == "checkbox"
+    several = field.use_fieldset and len(field) > 1
+    return getattr(field.field.widget, "input_type", "") == "checkbox" and not several
 
 
 @register.filter
