@@ -239,7 +239,7 @@ def _history_pinned(known: Known) -> Gate:
     no = ""
     try:
         for rollback_target in known.rollback_targets:
-            history.require_pinned(rollback_target.target, rollback_target.pins)
+            history.require_pinned(known.rows[rollback_target.target_id], rollback_target.pins)
     except Refused as refused:
         no = str(refused)
     return _gate(

@@ -175,13 +175,9 @@ def _require_nothing_above(rows: Sequence[flyway_history.HistoryRow], chosen: Se
         )
 
 
-def require_pinned(target: Target, pins: Sequence[dict[str, Any]]) -> None:
-    """Raise Refused unless the history as last read still has exactly these rows and nothing applied above
-    them.
-
-    One query, however many rows are pinned.
-    """
-    rows = rows_of(target)
+def require_pinned(rows: flyway_history.Rows, pins: Sequence[dict[str, Any]]) -> None:
+    """Raise Refused unless the history (of `rows_of`) still has exactly these rows and nothing applied above
+    them."""
     _standing(rows)
     at_rank = {row.installed_rank: row for row in rows}
     if gone := [pin["version"] for pin in pins if not _is_there(pin, at_rank)]:

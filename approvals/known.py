@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 from django.db.models import Q
 from django.utils import timezone
 
-from . import digests, jobs, policy, proofs, windows
+from . import digests, history, jobs, policy, proofs, windows
+from .flyway.history import Rows
 from .models import (
     Approval,
     CalendarEntry,
@@ -95,7 +96,14 @@ class Known:
         """What Flyway will do after it; None without a target."""
         if not self.rollback_targets:
             return None
-        return NextDeployment(self.rollback, items=self.items, rollback_target=self.rollback_targets[0])
+        where = self.rollback_targets[0]
+        rows = self.rows[where.target_id]
+        return NextDeployment(self.rollback, items=self.items, rollback_target=where, rows=rows)
+
+    @cached_property
+    def rows(self) -> dict[int, Rows]:
+        """The histories of the pinned targets as last read, by the target's key."""
+        return {each.target_id: history.rows_of(each.target) for each in self.rollback_targets}
 
     @cached_property
     def approvals(self) -> list[Approval]:

@@ -8,7 +8,7 @@ evidence that it was done.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
 
@@ -16,9 +16,8 @@ from django.utils.translation import gettext as _
 
 from . import history, release
 from .flyway.forecast import FileFate as Fate
-from .flyway.forecast import Forecast, forecast
+from .flyway.forecast import Forecast, forecasts
 from .flyway.rows import CorruptHistory, Rows
-from .flyway.states import State
 from .flyway.treatment import NotTreatable, Treatment
 from .flyway.versions import Version
 from .models import (
@@ -70,7 +69,8 @@ class NextDeployment:
     """One rollback's files and history, read once; ask it for any combination.
 
     Before the execution its effect on the history is foreseen too; afterwards the history has it already.
-    `items` (with migration and revision) and `rollback_target` (with target and service) spare reading them.
+    `items` (with migration and revision), `rollback_target` (with target and service) and `rows` (of the
+    target's history) spare reading them.
     """
 
     def __init__(
@@ -79,11 +79,12 @@ class NextDeployment:
         *,
         items: Sequence[RollbackItem] | None = None,
         rollback_target: RollbackTarget | None = None,
+        rows: Rows | None = None,
     ) -> None:
         self.rollback = rollback
-        self._items, self._rollback_target = items, rollback_target
-        # Foreseen without outOfOrder, by treatment, fate and whether it is about the files as imported.
-        self._without: dict[tuple[Treatment, Fate, bool], Foreseen] = {}
+        self._items, self._rollback_target, self._given_rows = items, rollback_target, rows
+        # Without outOfOrder and with it, or why not; by treatment, fate and whether of the files as imported.
+        self._forecasts: dict[tuple[Treatment, Fate, bool], tuple[Forecast, Forecast] | str] = {}
 
     def foresee(
         self,
@@ -225,6 +226,8 @@ class NextDeployment:
 
     @cached_property
     def _rows(self) -> Rows:
+        if self._given_rows is not None:
+            return self._given_rows
         return history.rows_of(self.rollback_target.target)
 
     def _foresee(
@@ -238,34 +241,33 @@ class NextDeployment:
         imagine: bool = True,
     ) -> Foreseen:
         order = self.deployment.out_of_order if out_of_order is None else out_of_order
-        what, imported = fate if imagine else Fate.REMOVED, files is self.files
-        without = self._without.get((treatment, what, imported))
-        if without is not None and not (order and _ignores(without)):
-            return replace(without, fate=fate, out_of_order=order)
-        found, problem = None, ""
+        key = treatment, fate if imagine else Fate.REMOVED, files is self.files
+        if key not in self._forecasts:
+            self._forecasts[key] = self._forecast(files, treatment, key[1], replacements)
+        found = self._forecasts[key]
+        if isinstance(found, str):
+            return Foreseen(treatment, fate, order, None, found)
+        return Foreseen(treatment, fate, order, found[order])
+
+    def _forecast(
+        self,
+        files: Sequence[release.StoredFile],
+        treatment: Treatment,
+        fate: Fate,
+        replacements: Sequence[release.StoredFile],
+    ) -> tuple[Forecast, Forecast] | str:
         try:
-            found = forecast(
+            return forecasts(
                 files,
                 self._rows,
                 self._versions,
                 treatment=treatment,
-                fate=what,
-                out_of_order=order,
+                fate=fate,
                 patterns=self.deployment.patterns,
                 replacements=replacements,
             )
         except (NotTreatable, CorruptHistory) as error:
-            problem = _("Nothing can be foreseen: %(error)s.") % {"error": error}
-        seen = Foreseen(treatment, fate, order, found, problem)
-        if not order:
-            self._without[treatment, what, imported] = seen
-        return seen
-
-
-def _ignores(foreseen: Foreseen) -> bool:
-    """Whether a file is passed over for its version: nothing else depends on outOfOrder."""
-    lines = foreseen.forecast.outlook.lines if foreseen.forecast else ()
-    return any(line.state is State.IGNORED for line in lines)
+            return _("Nothing can be foreseen: %(error)s.") % {"error": error}
 
 
 def _applied_file(revision: MigrationRevision, item: RollbackItem) -> release.StoredFile:

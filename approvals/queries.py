@@ -166,6 +166,11 @@ def hazards_of(column: str = "plan") -> Func:
     )
 
 
+def names_of(*people: str) -> list[str]:
+    """The columns that people in these relations are called by, for `only`."""
+    return [f"{person}__{column}" for person in people for column in ("username", "first_name", "last_name")]
+
+
 # What a line about a rollback says besides its own columns, as prefetches.
 SUBJECTS = ("items__migration", "rollback_targets__target")
 

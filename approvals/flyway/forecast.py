@@ -11,9 +11,9 @@ from typing import Literal
 from approvals.flyway.names import FileName, Kind
 from approvals.flyway.patterns import FUTURE, Pattern
 from approvals.flyway.rows import HistoryRow, Rows
-from approvals.flyway.states import KnownFile, State
+from approvals.flyway.states import KnownFile, MigrationState, State
 from approvals.flyway.treatment import Treatment, treated
-from approvals.flyway.validate import Outlook, outlook
+from approvals.flyway.validate import Outlook, Prospect
 from approvals.flyway.versions import Version
 
 
@@ -61,13 +61,36 @@ def forecast(
     a superseded migration the next free version. `out_of_order` and `patterns` (ignoreMigrationPatterns) are
     the deployment's settings. Raises NotTreatable and CorruptHistory.
     """
+    both = forecasts(
+        files, rows, versions, treatment=treatment, fate=fate, patterns=patterns, replacements=replacements
+    )
+    return both[out_of_order]
+
+
+def forecasts(
+    files: Iterable[KnownFile],
+    rows: Iterable[HistoryRow],
+    versions: Collection[Version],
+    *,
+    treatment: Treatment | Literal["delete", "mark"],
+    fate: FileFate | Literal["removed", "replaced", "superseded", "kept"],
+    patterns: Sequence[Pattern] = (FUTURE,),
+    replacements: Sequence[KnownFile] = (),
+) -> tuple[Forecast, Forecast]:
+    """The same without outOfOrder and with it; what both need is worked out once."""
     files, rows = list(files), rows if isinstance(rows, Rows) else Rows(rows)
     fate, treatment = FileFate(fate), Treatment(treatment)
     after = treated(rows, versions, treatment, installed_by="", installed_on=datetime.min)  # noqa: DTZ901
-    release = _release(files, rows, versions, fate, replacements)
-    seen = outlook(release, after, out_of_order=out_of_order, patterns=patterns)
-    states = {version: _state(seen, version) for version in sorted(versions)}
+    ahead = Prospect(_release(files, rows, versions, fate, replacements), after, patterns=patterns)
     old = {file.path for file in files if _undone(file, versions)} if fate is FileFate.KEPT else set()
+    without, with_it = (ahead.outlook(out_of_order=order) for order in (False, True))
+    return _told(without, versions, fate, old), _told(with_it, versions, fate, old)
+
+
+def _told(seen: Outlook, versions: Collection[Version], fate: FileFate, old: Collection[str]) -> Forecast:
+    """What an outlook means; `old` are the paths of files that were taken back and are still there."""
+    lines = [line for line in seen.lines if line.version in versions]
+    states = {version: _state(lines, version) for version in sorted(versions)}
     comes_back = any(
         line.state is State.PENDING and line.file is not None and line.file.path in old for line in seen.lines
     )
@@ -112,9 +135,9 @@ def _release(
     return [*left, _Planned(name.script, name)]
 
 
-def _state(seen: Outlook, version: Version) -> State | None:
+def _state(found: Sequence[MigrationState], version: Version) -> State | None:
     """The word for what there is of the version now: its file if one waits, else its row."""
-    lines = [line for line in seen.lines if line.version == version]
+    lines = [line for line in found if line.version == version]
     waiting = [line for line in lines if line.row is None]
     return (waiting or lines)[-1].state if lines else None
 

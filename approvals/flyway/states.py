@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from copy import copy
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
@@ -149,6 +150,18 @@ class Context:
             _from_file(file, State.PENDING) for file in self.repeatable.values() if file.path not in current
         ]
         return sorted([*versioned, *waiting, *repeated, *again], key=_info_order)
+
+    def lines_out_of_order(self, lines: Iterable[MigrationState]) -> list[MigrationState]:
+        """These lines with outOfOrder, in the same order: it changes nothing but what becomes of files that
+        are ignored without it."""
+        other = copy(self)
+        other.out_of_order = True
+        return [
+            _from_file(line.file, other._waiting_state(line.file))
+            if line.state is State.IGNORED and line.file is not None
+            else line
+            for line in lines
+        ]
 
     def _file_of(self, entry: Entry) -> KnownFile | None:
         return None if entry.version is None else self.versioned.get((entry.version, entry.row.type))

@@ -80,36 +80,70 @@ def outlook(
 
     `patterns` are ignoreMigrationPatterns, `schema` that of the history table (it is named in a message).
     """
-    rows = rows if isinstance(rows, Rows) else Rows(rows)
-    try:
-        if refusal := _unreadable(rows):
-            return Outlook(refusal, (), (), Run(refusal, ()))
-        context = Context(files, rows, out_of_order=out_of_order)
-    except CorruptHistory as corrupt:
-        refusal = Refusal("CORRUPT_HISTORY", str(corrupt))
-        return Outlook(refusal, (), (), Run(refusal, ()))
-    lines = tuple(context.lines())
-    rules, before_migrate = _Rules(context, patterns), _Rules(context, (*patterns, PENDING))
-    each = [rules.complaint(line) for line in lines]
-    complaints = tuple(found for found in each if found)
-    again = (
-        was if _settled(line) else before_migrate.complaint(line)
-        for line, was in zip(lines, each, strict=True)
-    )
-    objections = [found for found in again if found]
-    if objections and validate_on_migrate:
-        messages = "\n".join(one.message for one in objections)
-        run = Run(Refusal("VALIDATE_ERROR", messages), ())
-    elif refusal := _failed(lines, patterns, schema):
-        run = Run(refusal, ())
-    else:
-        run = Run(None, tuple(line.file for line in lines if line.state is State.PENDING and line.file))
-    return Outlook(None, lines, complaints, run)
+    ahead = Prospect(files, rows, patterns=patterns, validate_on_migrate=validate_on_migrate, schema=schema)
+    return ahead.outlook(out_of_order=out_of_order)
 
 
-def _settled(line: MigrationState) -> bool:
-    """Whether validate and the check before migrate, which lets pending ones pass, judge this line alike."""
-    return line.version is not None and line.state is not State.PENDING
+Judgement = tuple[Complaint | None, Complaint | None]
+
+
+class Prospect:
+    """One directory and one history, to be asked with outOfOrder and without: each line is judged once.
+
+    The parameters are those of `outlook`.
+    """
+
+    def __init__(
+        self,
+        files: Iterable[KnownFile],
+        rows: Iterable[HistoryRow],
+        *,
+        patterns: Sequence[Pattern] = (FUTURE,),
+        validate_on_migrate: bool = True,
+        schema: str = "public",
+    ) -> None:
+        rows = rows if isinstance(rows, Rows) else Rows(rows)
+        self.patterns, self.validate_on_migrate, self.schema = patterns, validate_on_migrate, schema
+        self.refusal: Refusal | None = None
+        self._context: Context | None = None
+        try:
+            self.refusal = _unreadable(rows)
+            self._context = None if self.refusal else Context(files, rows, out_of_order=False)
+        except CorruptHistory as corrupt:
+            self.refusal = Refusal("CORRUPT_HISTORY", str(corrupt))
+        if self._context is not None:
+            self._lines = self._context.lines()
+            self._rules = _Rules(self._context, patterns)
+            self._before_migrate = _Rules(self._context, (*patterns, PENDING))
+            self._judged = [self._judge(line) for line in self._lines]
+
+    def outlook(self, *, out_of_order: bool = False) -> Outlook:
+        """What Flyway says with or without it."""
+        if self._context is None:
+            return Outlook(self.refusal, (), (), Run(self.refusal, ()))
+        lines, judged = self._lines, self._judged
+        if out_of_order:
+            lines = self._context.lines_out_of_order(lines)
+            judged = [
+                known if line is before else self._judge(line)
+                for line, before, known in zip(lines, self._lines, judged, strict=True)
+            ]
+        complaints = tuple(found for found, _objection in judged if found)
+        return Outlook(None, tuple(lines), complaints, self._run(lines, judged))
+
+    def _run(self, lines: Sequence[MigrationState], judged: Sequence[Judgement]) -> Run:
+        objections = [found for _complaint, found in judged if found]
+        if objections and self.validate_on_migrate:
+            return Run(Refusal("VALIDATE_ERROR", "\n".join(one.message for one in objections)), ())
+        if refusal := _failed(lines, self.patterns, self.schema):
+            return Run(refusal, ())
+        return Run(None, tuple(line.file for line in lines if line.state is State.PENDING and line.file))
+
+    def _judge(self, line: MigrationState) -> Judgement:
+        """What validate says, and what the check before migrate does, which lets pending ones pass."""
+        found = self._rules.complaint(line)
+        alike = line.version is not None and line.state is not State.PENDING
+        return found, found if alike else self._before_migrate.complaint(line)
 
 
 def _unreadable(rows: Sequence[HistoryRow]) -> Refusal | None:

@@ -15,6 +15,7 @@ from django.utils.translation import gettext as _
 from approvals import access, audit
 from approvals.incidents import POST_MORTEM_PERIOD
 from approvals.models import AuditEvent, Incident, IncidentAction, IncidentNote, PostMortem, User
+from approvals.queries import names_of
 
 from . import audit_trail
 
@@ -118,7 +119,8 @@ class Timeline(Sequence[Moment]):
         events = AuditEvent.objects.filter(seq__in=[0, *(key for _at, is_note, key in keys if not is_note)])
         notes = self._notes.filter(pk__in=[0, *(key for _at, is_note, key in keys if is_note)])
         found = {(False, moment.seq): moment for moment in _facts(list(events))}
-        found |= {(True, note.pk): _said(note) for note in notes.select_related("author")}
+        told = notes.select_related("author").only("at", "text", *names_of("author"))
+        found |= {(True, note.pk): _said(note) for note in told}
         return [found[is_note, key] for _at, is_note, key in keys]
 
 

@@ -11,13 +11,32 @@ from django.utils.functional import cached_property
 from django.utils.translation import gettext as _
 
 from approvals.models import Approval, Execution, ExecutionStatus, Incident, RollbackRequest
-from approvals.queries import with_subjects
+from approvals.queries import SUBJECTS, names_of
 
 from .compliance import Demand, Doers, demands, who_did_what
 from .incident_page import Moment, Timeline, hours
 
 # After these the target's schema is the earlier one.
 DONE = (ExecutionStatus.SUCCEEDED, ExecutionStatus.COMMITTED_CHECK_FAILED)
+
+# What the report says of rollbacks and attempts, and of the people in them.
+SHOWN_OF_ROLLBACKS = (
+    "status",
+    "risk",
+    "incident_id",
+    *names_of("requester"),
+)
+SHOWN_OF_ATTEMPTS = (
+    "status",
+    "sentence",
+    "queued_at",
+    "claimed_at",
+    "finished_at",
+    "target__name",
+    "target__time_zone",
+    *names_of("requested_by"),
+    "rollback_target__rollback__id",
+)
 
 
 @dataclass(frozen=True)
@@ -52,8 +71,8 @@ class Report:
         """The newest first, each with everything that its line says and every decision of a person on it,
         voided ones included, oldest first."""
         decisions = Approval.objects.select_related("approver").order_by("at", "id")
-        found = with_subjects(self.incident.rollbacks.order_by("-id"))
-        return found.prefetch_related(Prefetch("approvals", decisions))
+        found = self.incident.rollbacks.select_related("requester").only(*SHOWN_OF_ROLLBACKS).order_by("-id")
+        return found.prefetch_related(*SUBJECTS, Prefetch("approvals", decisions))
 
     @cached_property
     def _keys(self) -> list[int]:
@@ -67,7 +86,7 @@ class Report:
             rollback_target__rollback__incident=self.incident, purpose=Execution.Purpose.REAL
         )
         related = found.select_related("target", "requested_by", "rollback_target__rollback")
-        return related.order_by("-queued_at", "-id")
+        return related.only(*SHOWN_OF_ATTEMPTS).order_by("-queued_at", "-id")
 
     @cached_property
     def timeline(self) -> Timeline:

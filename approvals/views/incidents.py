@@ -18,6 +18,7 @@ from approvals.forms.incidents import ActionForm, IncidentFilter, IncidentForm, 
 from approvals.models import Incident
 from approvals.pages import incident_page, paging
 from approvals.pages.incident_report import Attempt, Report
+from approvals.queries import names_of
 from approvals.requests import Request
 
 # So many rollbacks and attempts stand on one page of an incident, and so many actions: each says a lot.
@@ -108,7 +109,9 @@ def detail(request: Request, incident: Incident, **forms: PortalForm) -> HttpRes
 
 def _lists(request: Request, incident: Incident, report: Report) -> dict[str, Any]:
     """The lists of the page of an incident, each in pages of its own; all of them whole, to print."""
-    actions = incident.actions.select_related("owner", "done_by", "added_by")
+    people = ("owner", "done_by", "added_by")
+    actions = incident.actions.select_related(*people)
+    actions = actions.only("text", "due_on", "added_at", "done_at", *names_of(*people))
     lists: dict[str, tuple[Any, int]] = {
         "rollbacks": (report.rollbacks, FEW),
         "attempts": (report.attempts, FEW),

@@ -158,10 +158,10 @@ def test_a_migration_of_another_service_is_refused(world: World) -> None:
 
 def test_pins_hold_as_long_as_their_rows_stand_on_top(world: World) -> None:
     pins = [applied.pin for applied in history.require_newest(world.production, [world.migration("3")])]
-    history.require_pinned(world.production, pins)
+    history.require_pinned(history.rows_of(world.production), pins)
     factories.apply(world, world.production, "1234")
     with pytest.raises(Refused, match="applied above: V4"):
-        history.require_pinned(world.production, pins)
+        history.require_pinned(history.rows_of(world.production), pins)
 
 
 @pytest.mark.parametrize(
@@ -179,18 +179,18 @@ def test_a_row_that_changed_is_not_the_pinned_one(change: dict[str, object], wor
     pins = [applied.pin for applied in history.require_newest(world.production, [world.migration("3")])]
     factories.sync(world.production, [*rows(world, "1", "2"), history_row(3, world.migration("3"), **change)])
     with pytest.raises(Refused, match="The history changed: the row of V3 is not there as it was"):
-        history.require_pinned(world.production, pins)
+        history.require_pinned(history.rows_of(world.production), pins)
 
 
 def test_what_is_only_shown_of_a_row_is_not_pinned(world: World) -> None:
     pins = [applied.pin for applied in history.require_newest(world.production, [world.migration("3")])]
     other = history_row(3, world.migration("3"), description="x", installed_by="y", execution_time=9)
     factories.sync(world.production, [*rows(world, "1", "2"), other])
-    history.require_pinned(world.production, pins)
+    history.require_pinned(history.rows_of(world.production), pins)
 
 
 def test_judging_pins_takes_one_query(world: World, django_assert_num_queries) -> None:  # type: ignore[no-untyped-def]
     chosen = [world.migration(version) for version in "345"]
     pins = [applied.pin for applied in history.require_newest(world.critical, chosen)]
     with django_assert_num_queries(1):
-        history.require_pinned(world.critical, pins)
+        history.require_pinned(history.rows_of(world.critical), pins)
