@@ -109,6 +109,14 @@ class Snapshot:
         """Columns, constraints, triggers, … of one relation."""
         return self._parts.get((schema, relation), [])
 
+    def tree(self, table: Ref) -> list[Ref]:
+        """The table and, where it is partitioned, all below, each behind its parent."""
+        found = [table]
+        for one in found:
+            path = list(one.path)
+            found += [Ref("table", p.ref.path) for p in self.of_kind("partition") if p["parent"] == path]
+        return found
+
     @cached_property
     def _columns(self) -> dict[tuple[str, str], list[Object]]:
         found: dict[tuple[str, str], list[Object]] = {}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from executor.schema.inverse.family import Context
-from executor.schema.inverse.refill import tree
 from executor.schema.names import quoted
 from executor.schema.objects import Object, Ref
 
@@ -21,7 +20,7 @@ class Belongings:
 
     def tree(self, table: Ref) -> list[Ref]:
         """The table and, where it is partitioned, all below."""
-        return tree(table, self.now)
+        return self.now.tree(table)
 
     def children(self, table: Ref) -> bool:
         """Whether others inherit from the table."""

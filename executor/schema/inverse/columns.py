@@ -97,14 +97,14 @@ def _retype(now: Object, before: Object, column: str, context: Context) -> Actio
         conversions = [f"{name}::{target}", f"{name}::integer::{target}", f"{name}::text::{target}"]
     alternatives = tuple(f"{plain} USING {conversion}" for conversion in conversions)
     loses: tuple[Lost, ...] = ()
-    if may_change(now["type"], target) and not _is_enum(target, context):
+    if may_change(now["type"], target) and not is_enum(target, context):
         loses = (Lost(CHANGED, now.ref.relation, now.ref.name, target),)
     action = Action("alter", now.ref, (Statement(plain, alternatives),), loses=loses, disturbs={now.ref})
     action.why = f"back from {now['type']}; fails where a value does not fit"
     return action
 
 
-def _is_enum(written: str, context: Context) -> bool:
+def is_enum(written: str, context: Context) -> bool:
     """Whether a type (or an array's elements) is an enum: labels are kept or refused."""
     name = written.removesuffix("[]")
     return any(

@@ -18,7 +18,7 @@ class Constraint(Family):
 
     def create(self, thing: Object, context: Context) -> list[Action]:
         """ADD CONSTRAINT, with what the server leaves out of its definition."""
-        only = "ONLY " if thing["type"] != "f" and thing["form"] == "p" else ""
+        only = "ONLY " if thing["type"] not in "fc" and thing["form"] == "p" else ""
         word = "FOREIGN TABLE" if thing["form"] == "f" else "TABLE"
         definition = thing["definition"]
         if thing["options"] or thing["tablespace"]:
@@ -28,7 +28,11 @@ class Constraint(Family):
         ]
         if thing["clustered"]:
             made.append(f"ALTER TABLE {relation(thing.ref)} CLUSTER ON {quoted(thing.ref.name)}")
-        return [self.creating(thing, *made)]
+        action = self.creating(thing, *made)
+        if thing["type"] == "c" and thing["form"] == "p":  # the partitions inherit it
+            below = context.before.tree(Ref("table", thing.ref.relation))[1:]
+            action.after = {Ref("partition", ref.path) for ref in below}
+        return [action]
 
     def drop(self, thing: Object, context: Context) -> list[Action]:
         """DROP CONSTRAINT."""

@@ -10,10 +10,11 @@ from executor.schema.inverse import refill
 from executor.schema.inverse.action import Action
 from executor.schema.inverse.family import Context, comma
 from executor.schema.inverse.options import Choice
-from executor.schema.names import dotted
+from executor.schema.names import dotted, quoted
 from executor.schema.objects import Ref, Snapshot
 
 ORDER = "columns must return to their places: the table is written anew"
+KEY = "a type of its partition key is replaced: the table is written anew"
 FORM = "it is partitioned now and was not: the table is written anew"
 
 
@@ -25,6 +26,8 @@ def set_aside(context: Context) -> tuple[list[Action], list[Choice]]:
         now = context.now.get(table.ref)
         if now is not None and (now["form"], table["form"]) == ("p", "r"):
             reasons[table.ref] = FORM
+    for root in _partitioned_by_replaced_types(context):
+        reasons.update(dict.fromkeys(_members(root, context), KEY))
     for root, members in _out_of_place(context).items():
         choice = _choose(context, root, members)
         found.append(choice)
@@ -64,10 +67,27 @@ def _out_of_place(context: Context) -> dict[Ref, list[Ref]]:
         lost = wanted != there and wanted != _order_after(table.ref, now, before)
         if lost or table.ref in context.reordered:
             root = _root(table.ref, now)
-            found[root] = [
-                ref for ref in refill.tree(root, now) if ref in before and _same_root(ref, root, before)
-            ]
+            found[root] = _members(root, context)
     return found
+
+
+def _members(root: Ref, context: Context) -> list[Ref]:
+    """The tables of a tree of partitions that belong to it in both schemas."""
+    before = context.before
+    return [ref for ref in context.now.tree(root) if ref in before and _root(ref, before) == root]
+
+
+def _partitioned_by_replaced_types(context: Context) -> Iterator[Ref]:
+    """Roots of partitioned tables that have a key column of a type that was set aside."""
+    aside = {ref for ref in context.replaced if ref.kind == "type"}
+    now, before = context.now, context.before
+    for table in now.of_kind("table") if aside else ():
+        key = table["partition_key"] or ""
+        typed = (c for c in now.columns(*table.ref.path) if aside & now.needs.get(c.ref, {}).keys())
+        root = _root(table.ref, now)
+        keyed = root in before and any(quoted(column.ref.name) in key for column in typed)
+        if keyed and can_be_rebuilt(_members(root, context), now, before):
+            yield root
 
 
 def _order_after(table: Ref, now: Snapshot, before: Snapshot) -> list[str]:
@@ -100,10 +120,6 @@ def _root(table: Ref, schema: Snapshot) -> Ref:
     while (bond := schema.get(Ref("partition", table.path))) is not None:
         table = Ref("table", tuple(bond["parent"]))
     return table
-
-
-def _same_root(table: Ref, root: Ref, schema: Snapshot) -> bool:
-    return _root(table, schema) == root
 
 
 def can_be_rebuilt(members: list[Ref], now: Snapshot, before: Snapshot) -> bool:
@@ -155,7 +171,7 @@ def _checked_again(now: Snapshot, members: list[Ref]) -> Iterator[Ref]:
                 continue
             seen.add(dependent)
             if dependent.kind == "constraint" and now[dependent]["references"]:
-                yield from refill.tree(Ref("table", dependent.relation), now)
+                yield from now.tree(Ref("table", dependent.relation))
             elif dependent.kind in ("view", "materialized view"):
                 if dependent.kind == "materialized view":
                     yield dependent

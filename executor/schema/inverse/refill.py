@@ -5,34 +5,27 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from executor.schema.inverse.action import Action, Statement, statements
+from executor.schema.inverse.columns import is_enum
 from executor.schema.inverse.families import family_of
 from executor.schema.inverse.family import Context, comma
 from executor.schema.inverse.fills import fill_value, needs_fill
 from executor.schema.inverse.identities import carry_position
-from executor.schema.inverse.taken import AWAY
-from executor.schema.lost import ROWS, VALUES, Lost
-from executor.schema.names import dotted, quoted, shortened
-from executor.schema.objects import Object, Ref, Snapshot
-
-
-def tree(table: Ref, schema: Snapshot) -> list[Ref]:
-    """The table and, where it is partitioned, all below."""
-    found = [table]
-    for one in found:
-        path = list(one.path)
-        found += [Ref("table", p.ref.path) for p in schema.of_kind("partition") if p["parent"] == path]
-    return found
+from executor.schema.inverse.taken import away
+from executor.schema.lost import CHANGED, ROWS, VALUES, Lost, may_change
+from executor.schema.names import dotted, quoted
+from executor.schema.objects import Object, Ref
 
 
 def rename_away(context: Context, ref: Ref, why: str) -> Action:
     """Rename a table and its identity sequences, whose names are needed."""
-    away = Ref("table", (ref.path[0], shortened(ref.name, AWAY)))
-    context.replaced[ref] = away
-    texts = [f"ALTER TABLE {dotted(ref.path)} RENAME TO {quoted(away.name)}"]
+    new = away(ref, context.now)
+    context.replaced[ref] = new
+    texts = [f"ALTER TABLE {dotted(ref.path)} RENAME TO {quoted(new.name)}"]
     for column in context.now.columns(*ref.path):
         if column["identity"]:
             schema, name = column["identity_sequence"][:2]
-            texts.append(f"ALTER SEQUENCE {dotted((schema, name))} RENAME TO {quoted(shortened(name, AWAY))}")
+            other = away(Ref("sequence", (schema, name)), context.now)
+            texts.append(f"ALTER SEQUENCE {dotted((schema, name))} RENAME TO {quoted(other.name)}")
     return Action("set aside", ref, statements(*texts), why=why)
 
 
@@ -50,75 +43,88 @@ def functions_away(context: Context, tables: list[Ref]) -> Iterator[Action]:
         if need.kind == "function" and aside & context.now.needs.get(need, {}).keys()
     }
     for ref in sorted(used):
-        away = Ref("function", (ref.path[0], shortened(ref.path[1], AWAY), *ref.path[2:]))
-        context.replaced[ref] = away
-        sql = family_of(ref).rename(ref, away.path[1], context.now[ref])
+        new = away(ref, context.now)
+        context.replaced[ref] = new
+        sql = family_of(ref).rename(ref, new.path[1], context.now[ref])
         yield Action("set aside", ref, statements(sql), why="a type that it needs is replaced")
 
 
 def copying(creation: Action, context: Context) -> None:
     """Let the creation of a table that was renamed away copy the rows, and the old one wait for that. A
     partitioned table's rows come with its partitions."""
-    away = context.replaced.get(creation.ref)
-    if away is None or creation.ref.kind != "table":
+    old = context.replaced.get(creation.ref)
+    if old is None or creation.ref.kind != "table":
         return
-    columns, values, carried = [], [], []
+    columns, ways, carried = [], [], []
     for column in context.before.columns(*creation.ref.path):
-        value = _value(column, away, context)
-        if value is not None:
+        values = _values(column, old, context)
+        if values:
             columns.append(quoted(column.ref.name))
-            values.append(value)
-        old = context.now.get(Ref("column", (*away.path, column.ref.name)))
-        if old is not None and column["identity"] and old["identity"]:
-            carried.append(carry_position(column["identity_sequence"][:2], old["identity_sequence"][:2]))
-    rows = [Statement(_insert(creation.ref, away, columns, values), fills=True)]
+            ways.append(values)
+        was = context.now.get(Ref("column", (*old.path, column.ref.name)))
+        if was is not None and column["identity"] and was["identity"]:
+            carried.append(carry_position(column["identity_sequence"][:2], was["identity_sequence"][:2]))
+    texts = (_insert(creation.ref, old, columns, list(values)) for values in zip(*ways, strict=True))
+    first, *others = dict.fromkeys(texts) or [_insert(creation.ref, old, [], [])]
+    rows = [Statement(first, tuple(others), fills=True)]
     if context.before[creation.ref]["form"] == "p":
         rows = []
     creation.statements = (*creation.statements, *rows, *carried)
-    creation.reads = set(tree(away, context.now))
+    creation.reads = set(context.now.tree(old))
 
 
-def _value(column: Object, away: Ref, context: Context) -> str | None:
-    """What a row of the new table gets in the column; None where the column computes or defaults it."""
+def _values(column: Object, old: Ref, context: Context) -> tuple[str, ...]:
+    """What a row of the new table gets in the column, in three wordings: as it is, which stops at what does
+    not fit, cast, and cast by way of text. () where the column computes or defaults it."""
     if column["generated"]:
-        return None
-    old = context.now.get(Ref("column", (*away.path, column.ref.name)))
-    name = quoted(column.ref.name)
-    if old is not None:
-        return name if old["type"] == column["type"] else f"{name}::text::{column['type']}"
+        return ()
+    was = context.now.get(Ref("column", (*old.path, column.ref.name)))
+    name, kind = quoted(column.ref.name), column["type"]
+    if was is not None:
+        same = was["type"] == kind
+        return (name, name, name) if same else (name, f"{name}::{kind}", f"{name}::text::{kind}")
     default = context.before.get(Ref("default", column.ref.path))
-    return fill_value(column, context) if needs_fill(column, default) else None
+    value = fill_value(column, context) if needs_fill(column, default) else None
+    return () if value is None else (value, value, value)
 
 
-def not_carried(away: Ref, context: Context) -> tuple[Lost, ...]:
+def not_carried(old: Ref, context: Context) -> tuple[Lost, ...]:
     """What of a table that was written anew is not in the new one: columns, and rows of partitions that come
     with the migration."""
-    table = next((ref for ref, other in context.replaced.items() if other == away), None)
+    table = next((ref for ref, other in context.replaced.items() if other == old), None)
     if table is None or table.kind != "table":
         return ()
     lost = [
         Lost(VALUES, column.ref.relation, column.ref.name)
-        for column in context.now.columns(*away.path)
+        for column in context.now.columns(*old.path)
         if not column["generated"] and Ref("column", (*table.path, column.ref.name)) not in context.before
     ]
+    for column in context.now.columns(*old.path):
+        back = context.before.get(Ref("column", (*table.path, column.ref.name)))
+        if (
+            back is not None
+            and may_change(column["type"], back["type"])
+            and not is_enum(back["type"], context)
+        ):
+            lost.append(Lost(CHANGED, column.ref.relation, column.ref.name, back["type"]))
     if context.before[table]["form"] == "p":
-        lost += [Lost(ROWS, (ref.path[0], ref.path[1])) for ref in _new_partitions(away, context)]
+        lost += [Lost(ROWS, (ref.path[0], ref.path[1])) for ref in _new_partitions(old, context)]
     return tuple(lost)
 
 
-def _new_partitions(away: Ref, context: Context) -> Iterator[Ref]:
+def _new_partitions(old: Ref, context: Context) -> Iterator[Ref]:
     """Partitions right below that go with the table and are not written anew."""
     for bond in context.now.of_kind("partition"):
         ref = Ref("table", bond.ref.path)
         there = ref in context.before or ref in context.replaced.values()
-        if bond["parent"] == list(away.path) and not there:
+        if bond["parent"] == list(old.path) and not there:
             yield ref
 
 
-def _insert(table: Ref, away: Ref, columns: list[str], values: list[str]) -> str:
+def _insert(table: Ref, old: Ref, columns: list[str], values: list[str]) -> str:
     if not columns:
-        return f"INSERT INTO {dotted(table.path)} SELECT FROM {dotted(away.path)}"
+        return f"INSERT INTO {dotted(table.path)} SELECT FROM {dotted(old.path)}"
     return (
         f"INSERT INTO {dotted(table.path)} ({comma(columns)})\nOVERRIDING SYSTEM VALUE\n"
-        f"SELECT {comma(values)}\n  FROM {dotted(away.path)}"
+        f"SELECT {comma(values)}\n  FROM {dotted(old.path)}"
     )

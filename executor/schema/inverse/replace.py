@@ -9,7 +9,7 @@ from executor.schema.inverse import options as choices
 from executor.schema.inverse.action import Action, statements
 from executor.schema.inverse.families import family_of
 from executor.schema.inverse.family import Context, comma
-from executor.schema.inverse.taken import AWAY
+from executor.schema.inverse.taken import AWAY, away
 from executor.schema.inverse.types import attributes_in_place
 from executor.schema.names import dotted, quoted, shortened
 from executor.schema.objects import Object, Ref
@@ -21,9 +21,9 @@ def types(context: Context) -> Iterator[Action]:
         now = context.now.get(thing.ref)
         if now is None or not _other_definition(now, thing, context):
             continue
-        away = Ref("type", (thing.ref.path[0], shortened(thing.ref.name, AWAY)))
-        context.replaced[thing.ref] = away
-        sql = family_of(thing.ref).rename(now.ref, away.name, now)
+        new = away(thing.ref, context.now)
+        context.replaced[thing.ref] = new
+        sql = family_of(thing.ref).rename(now.ref, new.name, now)
         yield Action("set aside", now.ref, statements(sql), why=_why(now, thing))
 
 

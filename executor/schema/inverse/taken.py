@@ -9,7 +9,7 @@ from executor.schema.inverse.action import Action, statements
 from executor.schema.inverse.families import family_of
 from executor.schema.inverse.order import slots
 from executor.schema.names import dotted, quoted, shortened
-from executor.schema.objects import Object, Ref, Snapshot
+from executor.schema.objects import RELATIONS, Object, Ref, Snapshot
 
 PARTS = ("constraint", "column")
 """Parts of tables that take a place among the relations: an index of a key, a sequence of an identity."""
@@ -38,6 +38,20 @@ class Move:
         if self.to_other_schema:
             return Ref(self.wanted.kind, (self.wanted.path[0], *self.thing.ref.path[1:]))
         return self.wanted
+
+
+def away(ref: Ref, now: Snapshot) -> Ref:
+    """A name in the same schema that no relation, type or function has."""
+    part = own_part(ref)
+    number = 1
+    while True:
+        path = list(ref.path)
+        path[part] = shortened(ref.path[part], AWAY if number == 1 else f"{AWAY}{number}")
+        found = Ref(ref.kind, tuple(path))
+        others = (Ref(kind, found.path) for kind in (*RELATIONS, "type", ref.kind))
+        if not any(other in now for other in others):
+            return found
+        number += 1
 
 
 def own_part(ref: Ref) -> int:

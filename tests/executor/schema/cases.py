@@ -339,4 +339,31 @@ CASES = (
            ALTER TYPE s.e SET SCHEMA public; DROP SCHEMA s""",
         has=("CREATE SCHEMA s;", "ALTER TABLE public.t SET SCHEMA s;"),
     ),
+    Case(
+        "a partitioned table with checks that was dropped",
+        """CREATE TABLE p (k int, x int, CHECK (k <> 7)) PARTITION BY LIST (k);
+           CREATE TABLE pa PARTITION OF p (CONSTRAINT own CHECK (x < 9)) FOR VALUES IN (1);
+           CREATE TABLE pb PARTITION OF p FOR VALUES IN (2) PARTITION BY LIST (x);
+           CREATE TABLE pb1 PARTITION OF pb FOR VALUES IN (1)""",
+        "DROP TABLE p",
+    ),
+    Case(
+        "a new value of an enum that tables are partitioned by",
+        """CREATE TYPE e AS ENUM ('a', 'b');
+           CREATE TABLE p (k e, x int, CHECK (k <> 'b')) PARTITION BY LIST (k);
+           CREATE TABLE pa PARTITION OF p FOR VALUES IN ('a'); CREATE TABLE o (k e[], f e);
+           INSERT INTO p VALUES ('a', 1); INSERT INTO o VALUES ('{a}', 'b')""",
+        "ALTER TYPE e ADD VALUE 'c'",
+        has=("FROM public.pa__rollback;",),
+    ),
+    Case(
+        "a table that is written anew where the name that is set aside is taken, and types that cut",
+        """CREATE TABLE t (a int, x text, y numeric(5, 1), z varchar(3));
+           CREATE VIEW t__rollback AS SELECT 1 AS one;
+           INSERT INTO t VALUES (1, 'a', 2.5, 'abc')""",
+        "ALTER TABLE t DROP COLUMN x; ALTER TABLE t ALTER y TYPE numeric(9, 3), ALTER z TYPE text",
+        has=("RENAME TO t__rollback2;",),
+        loses=("values of column public.t.y that numeric(5,1) can't hold as they are",),
+        cheap=ORDER,
+    ),
 )
