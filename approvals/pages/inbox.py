@@ -134,6 +134,7 @@ class Inbox:
 
     alarms: list[Execution] = field(default_factory=list)
     unresolved: list[Execution] = field(default_factory=list)
+    partly: list[Execution] = field(default_factory=list)
     to_decide: list[Decision] = field(default_factory=list)
     not_mine: int = 0
     to_start: list[RollbackRequest] = field(default_factory=list)
@@ -229,6 +230,9 @@ def _executions(user: User) -> dict[str, list[Execution]]:
             "-reappeared_at"
         ),
         "unresolved": visible.filter(status=ExecutionStatus.UNRESOLVED),
+        "partly": visible.filter(
+            status=ExecutionStatus.PARTIAL, purpose=Execution.Purpose.REAL, settled_at=None
+        ),
         "running": visible.filter(status__in=("queued", *BUSY)),
     }
     if Role.OPS in user.roles:

@@ -16,6 +16,7 @@ from playwright.sync_api import Browser, Page, Request, expect
 from tests.executor.conftest import portal, portal_home  # noqa: F401 (fixtures)
 from tests.servers import ROOT
 from waqiti_rollback.embedded import HOST, Estate, free_port
+from waqiti_rollback.safety import FOR_WORKERS
 
 if TYPE_CHECKING:
     from approvals.models import Execution, User
@@ -38,8 +39,8 @@ def web(portal: Portal, estate: Estate, tmp_path: Path) -> Iterator[str]:  # noq
     port = free_port()
     argv = [sys.executable, "-m", "uvicorn", "waqiti_rollback.asgi:application", "--host", HOST]
     environment = portal.worker.environment | {"DATABASE_URL": url}
-    for secret in ("TARGET_CREDENTIALS", "SCRATCH_DATABASE_URL", "BACKUP_DIR"):
-        environment.pop(secret)
+    for secret in (*FOR_WORKERS, "BACKUP_DIR"):
+        environment.pop(secret, None)
     with (tmp_path / "web.log").open("wb") as log:
         argv += ["--port", str(port), "--log-level", "warning"]
         process = subprocess.Popen(argv, env=environment, cwd=ROOT, stdout=log, stderr=log)

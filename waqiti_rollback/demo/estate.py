@@ -148,6 +148,8 @@ def prepare(
     with ThreadPoolExecutor(1) as pool:
         portal = pool.submit(estate.prepare_portal)
         prepare_targets(servers, size=size, targets=targets, say=say)
+        if any(target.alter_system for target in targets):
+            servers.staging.restart()  # what their migrations set is in force then, as after any night
         write_credentials(estate.credentials, servers)
         portal.result()
     say("The portal's database is ready")

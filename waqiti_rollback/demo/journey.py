@@ -10,7 +10,17 @@ from typing import TypeVar
 
 from django.utils import timezone
 
-from approvals import checklist, decisions, executions, history, incidents, proofs, rollbacks
+from approvals import (
+    checklist,
+    continuing,
+    decisions,
+    executions,
+    halfway,
+    history,
+    incidents,
+    proofs,
+    rollbacks,
+)
 from approvals.models import (
     OPEN,
     Approval,
@@ -183,6 +193,32 @@ def start(rollback: RollbackRequest, by: str = "grace") -> Execution:
     return executions.start(
         rollback, actor=user(by), digest=rollback.request_digest, confirmed_at=timezone.now()
     )
+
+
+def go_on(execution: Execution, *, reason: str, by: str = "grace") -> Execution:
+    """Ops go on with what is partly done, where the policy asks for nobody's signature."""
+    offered = halfway.offer(execution, Execution.Course.GO_ON)
+    asked = continuing.ask(
+        execution,
+        course=offered.course,
+        digest=halfway.digest_of(execution, offered.course, offered.steps),
+        reason=reason,
+        actor=user(by),
+        confirmed_at=timezone.now(),
+    )
+    return continuing.start(asked, actor=user(by), confirmed_at=timezone.now())
+
+
+def waits_for_restart(execution: Execution) -> Execution:
+    """Wait until everything ran and only a restart is missing. Raises Stuck if it ends before that."""
+
+    def look() -> Execution | None:
+        found = Execution.objects.get(pk=execution.pk)
+        if found.status not in OPEN:
+            raise Stuck(f"{found} ended as {found.status} instead of waiting: {found.sentence}")
+        return found if found.status == ExecutionStatus.AWAITING_RESTART else None
+
+    return wait_for(f"{execution} to wait for a restart", look)
 
 
 def executed(execution: Execution) -> Execution:

@@ -13,7 +13,7 @@ from approvals.models import Check, Migration, Service, Target, Team
 from waqiti_rollback.embedded import HOST, Estate
 from waqiti_rollback.embedded.server import Say
 
-from . import journey, stories
+from . import journey, stories, ways_back
 from .calendars import fill_calendars
 from .checks import CHECKS
 from .interrupted import interrupt
@@ -32,12 +32,15 @@ def load_stories(servers: Estate, *, say: Say) -> None:
     """Rollbacks in every status. Raises journey.Stuck."""
     read_histories()
     create_contacts()
+    ways_back.ask_for_some()
     say("A rollback on production: rehearsed on a clone, approved, backed up, carried out …")
     stories.production()
     say("On staging: one carried out, one whose check failed, one approved …")
     stories.staging()
     say("Some that were withdrawn, sent back, rejected or forgotten …")
     stories.ended_early()
+    say("Server settings on staging: partly done, gone on with, and waiting for a restart …")
+    stories.settings(servers)
     say("Two that wait for approvals, each rehearsed on a clone …")
     stories.waiting()
     fill_calendars()

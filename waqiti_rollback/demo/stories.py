@@ -8,6 +8,7 @@ from __future__ import annotations
 from contextlib import suppress
 from datetime import timedelta
 
+import psycopg
 from django.utils import timezone
 
 from approvals import followups, incidents, policy, rollbacks, scripts
@@ -25,9 +26,11 @@ from approvals.models import (
     RollbackScript,
     Target,
 )
+from waqiti_rollback.embedded import Estate
 
 from . import journey, wishes
 from .people import user
+from .services import BY_NAME
 
 APPROVERS = {Role.SENIOR_DBA: ("dunya", "emeka"), Role.PLATFORM_LEAD: ("fatou",)}
 TOO_STRICT = Check("No wallet is above the limit", "SELECT count(*) FROM wallets WHERE balance > 10000", "0")
@@ -100,7 +103,7 @@ def staging() -> None:
 
 
 def ended_early() -> None:
-    """Draft, changes requested, rejected, expired; and one approved whose steps can't run here."""
+    """Draft, changes requested, rejected, expired."""
     target = Target.objects.get(name=wishes.CASCADES.target)
     migration = Migration.objects.get(service=target.service, kind="V", version=wishes.KEYS[0])
     rollbacks.create(target, [migration], actor=user("bram"), reason="Amina asked me to prepare this.")
@@ -127,7 +130,19 @@ def ended_early() -> None:
     _say_moved(forgotten.incident, "the time to decide ended at once instead of after 72 hours")
     rollbacks.expire_due()
 
-    sign(journey.submit(journey.ask(wishes.CONNECTIONS_BACK)))
+
+def settings(servers: Estate) -> None:
+    """Partly done, because somebody made a view of one that goes; gone on with; and waiting for a restart."""
+    rollback = journey.submit(journey.ask(wishes.CONNECTIONS_BACK))
+    sign(rollback)
+    target = BY_NAME[wishes.CONNECTIONS_BACK.target]
+    with psycopg.connect(servers.staging.superuser_dsn(target.database), autocommit=True) as somebody:
+        somebody.execute("CREATE VIEW busiest AS SELECT * FROM connection_usage_by_application")
+        partly = carry_out(rollback, ExecutionStatus.PARTIAL)
+        somebody.execute("DROP VIEW busiest")
+    journey.waits_for_restart(
+        journey.go_on(partly, reason="The view in the way was somebody's experiment; it is gone.")
+    )
 
 
 def waiting() -> None:

@@ -120,12 +120,14 @@ def test_what_waits_for_me_stands_before_what_waits_for_others(world: World) -> 
 # What runs and what went wrong
 
 
-def test_an_unresolved_execution_stands_above_all(world: World) -> None:
-    execution = factories.executed(
-        world, factories.rollback_in(world, Status.APPROVED), ExecutionStatus.UNRESOLVED
-    )
+@pytest.mark.parametrize(
+    ("status", "words"),
+    [(ExecutionStatus.UNRESOLVED, "unresolved"), (ExecutionStatus.PARTIAL, "partly done")],
+)
+def test_what_keeps_a_target_stands_above_all(status: ExecutionStatus, words: str, world: World) -> None:
+    execution = factories.executed(world, factories.rollback_in(world, Status.APPROVED), status)
     html = see(as_(world.dora), "/").html
-    assert html.index(f"{execution} on {world.production} is unresolved") < html.index("<h1")
+    assert html.index(f"{execution} on {world.production} is {words}") < html.index("<h1")
 
 
 def test_a_migration_that_came_back_is_an_alarm_above_all(world: World) -> None:
