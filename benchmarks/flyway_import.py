@@ -1,6 +1,6 @@
 """How long importing a large directory of migrations takes, against the real `flyway info` on the same one.
 
-    python benchmarks/flyway_import.py [--files 5000] [--rounds 5] [--processes 1]
+    python benchmarks/flyway_import.py [--files 5000] [--rounds 5] [--processes 2]
 
 Processes in turns, each with its own start. Theirs is a JVM with open-source Flyway and one `info` on an
 empty schema. Ours reads all files, works out names, order and checksums and analyses every statement: first
@@ -218,7 +218,7 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--files", type=int, default=5000)
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--processes", type=int, default=1)
+    parser.add_argument("--processes", type=int, default=min(os.cpu_count() or 1, 4))
     parser.add_argument("--ours", help=argparse.SUPPRESS)
     parser.add_argument("--worker", nargs=2, help=argparse.SUPPRESS)
     parser.add_argument("--names-only", action="store_true", help=argparse.SUPPRESS)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -145,7 +146,7 @@ WORKER_SILENCE_SECONDS = env.float("WORKER_SILENCE_SECONDS", default=15.0)
 # Git repositories that migrations may be imported from: URLs, or their beginnings; none unless named.
 IMPORT_GIT_URLS = env.list("IMPORT_GIT_URLS", default=[])
 IMPORT_GIT_SECONDS = env.float("IMPORT_GIT_SECONDS", default=300.0)
-IMPORT_PROCESSES = env.int("IMPORT_PROCESSES", default=1)
+IMPORT_PROCESSES = env.int("IMPORT_PROCESSES", default=min(os.cpu_count() or 1, 4))
 
 SESSION_COOKIE_AGE = 12 * 3600
 SESSION_COOKIE_SAMESITE = "Lax"

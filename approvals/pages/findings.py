@@ -221,7 +221,7 @@ def of_directory(run: ImportRun | None) -> list[Finding]:
 
 def _of_sort(run: ImportRun, code: str, problems: list[dict[str, Any]]) -> Finding:
     n = len(problems)
-    address = f"{reverse('import_problems', args=[run.service.name, run.pk])}?{urlencode({'code': code})}"
+    address = f"{reverse('service_problems', args=[run.service.name])}?{urlencode({'code': code})}"
     places = tuple(_place(problem) for problem in problems[:SHOWN])
     link = lazy("By file, line and column")
     sort = SORTS.get(code)
