@@ -53,6 +53,8 @@ DECIDE = f"{LIST} >> a[href*='/decide/approve']"
 EXECUTION = f"{LIST} >> main a[href^='/executions/']"
 FORM = f"{LIST} >> main a:is([href*='/form/'], [href*='/edit/'])"
 EDITOR = "main a[href^='/migrations/'] >> main a[href$='/script/']"
+MIGRATION = "main a[href^='/migrations/']"
+GENERATE, FIX = "main a[href*='/generate/']", "main a[href$='/fix/']"
 START = f"{LIST} >> a[href*='/start/']"
 REJECT = f"{LIST} >> a[href*='/decide/reject']"
 COMMENT = f"{LIST} >> main a[href*='/comment/']"
@@ -90,6 +92,10 @@ PAGES = (
     Picture("freeze-new", "grace", "/targets/ledger-production/calendar/new/freeze/"),
     Picture("schedule", "grace", "/rollbacks/?status=approved&risk=4", f"{LIST} >> a[href$='/schedule/']"),
     Picture("migration", "amina", "/targets/wallet-production/", "main a[href^='/migrations/']"),
+    Picture("coverage", "amina", "/services/wallet-service/coverage/"),
+    Picture("generate", "amina", "/services/wallet-service/?q=audit+events", f"{MIGRATION} >> {GENERATE}"),
+    Picture("forward-fix", "amina", "/services/wallet-service/?q=audit+events", f"{MIGRATION} >> {FIX}"),
+    Picture("proof", "amina", "/services/wallet-service/coverage/?q=sagas", "main a[href*='/proof/']"),
     Picture("incidents", "amina", "/incidents/"),
     Picture("incident", "amina", "/incidents/", "main a[href^='/incidents/']:has(b)"),
     Picture("incident-new", "amina", "/incidents/new/"),
