@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
 from approvals import preflights
 from approvals.known import Known
-from approvals.models import Evidence, Job
+from approvals.models import Evidence, Execution, Job
 
 # How pressing a point is; unknown ones come before those that are as they should be.
 ORDER = {"stop": 0, "look": 1, "unknown": 2, "go": 3}
@@ -55,13 +55,27 @@ def panel(known: Known, *, may_ask: bool) -> Panel:
     askable = may_ask and known.rollback.status in preflights.ASKABLE
     if found is None:
         return Panel(job, askable)
+    return replace(_shown(found), job=job, may_ask=askable, fresh=known.now - found.at <= preflights.FRESH)
+
+
+def of_execution(execution: Execution) -> Panel | None:
+    """The look that a worker took as this execution began; None before that, and for rehearsals."""
+    if execution.purpose == Execution.Purpose.REHEARSAL:
+        return None
+    rollback = execution.rollback_target.rollback_id
+    looks = Evidence.objects.filter(rollback=rollback, kind=Evidence.Kind.PREFLIGHT)
+    found = looks.filter(data__execution=str(execution.pk)).order_by("-at").first()
+    return _shown(found) if found else None
+
+
+def _shown(found: Evidence) -> Panel:
     return Panel(
-        job=job,
-        may_ask=askable,
+        job=None,
+        may_ask=False,
         go=found.holds,
         sentence=found.sentence,
         at=found.at,
-        fresh=known.now - found.at <= preflights.FRESH,
+        fresh=True,
         points=_in_order(found.data.get("points", [])),
         breaks=_in_order(found.data.get("breaks", [])),
     )

@@ -24,7 +24,7 @@ from approvals.models import (
     User,
 )
 
-from . import dumps, outcomes, paging, partly, phases
+from . import dumps, outcomes, paging, partly, phases, preflight_panel
 from .lockchart import LockChart, differences, lock_chart
 
 # The newest lines of the log that the page shows; the rest is counted, and has a page of its own.
@@ -59,6 +59,7 @@ class Progress:
     rehearsed: dict[int, float | None]
     locks: LockChart
     actions: dict[str, Action]
+    preflight: preflight_panel.Panel | None
     post_mortem_due: datetime | None
     partly: partly.Partly | None
     silent_for: int
@@ -163,6 +164,7 @@ def progress(execution: Execution, user: User, request: HttpRequest | None = Non
             rehearsed_until=rehearsal.finished_at if rehearsal else None,
         ),
         actions=execution_actions(execution, user),
+        preflight=preflight_panel.of_execution(execution),
         partly=partly.partly(execution, user),
         silent_for=outcomes.silence(execution),
         watched=bool(execution.watch_until and execution.watch_until > now),

@@ -698,6 +698,7 @@ def _arguments(grown: Grown, name: str, about: str) -> dict[str, Any]:
     rollback = {
         "rollback_files": prepared["production", Status.APPROVED],
         "rollback_start": prepared["production", Status.APPROVED],
+        "rollback_schedule": prepared["production", Status.APPROVED],
         "rollback_edit": prepared["production", Status.DRAFT],
         "rollback_script": prepared["production", Status.DRAFT],
     }.get(name, grown.rollback.pk)

@@ -38,6 +38,7 @@ NO_PAGES = frozenset(
         "execution_live",
         "migration_fix_file",
         "rollback_field",
+        "rollback_preflight",
         "rollback_trial",
         "target_setup",
         "target_sync",

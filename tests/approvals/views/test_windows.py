@@ -10,6 +10,7 @@ from django.utils import timezone
 
 from approvals import preflights, windows
 from approvals.models import CalendarEntry, Job, Schedule, Status, Target
+from tests.approvals import factories
 from tests.approvals.factories import World, again, rollback_in
 from tests.approvals.views.visits import as_, see, send
 
@@ -135,3 +136,14 @@ def test_the_preflight_is_shown_before_the_button_with_its_age_and_reasons(world
     fragment = see(as_(world.axel), f"/rollbacks/{rollback.pk}/preflight/")
     assert "Go: nothing stands in the way." in fragment
     assert "Look again" not in fragment
+
+
+def test_the_page_of_an_execution_shows_the_look_it_began_with(world: World) -> None:
+    rollback = rollback_in(world, Status.APPROVED)
+    execution = factories.claimed(factories.start(world, rollback))
+    stop = {"key": "prepared", "title": "Nothing prepared", "verdict": "stop", "says": "One is.", "who": []}
+    preflights.record(rollback, [stop], [], execution=execution)
+    page = see(as_(world.olga), f"/executions/{execution.pk}/")
+    assert "no-go" in page
+    assert "Nothing prepared: One is." in page
+    assert "Look again" not in page
