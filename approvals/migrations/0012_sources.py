@@ -1,10 +1,12 @@
 """What an import changed and who wrote what it read; tokens of pipelines; placeholders of scripts."""
 
+from typing import Any
+
 import django.db.models.deletion
 from django.conf import settings
 from django.db import migrations, models
 
-SOMEBODY = {"on_delete": django.db.models.deletion.PROTECT, "related_name": "+"}
+SOMEBODY: dict[str, Any] = {"on_delete": django.db.models.deletion.PROTECT, "related_name": "+"}
 
 
 class Migration(migrations.Migration):
