@@ -29,6 +29,8 @@ def set_aside(context: Context) -> tuple[list[Action], list[Choice]]:
     for root in _partitioned_by_replaced_types(context):
         reasons.update(dict.fromkeys(_members(root, context), KEY))
     for root, members in _out_of_place(context).items():
+        if root in reasons:
+            continue
         choice = _choose(context, root, members)
         found.append(choice)
         if choice.taken == choices.REBUILD:
@@ -67,7 +69,11 @@ def _out_of_place(context: Context) -> dict[Ref, list[Ref]]:
         lost = wanted != there and wanted != _order_after(table.ref, now, before)
         if lost or table.ref in context.reordered:
             root = _root(table.ref, now)
-            found[root] = _members(root, context)
+            members = _members(root, context)
+            if table.ref in members:
+                found[root] = members
+            else:  # the migration made a partition of it
+                found[table.ref] = [table.ref]
     return found
 
 

@@ -366,4 +366,13 @@ CASES = (
         loses=("values of column public.t.y that numeric(5,1) can't hold as they are",),
         cheap=ORDER,
     ),
+    Case(
+        "a table that lost a middle column and became a partition of one that took its name",
+        "CREATE TABLE t (d int NOT NULL, x text, y int); INSERT INTO t VALUES (1, 'a', 2)",
+        """ALTER TABLE t RENAME TO t1; ALTER TABLE t1 DROP COLUMN x;
+           CREATE TABLE t (d int NOT NULL, y int) PARTITION BY LIST (d);
+           ALTER TABLE t ATTACH PARTITION t1 FOR VALUES IN (1)""",
+        loses=("table public.t with all its rows",),
+        cheap=ORDER,
+    ),
 )
