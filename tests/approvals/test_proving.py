@@ -3,9 +3,11 @@ it finds opens or closes the gates."""
 
 from __future__ import annotations
 
+from io import StringIO
 from typing import Any
 
 import pytest
+from django.core.management import CommandError, call_command
 
 from approvals import gates, generations, jobs, proofs, scripts
 from approvals.models import Job, Proof, RollbackScript
@@ -152,3 +154,22 @@ def test_without_a_login_the_job_says_what_to_set(world: World, monkeypatch: pyt
     assert claimed is not None
     with pytest.raises(ExecutorError, match="Set PROVER_DATABASE_URL"):
         proving.job(claimed)
+
+
+def test_the_command_proves_the_newest_scripts_of_a_service(world: World, server: str) -> None:
+    write(world, "3", "SELECT 1;\n", left={"created index wallets_by_user": "It is small."})
+    out = StringIO()
+    with pytest.raises(CommandError, match="1 of 5 do not hold") as wrong:
+        call_command("prove", world.service.name, f"--server={server}", stdout=out)
+    assert wrong.value.returncode == 1
+    verdicts = [line for line in out.getvalue().splitlines() if line.startswith("V")]
+    assert verdicts == [
+        "V1__create_users.sql: no script",
+        "V2__create_wallets.sql: no script",
+        "V3__index_wallets.sql: exact as declared",
+        "V4__key_to_users.sql: differs",  # its script adds a key that was not there before
+        "V5__create_transactions.sql: exact",
+    ]
+    with pytest.raises(CommandError, match="neither a directory nor a service") as refused:
+        call_command("prove", "nobody-knows", f"--server={server}")
+    assert refused.value.returncode == 2
