@@ -77,7 +77,7 @@ class Standing:
         if self.rollback_target is None:
             return []
         found = Execution.objects.filter(
-            target_id=self.rollback_target.target_id, status__in=OPEN
+            executions.HOLDS_TARGET, target_id=self.rollback_target.target_id
         ).select_related("target", "rollback_target__rollback")
         return [
             execution

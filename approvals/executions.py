@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 import uuid
 from datetime import datetime
 from typing import Any
 
 from django.db import IntegrityError
+from django.db.models import Q
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
@@ -28,6 +30,8 @@ from .models import (
     User,
 )
 
+# An execution in one of these keeps every other one from its target.
+HOLDS_TARGET = Q(status__in=OPEN) | Q(status=ExecutionStatus.PARTIAL, settled_at=None)
 REAL, REHEARSAL = Execution.Purpose.REAL, Execution.Purpose.REHEARSAL
 
 
@@ -99,7 +103,8 @@ def _begin(rollback: RollbackRequest, actor: User, facts: audit.Facts) -> Execut
     if missing := gates.missing(rollback, gates.Needed.EXECUTE):
         raise Refused(" ".join(f"{gate.title}: {gate.detail}" for gate in missing))
     rollback_target = rollback.rollback_targets.select_related("target").get()
-    holder = Execution.objects.filter(target=rollback_target.target, purpose=REAL, status__in=OPEN).first()
+    here = Execution.objects.filter(target=rollback_target.target, purpose=REAL)
+    holder = here.filter(HOLDS_TARGET).first()
     if holder:
         raise Refused(
             _("%(execution)s of %(label)s is %(status)s on %(target)s. Only one may run there at a time.")
@@ -182,7 +187,7 @@ def _queue(rollback_target: RollbackTarget, purpose: Execution.Purpose, actor: U
             requested_by=actor,
         )
     except IntegrityError as error:
-        if "one_open_execution_per_target" not in str(error):
+        if not re.search("one_open_execution_per_target|is not settled", str(error)):
             raise
         raise Refused(
             _("Another execution is open on %(target)s.") % {"target": rollback_target.target}

@@ -13,7 +13,6 @@ from typing import Any
 
 import psycopg
 
-from approvals.analysis.alone import Setting, read_alone
 from executor import history, locks, marker
 from executor.connect import Connection, execute_one, one, set_session
 from executor.ending import Stop, counted, why
@@ -217,19 +216,17 @@ def _looked(
 
 
 def restart_needed(connection: Connection, spec: RunSpec) -> Restart:
-    """Which parameters of the script wait for a restart of the server. On a session that is younger than the
+    """Which parameters of the plan wait for a restart of the server. On a session that is younger than the
     last reload, or has read it since. Raises psycopg.Error."""
     started = one(connection, "SELECT pg_postmaster_start_time()")[0]
-    read = [read_alone(step.sql) for step in spec.alone]
-    names = [each.name for each in read if isinstance(each, Setting)]
-    if not names:
+    if not spec.parameters:
         return Restart(started)
     rows = connection.execute(
         """SELECT name, current_setting(name), coalesce((
                   SELECT setting FROM pg_file_settings f WHERE lower(f.name) = s.name
                    ORDER BY seqno DESC LIMIT 1), boot_val)
              FROM pg_settings s WHERE pending_restart AND name = ANY (%s) ORDER BY name""",
-        (names,),
+        (list(spec.parameters),),
     ).fetchall()
     return Restart(started, tuple((row[0], row[1], row[2]) for row in rows))
 

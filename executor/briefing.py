@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from typing import Any
 
 from approvals import analysis, digests, filling, halfway
-from approvals.analysis.alone import Reload, read_alone
+from approvals.analysis.alone import NotAlone, Reload, Setting, read_alone
 from approvals.flyway.treatment import Treatment
 from approvals.models import Execution, ExecutionStep, RollbackItem, RollbackRequest, RollbackTarget, Stage
 from executor.errors import ExecutorError
@@ -63,7 +64,18 @@ def run_spec(
         before=steps.everything_back() if back else steps.alone(cut.before),
         after=() if back else steps.alone(cut.after),
         transaction=transaction,
+        parameters=_parameters(planned),
     )
+
+
+def _parameters(planned: list[dict[str, Any]]) -> tuple[str, ...]:
+    """The server's parameters that the plan sets."""
+    found = {}
+    for step in planned:
+        with suppress(NotAlone):
+            if isinstance(about := read_alone(step["statement"]["sql"]), Setting):
+                found[about.name] = True
+    return tuple(found)
 
 
 class _Steps:

@@ -7,7 +7,6 @@ import uuid
 from dataclasses import replace
 
 from approvals import attempts, history
-from approvals.analysis.alone import Setting, read_alone
 from approvals.models import Backup, Execution, ExecutionStatus, Job, Target
 from executor import briefing, credentials, restarts, vault
 from executor.attempt import carry_out, record, take_backup
@@ -73,20 +72,18 @@ def _rehearse(execution: Execution) -> str:
 def concerns_the_server(spec: RunSpec) -> bool:
     """Whether it changes the server's settings, or asks something after a restart: never on a server that
     anybody uses."""
-    about = (read_alone(step.sql) for step in spec.alone)
-    return any(isinstance(each, Setting) for each in about) or bool(of_stage(spec.checks, "after restart"))
+    return bool(spec.parameters or of_stage(spec.checks, "after restart"))
 
 
 def _rehearse_on_own_server(execution: Execution, spec: RunSpec, backup: Backup) -> str:
     """On a server that is made for it and thrown away, restarted where that is waited for."""
     target = execution.target
-    about = [read_alone(step.sql) for step in spec.alone]
     setup = Setup(
         target.owner_role,
         clone_name(execution),
         target.history_schema,
         target.history_table,
-        alter_system=tuple(sorted({each.name for each in about if isinstance(each, Setting)})),
+        alter_system=spec.parameters,
     )
     with disposable(target.server_version) as server:
         with vault.taken_out(backup.path, backup.sha256) as dump:

@@ -288,7 +288,7 @@ class _Run:
     def _look_for_restart(self) -> None:
         """Which of the script's settings wait for a restart; asked anew, because a session knows the files
         only as it has read them."""
-        if not self.spec.alone:
+        if not self.spec.parameters:
             self.restart = Restart(self.transaction.who.postmaster_start)
             return
         try:

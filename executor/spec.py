@@ -108,7 +108,8 @@ class RunSpec:
     """Everything one attempt needs. Steps that run alone come `before` or `after` the one transaction;
     without `transaction` there is none (it is committed already, or something is only taken back). `locks`
     are (relation, mode) pairs with modes as in LOCK TABLE ("ACCESS EXCLUSIVE"); relations are names as the
-    script writes them, resolved under `search_path`.
+    script writes them, resolved under `search_path`. `parameters` are those of the server that the plan sets,
+    in this execution or one that it continues: a restart may be needed for them.
     `marker=False` is the reduced guarantee. `owner_role=None` runs the script as the login role.
     `expected_system_identifier` and `database_oid` are compared with the server's where given."""
 
@@ -131,6 +132,7 @@ class RunSpec:
     before: tuple[LoneStep, ...] = ()
     after: tuple[LoneStep, ...] = ()
     transaction: bool = True
+    parameters: tuple[str, ...] = ()
 
     @property
     def alone(self) -> tuple[LoneStep, ...]:

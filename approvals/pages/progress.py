@@ -62,6 +62,7 @@ class Progress:
     preflight: preflight_panel.Panel | None
     post_mortem_due: datetime | None
     partly: partly.Partly | None
+    alone: bool
     silent_for: int
     watched: bool
     read_at: datetime
@@ -166,6 +167,7 @@ def progress(execution: Execution, user: User, request: HttpRequest | None = Non
         actions=execution_actions(execution, user),
         preflight=preflight_panel.of_execution(execution),
         partly=partly.partly(execution, user),
+        alone=any(step.how == ExecutionStep.How.ALONE for step in steps),
         silent_for=outcomes.silence(execution),
         watched=bool(execution.watch_until and execution.watch_until > now),
         read_at=now,

@@ -103,6 +103,7 @@ def _context(request: Request, pk: str) -> dict[str, object]:
         "execution": execution,
         "rollback": execution.rollback_target.rollback,
         "now": progress.progress(execution, request.user, request),
+        "confirmed": stepup.confirmed_at(request) is not None,
     }
 
 

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from urllib.parse import urlencode
 
 from django.contrib import messages
 from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
-from django.urls import reverse
 from django.utils.translation import gettext as _
 
 from approvals import continuing, halfway, stepup
@@ -26,8 +24,6 @@ from .executions import visible
 def execution_continue(request: Request, pk: str) -> HttpResponse:
     """Ask to go on or to take back exactly what was shown; where the policy asks for nobody it starts."""
     execution, form = visible(request, pk), AskForm(request.POST)
-    if (away := _confirm_first(request, execution)) is not None:
-        return away
 
     def do() -> HttpResponse:
         continuation = continuing.ask(
@@ -49,8 +45,6 @@ def execution_continue(request: Request, pk: str) -> HttpResponse:
 def execution_carry_on(request: Request, pk: str) -> HttpResponse:
     """Start what was asked and signed for."""
     execution = visible(request, pk)
-    if (away := _confirm_first(request, execution)) is not None:
-        return away
     continuation = _asked(execution, request.POST.get("continuation", ""))
     return _try(request, execution, None, lambda: _start(request, continuation))
 
@@ -58,8 +52,6 @@ def execution_carry_on(request: Request, pk: str) -> HttpResponse:
 def execution_sign(request: Request, pk: str) -> HttpResponse:
     """One person's signature under what was asked for."""
     execution, form = visible(request, pk), SignForm(request.POST)
-    if (away := _confirm_first(request, execution)) is not None:
-        return away
     continuation = _asked(execution, request.POST.get("continuation", ""))
 
     def do() -> HttpResponse:
@@ -113,15 +105,6 @@ def _start(request: Request, continuation: Continuation) -> HttpResponse:
     return redirect("execution_detail", made.pk)
 
 
-def _confirm_first(request: Request, execution: Execution) -> HttpResponse | None:
-    """To the page that asks for the password, and from there back to the execution; None if it was asked."""
-    if stepup.confirmed_at(request) is not None:
-        return None
-    messages.warning(request, _("Confirm your password, then send it again: nothing was done yet."))
-    back = reverse("execution_detail", args=[execution.pk])
-    return redirect(f"{reverse('confirm')}?{urlencode({'next': back})}")
-
-
 def _try(
     request: Request,
     execution: Execution,
@@ -144,6 +127,7 @@ def _refused(request: Request, execution: Execution, why: str) -> HttpResponse:
         "execution": fresh,
         "rollback": fresh.rollback_target.rollback,
         "now": progress.progress(fresh, request.user, request),
+        "confirmed": stepup.confirmed_at(request) is not None,
         "refused": why,
         "typed": request.POST,
     }

@@ -59,9 +59,11 @@ def watch(browser: Browser, web: str) -> Iterator[Callable[..., Page]]:
         wrong: list[str] = []
 
         def watch(user: User, execution: Execution, script: str = "", blocked: str = "") -> Page:
+            from django.utils import timezone
+
             from tests.approvals.views.visits import as_
 
-            cookie = as_(user).cookies["sessionid"].value
+            cookie = as_(user, confirmed=timezone.now()).cookies["sessionid"].value
             context = stack.enter_context(browser.new_context(base_url=web))
             context.add_cookies([{"name": "sessionid", "value": cookie, "url": web}])
             if script:

@@ -186,6 +186,8 @@ class Portal:
         """A test that failed must not leave an execution that keeps the next one from its target."""
         for execution in Execution.objects.filter(status__in=OPEN):
             attempts.record_outcome(execution, ExecutionStatus.NO_EFFECT, "The test ended.")
+        partly = Execution.objects.filter(status=ExecutionStatus.PARTIAL, settled_at=None)
+        partly.update(settled_at=timezone.now(), settled_as=Execution.Settled.BY_HAND)
 
     @property
     def target(self) -> Target:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.utils.translation import gettext as _
 
 from approvals.attempts import ATTEMPTS
-from approvals.models import Execution, ExecutionStatus
+from approvals.models import Execution, ExecutionStatus, ExecutionStep
 
 from .telling import Told
 
@@ -25,6 +25,11 @@ def cancelling(execution: Execution) -> str:
         )
     elif status == ExecutionStatus.BACKUP and not told.locking:
         said = _("The dump ends, the script never begins, and nothing changes on %(target)s.") + _kept(told)
+    elif execution.steps.filter(how=ExecutionStep.How.ALONE).exclude(claimed_at=None).exists():
+        said = _(
+            "The worker ends its own session on %(target)s. Steps that ran alone stay done: the execution is "
+            "partly done then, and what becomes of that is asked and signed for anew."
+        )
     elif told.locking or status in (ExecutionStatus.CLAIMED, ExecutionStatus.PREFLIGHT):
         said = _(
             "The worker ends before the script begins and lets go of every lock it has. Nothing changes on "

@@ -92,11 +92,13 @@ def _unresolved(told: Told) -> Story:
         _("We do not know yet whether %(execution)s was committed") % told.names,
         told.sentence
         or _("The worker stopped answering, and the target has not been asked successfully since."),
-        _(
-            "Either all of it is committed or none of it. It can't run twice. Nothing else can start on "
-            "%(target)s."
-        )
-        % told.names,
+        told.of_transaction(
+            _(
+                "Either all of it is committed or none of it. It can't run twice. Nothing else can start on "
+                "%(target)s."
+            )
+            % told.names
+        ),
         (
             _("Bring %(target)s back within reach. The outcome then shows here by itself.") % told.names,
             _("Do not deploy %(service)s, and do not run the script by hand.") % told.names,
@@ -149,7 +151,8 @@ def _committed_check_failed(told: Told) -> Story:
 def _partial(told: Told) -> Story:
     certain = _steps_named(told)
     if told.execution.settled_at is not None:
-        return Story("warn", _("Partly done"), _partial_title(told), told.sentence, certain, ())
+        settled = (_("Nothing here: it was settled, see below how."),)
+        return Story("warn", _("Partly done"), _partial_title(told), told.sentence, certain, settled)
     alone = any(step.how == ExecutionStep.How.ALONE for step in told.steps)
     todo = [_("Do not run the script again, and do not deploy %(service)s.") % told.names]
     if any(step.state in NOT_KNOWN for step in told.steps):

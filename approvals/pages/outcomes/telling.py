@@ -64,6 +64,23 @@ class Told:
         """Does it try for the locks? The script has not begun then."""
         return "lock" in self.execution.marks and not {"script", "checks"} & self.execution.marks.keys()
 
+    @property
+    def alone(self) -> bool:
+        """Does a step of it run alone? What one has done stays, whatever becomes of the transaction."""
+        return any(step.how == ExecutionStep.How.ALONE for step in self.steps)
+
+    def of_transaction(self, certain: str) -> str:
+        """What is certain of the transaction, with what stays beside it where steps run alone."""
+        if not self.alone or not self.real:
+            return certain
+        begun = [step for step in self.steps if step.how == ExecutionStep.How.ALONE and step.claimed_at]
+        if not begun:
+            return certain + " " + _("Steps that run alone stay done once they ran; none has begun.")
+        numbers = ", ".join(str(step.position) for step in begun)
+        return _("Begun alone, and not taken back with the transaction: %(steps)s.") % {"steps": numbers} + _(
+            " Of the transaction: %(certain)s"
+        ) % {"certain": certain}
+
     def until(self, mark: str, limit: str) -> str:
         """When a limit that began at this mark is over at the latest, for the reader; empty if not known."""
         began, seconds = self.execution.marks.get(mark), self.execution.limits.get(limit)

@@ -80,7 +80,8 @@ def _locking(told: Told) -> Story:
 
 def _running(told: Told) -> Story:
     done = sum(1 for step in told.steps if step.state == ExecutionStep.State.DONE)
-    now = next((step for step in told.steps if step.state == ExecutionStep.State.RUNNING), None)
+    running = (ExecutionStep.State.RUNNING, ExecutionStep.State.CLAIMED)
+    now = next((step for step in told.steps if step.state in running), None)
     blocker = told.execution.blocker
     if blocker:
         happens = blocked_by(blocker)
@@ -101,7 +102,12 @@ def _running(told: Told) -> Story:
         str(ExecutionStatus.RUNNING.label),
         _title(told),
         happens,
-        _("Nothing is committed. If it fails, times out or is cancelled, PostgreSQL takes all of it back."),
+        told.of_transaction(
+            _(
+                "Nothing is committed. If it fails, times out or is cancelled, PostgreSQL takes all of it "
+                "back."
+            )
+        ),
         (
             (_("Wait: it gives up by itself. Or end the session that holds the lock."),)
             if blocker
@@ -128,7 +134,9 @@ def _committing(told: Told) -> Story:
         str(ExecutionStatus.COMMITTING.label),
         _title(told),
         _("COMMIT was sent; the answer is awaited."),
-        _("Either all of it is committed or none of it. Only the target knows until it answers."),
+        told.of_transaction(
+            _("Either all of it is committed or none of it. Only the target knows until it answers.")
+        ),
         (
             _("Wait. Without a word for %(seconds)d seconds this page says so, and the target is asked.")
             % {"seconds": int(attempts.silence().total_seconds())},
