@@ -44,6 +44,8 @@ STEP_OF_GATE = {
     "script": Step.SCRIPTS,
     "checks": Step.SCRIPTS,
     "transactional": Step.SCRIPTS,
+    "completeness": Step.SCRIPTS,
+    "proof": Step.SCRIPTS,
     "facts": Step.CHECKLIST,
     "checklist": Step.CHECKLIST,
     "file": Step.FILE,

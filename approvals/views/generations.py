@@ -15,7 +15,7 @@ from approvals import access, generations, incidents, jobs, once, permissions
 from approvals.errors import Refused
 from approvals.forms import posted
 from approvals.forms.generation import GenerateForm, HandOverForm, initial_of
-from approvals.models import Generation, Migration, RollbackItem
+from approvals.models import Generation, Incident, Migration, RollbackItem
 from approvals.pages import forward_fix, generation_page, proof_panel
 from approvals.requests import Request
 
@@ -84,7 +84,8 @@ def migration_fix(request: Request, pk: int) -> HttpResponse:
     """The corrective migration beside the way back, compared with it (GET); hand it to an incident (POST)."""
     migration = _migration(request, pk)
     generation = forward_fix.newest(migration)
-    form = HandOverForm(posted(request), service=migration.service)
+    initial = {"incident": _incident(request, migration)}
+    form = HandOverForm(posted(request), service=migration.service, initial=initial)
     if generation is not None and form.is_valid():
         try:
             return redirect(once.run(request, partial(_hand_over, request, generation, form)))
@@ -98,6 +99,14 @@ def migration_fix(request: Request, pk: int) -> HttpResponse:
         "may_write": access.owns(request.user, migration.service_id),
     }
     return render(request, "generation/fix.html", context, status=form.status)
+
+
+def _incident(request: Request, migration: Migration) -> Incident | None:
+    """The incident from which somebody comes, if the address names one of this service."""
+    named = request.GET.get("incident", "")
+    if not (named.isascii() and named.isdigit() and len(named) < 19):
+        return None
+    return Incident.objects.filter(service=migration.service_id, pk=int(named)).first()
 
 
 def _hand_over(request: Request, generation: Generation, form: HandOverForm) -> str:

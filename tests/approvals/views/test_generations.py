@@ -204,6 +204,10 @@ def test_it_is_handed_to_an_incident_whose_line_of_time_names_it(world: World, m
     answers.answer(asked(world, migration))
     address = reverse("migration_fix", args=[migration.pk])
     assert "This field is required." in send(as_(world.alice), address)
+    report = see(as_(world.alice), reverse("incident_detail", args=[incident.pk]))
+    on_it = reverse("migration_fix", args=[rollback_in(world, Status.DRAFT).items.get().migration_id])
+    assert f"{on_it}?incident={incident.pk}" in report.links
+    assert f'value="{incident.pk}" selected' in see(as_(world.alice), address, incident=str(incident.pk)).html
     page = send(as_(world.alice), address, incident=str(incident.pk))
     assert f"{incident.label} names the forward fix now." in page
     assert "Handed over to the forward fix: V6__fix_create_transactions.sql" in page
