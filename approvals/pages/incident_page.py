@@ -119,7 +119,7 @@ class Timeline(Sequence[Moment]):
         events = AuditEvent.objects.filter(seq__in=[0, *(key for _at, is_note, key in keys if not is_note)])
         notes = self._notes.filter(pk__in=[0, *(key for _at, is_note, key in keys if is_note)])
         found = {(False, moment.seq): moment for moment in _facts(list(events))}
-        told = notes.select_related("author").only("at", "text", *names_of("author"))
+        told = notes.select_related("author").only("incident_id", "at", "text", *names_of("author"))
         found |= {(True, note.pk): _said(note) for note in told}
         return [found[is_note, key] for _at, is_note, key in keys]
 

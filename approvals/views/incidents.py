@@ -111,7 +111,7 @@ def _lists(request: Request, incident: Incident, report: Report) -> dict[str, An
     """The lists of the page of an incident, each in pages of its own; all of them whole, to print."""
     people = ("owner", "done_by", "added_by")
     actions = incident.actions.select_related(*people)
-    actions = actions.only("text", "due_on", "added_at", "done_at", *names_of(*people))
+    actions = actions.only("incident_id", "text", "due_on", "added_at", "done_at", *names_of(*people))
     lists: dict[str, tuple[Any, int]] = {
         "rollbacks": (report.rollbacks, FEW),
         "attempts": (report.attempts, FEW),
