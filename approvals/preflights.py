@@ -11,10 +11,11 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
+from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
-from . import access, analysis, audit, filling, gates, jobs, policy, rating, workflow
+from . import access, analysis, audit, filling, gates, jobs, policy, rating, windows, workflow
 from .analysis import mentions
 from .errors import Denied, Refused
 from .known import Known
@@ -96,7 +97,7 @@ def record(
     mine = objections(rollback) or [
         _point("gates", _("Every gate holds"), "go", _("Asked again: all hold, and the risk is no higher."))
     ]
-    points = [*mine, *points]
+    points = [*mine, *points, *(_closed(execution) if execution else ())]
     harm = [_repeatables(rollback), *harm]
     stops = [point for point in points if point["verdict"] == "stop"]
     sentence = " ".join(sentences(stops)) if stops else _go_sentence(points, harm)
@@ -117,6 +118,15 @@ def record(
         )
         facts |= {"holds": not stops, "change": rollback.change_digest, "stops": [p["key"] for p in stops]}
     return Found(not stops, sentence)
+
+
+def _closed(execution: Execution) -> list[dict[str, Any]]:
+    """The windows of the very target that this execution runs on, where a rollback has several."""
+    target = execution.target
+    standing = windows.standing(target, windows.in_force(target), timezone.now())
+    if standing.is_open or execution.rollback_target.rollback.rollback_targets.count() == 1:
+        return []
+    return [_point("window", _("The target is open now"), "stop", standing.sentence)]
 
 
 def _go_sentence(points: Points, harm: Points) -> str:

@@ -13,7 +13,7 @@ from dataclasses import replace
 import psycopg
 
 from approvals import preflights
-from approvals.models import Execution, Job, RollbackRequest
+from approvals.models import Execution, Job, RollbackRequest, RollbackTarget
 from executor import briefing, credentials, locks
 from executor.breaks import breaks
 from executor.connect import Connection, connect, set_session
@@ -42,7 +42,7 @@ def at_start(execution: Execution) -> str:
 def look(rollback: RollbackRequest, execution: Execution | None = None) -> preflights.Found:
     """All of the checklist, recorded. Never raises for the target: what it does not answer is a no-go."""
     try:
-        points, harm = _look(rollback)
+        points, harm = _look(_where(rollback, execution))
     except (ExecutorError, psycopg.Error) as error:
         points = [Point("target", "The target answers", "stop", in_plain_words(error))]
         harm = []
@@ -54,8 +54,14 @@ def look(rollback: RollbackRequest, execution: Execution | None = None) -> prefl
     )
 
 
-def _look(rollback: RollbackRequest) -> tuple[list[Point], list[Point]]:
-    rollback_target = rollback.rollback_targets.select_related("target").get()
+def _where(rollback: RollbackRequest, execution: Execution | None) -> RollbackTarget:
+    """The target of the execution, or else the first of the rollback."""
+    if execution is not None:
+        return execution.rollback_target
+    return rollback.rollback_targets.select_related("target", "rollback").order_by("pk")[:1].get()
+
+
+def _look(rollback_target: RollbackTarget) -> tuple[list[Point], list[Point]]:
     spec = briefing.outline(rollback_target)
     endpoint = credentials.endpoint(rollback_target.target, "executor")
     with contextlib.closing(connect(endpoint.named("waqiti_rollback preflight"))) as connection:
@@ -69,7 +75,9 @@ def _look(rollback: RollbackRequest) -> tuple[list[Point], list[Point]]:
             },
         )
         wanted = _wanted(connection, spec, preflights.rehearsed_locks(rollback_target))
-        found = list(obstacles(connection, spec, wanted, backup=preflights.takes_backup(rollback)))
+        found = list(
+            obstacles(connection, spec, wanted, backup=preflights.takes_backup(rollback_target.rollback))
+        )
         return found, list(breaks(connection, spec, wanted))
 
 
