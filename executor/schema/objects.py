@@ -139,10 +139,11 @@ class Snapshot:
         return {thing.address: ref for ref, thing in self.objects.items()}
 
     @cached_property
-    def dependencies(self) -> frozenset[Dependency]:
+    def dependencies(self) -> tuple[Dependency, ...]:
         """Who needs whom, between objects of the snapshot. What PostgreSQL keeps as objects of its own and
-        people don't (row types, the rule of a view, the index of a key) is folded into its owner."""
-        return frozenset(_fold(self))
+        people don't (row types, the rule of a view, the index of a key) is folded into its owner. Some are
+        there more than once."""
+        return tuple(_fold(self))
 
     @cached_property
     def needs(self) -> dict[Ref, dict[Ref, str]]:
@@ -173,6 +174,9 @@ def _fold(snapshot: Snapshot) -> Iterator[Dependency]:
     owners = _owners_of_hidden(snapshot.raw_dependencies, known)
 
     def named(address: Address) -> Ref | None:
+        found = known.get(address)
+        if found is not None:
+            return found
         for _ in range(5):
             if address in known:
                 return known[address]
@@ -193,7 +197,7 @@ def _fold(snapshot: Snapshot) -> Iterator[Dependency]:
             if on.kind == "view column":
                 for view in ("view", "materialized view"):
                     yield Dependency(dependent, Ref(view, on.relation), row[6])
-    yield from _structure(snapshot.objects.values())
+    yield from _structure(snapshot.objects)
 
 
 def _owners_of_hidden(
@@ -209,19 +213,16 @@ def _owners_of_hidden(
     return owners
 
 
-def _structure(things: Iterable[Object]) -> Iterator[Dependency]:
+def _structure(things: Mapping[Ref, Object]) -> Iterator[Dependency]:
     """Dependencies that follow from the names themselves."""
-    for thing in things:
-        ref = thing.ref
+    for ref, thing in things.items():
         if ref.kind == "default":
             yield Dependency(ref, Ref("column", ref.path), "a")
         elif ref.kind in PARTS_OF_RELATIONS:
-            kinds = (
-                ("view", "materialized view")
-                if ref.kind == "view column"
-                else ("table", "view", "materialized view")
-            )
-            for kind in kinds:
-                yield Dependency(ref, Ref(kind, ref.relation), "a")
-        if ref.kind == "partition" or ref.kind == "inheritance":
+            for kind in ("table", "view", "materialized view"):
+                owner = Ref(kind, ref.path[:2])
+                if owner in things:
+                    yield Dependency(ref, owner, "a")
+                    break
+        if ref.kind == "partition":
             yield Dependency(ref, Ref("table", tuple(thing["parent"])), "a")

@@ -101,9 +101,10 @@ def _set(connection: Connection, values: list[str]) -> None:
 
 
 def _collect(cursor: Cursor, query: Query, catalog: int, into: dict[Ref, Object]) -> None:
-    assert cursor.description is not None  # noqa: S101 (every query is a SELECT)
+    result = cursor.pgresult
+    assert result is not None  # noqa: S101 (every query is a SELECT)
     start = 2 + query.parts
-    names = [column.name for column in cursor.description[start:]]
+    names = [(result.fname(number) or b"").decode() for number in range(start, result.nfields)]
     for row in cursor.fetchall():
         kind = query.kind
         attributes = dict(zip(names, row[start:], strict=True))

@@ -20,6 +20,22 @@ NEUTRAL_VALUES = (
 )
 
 
+OWN_VALUES = ((("text", "character varying", "citext"), "ctid::text"), (("uuid",), "gen_random_uuid()"))
+"""For rows that must differ: the place of the row differs from all others while the script runs."""
+
+
+def _unique(thing: Object, context: Context) -> bool:
+    """Whether a key or unique index of the schema to come back to has the column."""
+    for ref in context.before.needed_by.get(thing.ref, ()):
+        other = context.before.get(ref)
+        if other is not None and (
+            (ref.kind == "constraint" and other["type"] in "pu")
+            or (ref.kind == "index" and other["is_unique"])
+        ):
+            return True
+    return False
+
+
 def needs_fill(thing: Object, default: Object | None) -> bool:
     """Whether rows that exist would have no value for the column."""
     return bool(thing["not_null"] and default is None and not thing["identity"] and not thing["generated"])
@@ -35,8 +51,11 @@ def fill_value(thing: Object, context: Context) -> str | None:
 
 
 def neutral_value(thing: Object, context: Context) -> str | None:
-    """The zero value of the column's type; None where the type has none that is known."""
+    """The zero value of the column's type, or where it must be unique one of each row's own; None where the
+    type has none that is known."""
     written: str = thing["type"]
+    if _unique(thing, context) and (own := next((v for k, v in OWN_VALUES if written.startswith(k)), None)):
+        return own
     if written.endswith("[]"):
         return "'{}'"
     for beginnings, value in NEUTRAL_VALUES:

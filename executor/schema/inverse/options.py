@@ -109,7 +109,7 @@ def fill(column: str, taken: str) -> Choice:
         "comes back NOT NULL, and rows that have no value in it need one",
         (
             (ASK, "give an expression; without one the script stops where such rows are"),
-            (NEUTRAL, "rows get the type's zero value"),
+            (NEUTRAL, "rows get the type's zero value, or where they must differ one of their own"),
         ),
         taken,
     )

@@ -31,10 +31,12 @@ def renames(now: Snapshot, before: Snapshot, level: int) -> list[Action]:
     elsewhere = [move for move in pending if move.to_other_schema]
     if elsewhere:
         pending = elsewhere
-    names = Names(now, kinds)
     made = list(_schemas_to_move_to(elsewhere, now, before))
     if level == 1 and not elsewhere:
         made += _labels(now, before)
+    if not pending:
+        return made
+    names = Names(now, kinds)
     while pending:
         ready = [move for move in pending if names.free(move)]
         if not ready:
