@@ -58,7 +58,8 @@ class GenerationView:
 
     @property
     def answer(self) -> Json:
-        return self.generation.answer
+        said: Json = self.generation.answer
+        return said
 
     @property
     def answered(self) -> bool:

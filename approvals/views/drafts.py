@@ -185,7 +185,7 @@ def _scripts(request: Request, rollback: RollbackRequest) -> HttpResponse:
     used = {item.script.pk: item.revision_id for item in items if item.script}
     found = proof_panel.read_all([item.script for item in items if item.script], used)
     rows = [
-        (item, form[f"script_{item.position}"], tried.get(item.position), found.get(item.script_id))
+        (item, form[f"script_{item.position}"], tried.get(item.position), found.get(item.script_id or 0))
         for item in items
     ]
     return _saved(form, act) or _page(request, rollback, Step.SCRIPTS, form=form, rows=rows)
