@@ -483,3 +483,12 @@ JUDGES: tuple[Judge, ...] = (
     _window,
     _runnable,
 )
+
+# Those that a list can ask of each rollback on it: they need the rollback, its items with their scripts and
+# its targets, and no query.
+AT_A_GLANCE: tuple[Judge, ...] = (_file_settled, _runnable)
+
+
+def at_a_glance(known: Known) -> list[Gate]:
+    """What is in the way of an execution as far as the records of a list tell."""
+    return [gate for gate in (judge(known) for judge in AT_A_GLANCE) if not gate.holds]

@@ -113,9 +113,8 @@ def read_back_by_target(found: QuerySet[HistoryRow]) -> dict[int, list[flyway_hi
 
 
 def _read_back(row: tuple[Any, ...]) -> flyway_history.HistoryRow:
-    return flyway_history.HistoryRow(
-        *row[:_INSTALLED_ON], datetime.fromisoformat(row[_INSTALLED_ON]), *row[_INSTALLED_ON + 1 :]
-    )
+    at = datetime.fromisoformat(row[_INSTALLED_ON])
+    return flyway_history.HistoryRow(*(*row[:_INSTALLED_ON], at, *row[_INSTALLED_ON + 1 :]))
 
 
 def require_newest(target: Target, migrations: Sequence[Migration]) -> list[Applied]:

@@ -63,8 +63,8 @@ def files_of(target: Target) -> list[StoredFile]:
     values = filling.on_target(target) if texts else filling.Values()
     # Columns, and no objects: there may be thousands of files.
     return [
-        _file(*columns, _filled(texts.get(migration), values))
-        for migration, *columns in newest.values_list("migration_id", *_OF_FILE)
+        _file(path, checksum, kind, version, description, _filled(texts.get(key), values))
+        for key, path, checksum, kind, version, description in newest.values_list("migration_id", *_OF_FILE)
     ]
 
 

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from django import forms
 from django.utils.translation import gettext_lazy as _
 
 from approvals.comments import LONGEST
+from approvals.models import RollbackScript
+from approvals.models.comments import line_of
 
 from . import PortalForm
 
@@ -28,6 +32,21 @@ class LineCommentForm(CommentForm):
     line = forms.IntegerField(label=_("Line"), min_value=1)
 
     field_order = ("script", "line", "text")
+
+    def __init__(self, *args: Any, revision: RollbackScript, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.revision = revision
+
+    def clean_line(self) -> int:
+        """A line that the revision has."""
+        line: int = self.cleaned_data["line"]
+        if line_of(self.revision.sql, line) is None:
+            raise forms.ValidationError(
+                _("%(script)s has no line %(line)d."),
+                params={"script": str(self.revision), "line": line},
+                code="no_such_line",
+            )
+        return line
 
 
 class ThreadFilterForm(PortalForm):

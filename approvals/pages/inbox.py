@@ -12,6 +12,7 @@ from django.db.models import (
     Case,
     F,
     OuterRef,
+    Prefetch,
     Q,
     QuerySet,
     Subquery,
@@ -22,8 +23,10 @@ from django.db.models import (
 from django.db.models.functions import TruncHour
 from django.utils import timezone
 
-from approvals import access, policy, windows
+from approvals import access, gates, policy, windows
+from approvals.gates import Gate
 from approvals.incidents import WRITES
+from approvals.known import Known
 from approvals.models import (
     BUSY,
     Approval,
@@ -34,6 +37,7 @@ from approvals.models import (
     PostMortem,
     Role,
     RollbackRequest,
+    RollbackScript,
     Schedule,
     Service,
     Status,
@@ -69,6 +73,8 @@ SHOWN_OF_ROLLBACKS = (
     "requester__last_name",
     "incident__id",
 )
+# What the gate about the freeze asks besides.
+SHOWN_OF_FREEZE = ("frozen_by", "frozen_until", "file_fate", "app_version")
 # What lines about executions say of them, their targets and their rollbacks.
 SHOWN_OF_EXECUTIONS = (
     "status",
@@ -102,6 +108,14 @@ class Decision:
         """Whose signatures are missing: `2 × Senior DBA, Platform lead`."""
         found = Counter(role.label for role in self.missing)
         return ", ".join(f"{n} × {word}" if n > 1 else str(word) for word, n in found.items())
+
+
+@dataclass(frozen=True)
+class Blocked:
+    """A rollback that is approved and can't be started, and the first gate in the way."""
+
+    rollback: RollbackRequest
+    gate: Gate
 
 
 @dataclass
@@ -138,6 +152,7 @@ class Inbox:
     to_decide: list[Decision] = field(default_factory=list)
     not_mine: int = 0
     to_start: list[RollbackRequest] = field(default_factory=list)
+    blocked: list[Blocked] = field(default_factory=list)
     with_me: list[RollbackRequest] = field(default_factory=list)
     with_others: list[RollbackRequest] = field(default_factory=list)
     actions: list[IncidentAction] = field(default_factory=list)
@@ -173,17 +188,19 @@ class Inbox:
 def read(user: User) -> Inbox:
     """Read the dashboard of this person; a constant number of queries."""
     inbox = Inbox(
-        **_executions(user),
         post_mortems=list(_post_mortems(user)[:LIMIT]),
         actions=list(_actions(user)[:LIMIT]),
         ended=_ended(user),
     )
+    for name, executions in _executions(user).items():
+        setattr(inbox, name, executions)
     if user.roles.intersection(DECIDERS):
         inbox.to_decide, inbox.not_mine = _to_decide(user)
     if Role.OPS in user.roles:
         waiting = Schedule.objects.filter(rollback=OuterRef("pk"), state=Schedule.State.WAITING)
-        to_start = _rollbacks(user).annotate(scheduled_at=Subquery(waiting.values("at")[:1]))
-        inbox.to_start = list(to_start.filter(status=Status.APPROVED).order_by(*PRESSING)[:LIMIT])
+        approved = _rollbacks(user).filter(status=Status.APPROVED).order_by(*PRESSING)
+        approved = approved.annotate(scheduled_at=Subquery(waiting.values("at")[:1]))
+        inbox.to_start = list(approved.only(*SHOWN_OF_ROLLBACKS, *SHOWN_OF_FREEZE)[:LIMIT])
     if Role.ENGINEER in user.roles:
         inbox.with_me, inbox.with_others = _mine(user)
     if user.roles & windows.CONFIRMS:
@@ -192,8 +209,22 @@ def read(user: User) -> Inbox:
         inbox.setting_up = _setting_up()
     # What their lines say is read for all of the lists at once.
     prefetch_related_objects(inbox.rollbacks, *SUBJECTS)
+    _part_blocked(inbox)
     _add_outcomes(inbox.ended)
     return inbox
+
+
+def _part_blocked(inbox: Inbox) -> None:
+    """Part from what is to be started what nobody can start as it is; one query."""
+    plans = Prefetch("items__script", RollbackScript.objects.only("plan", "placeholders", "sql"))
+    prefetch_related_objects(inbox.to_start, plans)
+    for rollback in inbox.to_start:
+        items, targets = rollback.items.all(), rollback.rollback_targets.all()
+        known = Known(rollback, items=items, rollback_targets=targets)
+        if blocking := gates.at_a_glance(known):
+            inbox.blocked.append(Blocked(rollback, blocking[0]))
+    blocked = {each.rollback.pk for each in inbox.blocked}
+    inbox.to_start = [rollback for rollback in inbox.to_start if rollback.pk not in blocked]
 
 
 def _mine(user: User) -> tuple[list[RollbackRequest], list[RollbackRequest]]:

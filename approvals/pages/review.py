@@ -200,6 +200,12 @@ class Sheet:
         return [*found, self.why_nothing] if self.why_nothing else found
 
     @property
+    def has_bar(self) -> bool:
+        """Whether the decision bar has anything to say: not to who only reads what nobody decides on."""
+        waits = self.rollback.status in (Status.IN_REVIEW, Status.APPROVED, Status.EXECUTING)
+        return waits or any(key in self.actions for key in BAR)
+
+    @property
     def other_decisions(self) -> list[Approval]:
         """Decisions that fill no signature line: voided ones, rejections, requests for changes."""
         filled = {line.approval.pk for line in self.signatures if line.approval}

@@ -7,6 +7,7 @@ from functools import lru_cache
 
 from django.utils.html import conditional_escape, escape, format_html
 from django.utils.safestring import SafeString, mark_safe
+from django.utils.translation import gettext as _
 from pygments.lexers.sql import PostgresLexer
 from pygments.token import Comment, Keyword, String, _TokenType
 
@@ -34,17 +35,19 @@ def to_html(
     """One element per line with its number in `data-n`, counting from `first`.
 
     `prefix` makes each line a link target (`<prefix>12`). Lines in `marks` stand out, with a text as title.
-    `link` is an address to which each line's number leads, with the number appended.
+    `link` is an address to which each line's number leads, with the number appended: a link that has to be
+    reached by keyboard, too.
     """
     lines = _remembered(sql) if len(sql) <= REMEMBERED else tuple(_lines(sql))
     target, href, marks = escape(prefix), escape(link), marks or {}
+    says = escape(_("Comment on line %d")) if link else ""
     html = []
     for number, line in enumerate(lines, start=first):
         css = "l at" if number in marks else "l"
         about = f' id="{target}{number}"' if prefix else ""
         if marks.get(number):
             about += f' title="{escape(marks[number])}"'
-        to = f'<a class="n" href="{href}{number}" tabindex="-1" aria-hidden="true"></a>' if link else ""
+        to = f'<a class="n" href="{href}{number}" aria-label="{says % number}"></a>' if link else ""
         html.append(f'<span class="{css}" data-n="{number}"{about}>{to}{line}</span>')
     return mark_safe("".join(html))  # noqa: S308 (every part was escaped)
 

@@ -24,9 +24,10 @@ def rollback_comment(request: Request, pk: int) -> HttpResponse:
     """Begin a thread, on the rollback or (with `script` and `line`) on a line of a revision of a script."""
     rollback = get_object_or_404(access.rollbacks(request.user), pk=pk)
     script = _script(request, rollback)
-    kind = LineCommentForm if script else CommentForm
-    line = request.GET.get("line", "")
-    form = kind(posted(request), initial={"script": script.pk if script else "", "line": line})
+    form = CommentForm(posted(request))
+    if script:
+        initial = {"script": script.pk, "line": request.GET.get("line", "")}
+        form = LineCommentForm(posted(request), initial=initial, revision=script)
     if form.is_valid():
         found = form.cleaned_data
 

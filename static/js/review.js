@@ -19,6 +19,22 @@ document.addEventListener("click", (event) => {
   });
 });
 
+// The numbers of lines are links, and a script has hundreds: Tab stops at one of each text, arrows go on from it.
+for (const code of document.querySelectorAll(".code")) {
+  const numbers = [...code.querySelectorAll("a.n")];
+  for (const other of numbers.slice(1)) other.tabIndex = -1;
+  code.addEventListener("keydown", (event) => {
+    const here = numbers.indexOf(event.target);
+    const step = { ArrowDown: 1, ArrowUp: -1 }[event.key];
+    const next = here < 0 || !step ? null : numbers[here + step];
+    if (!next) return;
+    event.preventDefault();
+    numbers[here].tabIndex = -1;
+    next.tabIndex = 0;
+    next.focus();
+  });
+}
+
 // "Not now" takes a form away again and leads back to where it was opened.
 document.addEventListener("click", (event) => {
   const slot = event.target.closest("[data-dismiss]")?.closest(".slot");

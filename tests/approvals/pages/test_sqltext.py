@@ -69,7 +69,7 @@ def test_nothing_of_a_text_is_lost_or_added(sql: str) -> None:
 
 def test_each_number_can_lead_somewhere() -> None:
     html = to_html("SELECT 1;\nSELECT 2;", first=7, link="/say/?script=1&line=")
-    assert '<a class="n" href="/say/?script=1&amp;line=7" tabindex="-1" aria-hidden="true"></a>' in html
+    assert '<a class="n" href="/say/?script=1&amp;line=7" aria-label="Comment on line 7"></a>' in html
     assert 'href="/say/?script=1&amp;line=8"' in html
     assert "<a" not in to_html("SELECT 1;")
 

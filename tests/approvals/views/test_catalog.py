@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import uuid
 from datetime import timedelta
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from django.utils import timezone
 
 from approvals import access, history, jobs
 from approvals.models import (
+    Execution,
     Job,
     Role,
     RollbackScript,
@@ -38,6 +40,11 @@ def test_whoever_works_for_all_teams_sees_all_services(world: World, name: str) 
     page = see(as_(world.people[name]), "/services/")
     assert "wallet-service" in page
     assert "ledger-service" in page
+
+
+def test_every_cell_of_a_service_says_on_the_phone_what_it_is(world: World) -> None:
+    row = see(as_(world.alice), "/services/").html.partition("<tbody")[2].partition("</tr>")[0]
+    assert row.count("<td") == row.count("data-label=") == 5
 
 
 def test_the_list_of_services_can_be_searched(world: World) -> None:
@@ -108,6 +115,20 @@ def test_a_target_shows_the_last_rehearsal_of_a_migration(world: World) -> None:
     factories.write_script(world, "3", sql="DROP INDEX IF EXISTS wallets_by_user;\n")
     page = see(as_(world.alice), f"/targets/{world.staging.name}/")
     assert "script r2, written Proof: exact an earlier script was rehearsed just now" in page
+
+
+def test_alarms_of_a_target_come_in_pages_the_newest_first(world: World) -> None:
+    rollback = factories.rollback_in(world, Status.EXECUTED)
+    one = Execution.objects.get(rollback_target__rollback=rollback, purpose="real")
+    for minutes in range(7):
+        one.pk, one.purpose, one._state.adding = uuid.uuid4(), "rehearsal", True
+        one.reappeared_at = timezone.now() - timedelta(minutes=minutes)
+        one.save()
+    address = f"/targets/{world.production.name}/"
+    page = see(as_(world.dora), address)
+    assert page.html.count("took back is applied again") == 5
+    assert "7 alarms wait for an answer." in page
+    assert see(as_(world.dora), address, alarms="2").html.count("took back is applied again") == 2
 
 
 def test_a_history_that_contradicts_itself_is_said_not_hidden(world: World) -> None:

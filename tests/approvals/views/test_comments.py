@@ -121,7 +121,8 @@ def test_a_line_that_is_none_is_told_beside_its_field_and_the_words_are_kept(lin
     rollback = rollback_in(world, Status.IN_REVIEW)
     key = script_of(rollback).pk
     page = send(as_(world.dora), url("rollback_comment", rollback), script=str(key), line=line, text="Mine.")
-    assert page.status in (400, 409)
+    assert page.status == 400
+    assert 'aria-invalid="true"' in page.html.partition('name="line"')[2].partition(">")[0]
     assert "Mine." in page
     assert not Thread.objects.exists()
     assert (

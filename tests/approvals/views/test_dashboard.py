@@ -93,6 +93,19 @@ def test_an_approved_rollback_waits_for_ops(world: World) -> None:
     assert "Approved, to be started by ops" not in see(as_(world.dora), "/")
 
 
+def test_what_is_approved_and_cannot_be_started_does_not_wait_for_ops(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rollback = only(world, factories.rollback_in(world, Status.APPROVED))
+    monkeypatch.setattr("approvals.known.Known.now", timezone.now() + timedelta(days=365))  # no freeze lasts
+    page = see(as_(world.olga), "/")
+    assert "Nothing waits for you" in page
+    assert rollback.label not in section(page, "Approved, to be started by ops")
+    blocked = section(page, "Approved, and can't be started as it is")
+    assert rollback.label in blocked
+    assert "a freeze that is not over yet" in blocked
+
+
 def test_my_drafts_wait_for_me_and_only_for_me(world: World) -> None:
     rollback = only(world, factories.rollback_in(world, Status.DRAFT))
     page = see(as_(world.alice), "/")

@@ -113,6 +113,23 @@ def test_the_verdict_says_first_how_it_stands(status: Status, sentence: str, wor
     assert sentence in review(rollback_in(world, status, "high"), world.dora)
 
 
+@pytest.mark.parametrize(
+    ("status", "name", "there"),
+    [
+        (Status.DRAFT, "axel", False),
+        (Status.CANCELLED, "axel", False),
+        (Status.EXECUTED, "alice", False),
+        (Status.DRAFT, "alice", True),
+        (Status.IN_REVIEW, "axel", True),
+    ],
+)
+def test_a_bar_that_only_says_that_one_may_read_is_not_there(
+    status: Status, name: str, there: bool, world: World
+) -> None:
+    page = review(rollback_in(world, status, "high"), world.people[name])
+    assert ('class="decide"' in page.html) is there
+
+
 def test_where_nobody_has_to_sign_a_draft_waits_for_its_checklist_too(world: World) -> None:
     rollback = rollback_in(world, Status.DRAFT, "staging")
     assert "A draft: 1 thing is missing before it can be submitted." in review(rollback, world.alice)
