@@ -170,6 +170,12 @@ def why_not_confirm(entry: CalendarEntry, actor: User) -> str:
     return ""
 
 
+def why_not_propose(kind: str, actor: User) -> str:
+    """Why this person can't ask for an entry of this kind, as a sentence; empty if they can."""
+    wanted = proposers(kind)
+    return "" if actor.roles & wanted else _role_words(wanted)
+
+
 def zone_of(target: Target) -> ZoneInfo:
     """The zone of a target's clock. Raises Refused for one that is not known here."""
     try:

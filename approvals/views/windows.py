@@ -11,7 +11,7 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
 from django.utils.translation import gettext as _
 
-from approvals import access, once, windows
+from approvals import access, once, permissions, windows
 from approvals.errors import Refused
 from approvals.forms import REFUSED, posted
 from approvals.forms.rollbacks import ReasonForm
@@ -46,6 +46,8 @@ def window_new(request: Request, name: str, entry_kind: str) -> HttpResponse:
     if entry_kind not in FORMS:
         raise Http404
     target = _target(request, name)
+    if why := windows.why_not_propose(entry_kind, request.user):
+        return permissions.forbidden(request, why, name="window_new")
     try:
         zone = windows.zone_of(target)
     except Refused as refused:

@@ -51,7 +51,7 @@ BESIDES: dict[str, Any] = {
     "step": "reason",
     "field": "reason",
     "kind": "undo",
-    "entry_kind": "weekly",
+    "entry_kind": "freeze",
 }
 
 

@@ -147,3 +147,11 @@ def test_the_page_of_an_execution_shows_the_look_it_began_with(world: World) -> 
     assert "no-go" in page
     assert "Nothing prepared: One is." in page
     assert "Look again" not in page
+
+
+def test_a_form_that_somebody_could_not_send_is_not_shown(world: World) -> None:
+    page = see(as_(world.olga), f"{CALENDAR}new/weekly/")
+    assert page.status == 403
+    assert "This takes one of these roles: Admin." in page
+    assert see(as_(world.olga), f"{CALENDAR}new/freeze/").status == 200
+    assert see(as_(world.adam), f"{CALENDAR}new/never/").status == 404
