@@ -38,7 +38,8 @@ def offered(
     """Everything that may be declared: what was found not undone, and what is declared already. `sent` is
     what the form said, if it was sent."""
     texts = {each["key"]: each["text"] for each in (*effects.open, *effects.left)} if effects else {}
-    keys = dict.fromkeys((*texts, *left, *(sent or {})))
+    # What is declared comes first, so that rows which come later, with a proof, get other numbers.
+    keys = dict.fromkeys((*left, *texts, *(sent or {})))
     reasons = left if sent is None else sent
     return [
         Declaration(number, key, texts.get(key, key), reasons.get(key, ""))

@@ -9,6 +9,7 @@ from django.urls import reverse
 
 from approvals import proofs
 from approvals.models import Job, RollbackScript, Status
+from approvals.pages import completeness_panel, declarations
 from tests.approvals import answers
 from tests.approvals.factories import World, rollback_in
 from tests.approvals.views.test_scripts import HTMX, script
@@ -176,6 +177,15 @@ def test_the_editor_gets_fields_for_what_was_found_while_it_was_open(
     fragment = Page(as_(world.alice).get(f"{page_of(stored)}?declare=1", headers=HTMX))
     assert 'hx-swap-oob="beforeend:#left-rows"' in fragment.html
     assert fragment.fields["left_key"] == "set work_mem"
+
+
+def test_a_field_that_comes_later_has_another_name_than_those_that_are_there(world: World) -> None:
+    found = completeness_panel.effects(answers.completeness(answers.effect("new", "not undone")))
+    rows = declarations.offered(found, {"old": "Harmless."})
+    assert [(each.number, each.key, each.reason) for each in rows] == [
+        (1, "old", "Harmless."),
+        (2, "new", ""),
+    ]
 
 
 def test_where_nothing_can_be_proven_its_author_says_why_it_may_go(
