@@ -51,6 +51,7 @@ PROVE = "main form:has(input[name=password]) button.btn-main"
 LIST = "main table tbody th a"
 DECIDE = f"{LIST} >> a[href*='/decide/approve']"
 EXECUTION = f"{LIST} >> main a[href^='/executions/']"
+PARTLY_DONE = f"{EXECUTION} >> main .note a[href^='/executions/']"
 FORM = f"{LIST} >> main a:is([href*='/form/'], [href*='/edit/'])"
 EDITOR = "main a[href^='/migrations/'] >> main a[href$='/script/']"
 MIGRATION = "main a[href^='/migrations/']"
@@ -78,6 +79,8 @@ PAGES = (
     Picture("rollback-failed", "amina", "/rollbacks/?status=failed", LIST),
     Picture("start", "grace", "/rollbacks/?status=approved&risk=3", START),
     Picture("execution-unresolved", "grace", "/rollbacks/?status=executing", EXECUTION),
+    Picture("execution-awaiting-restart", "grace", "/rollbacks/?status=executing&risk=2", EXECUTION),
+    Picture("execution-partly-done", "grace", "/rollbacks/?status=executing&risk=2", PARTLY_DONE),
     Picture("execution-committed", "grace", "/rollbacks/?status=executed", EXECUTION),
     Picture("execution-rolled-back", "grace", "/rollbacks/?status=failed", EXECUTION),
     Picture("new-rollback", "amina", "/rollbacks/new/"),
