@@ -33,7 +33,7 @@ class Column(Family):
             return [self.creating(thing)]
         default = context.before.get(Ref("default", thing.ref.path))
         table = f"ALTER {table_word(thing)} {relation(thing.ref)}"
-        filling = fill_value(thing, context) if needs_fill(thing, default) else None
+        filling = fill_value(thing, context) if needs_fill(thing, default, context) else None
         provides = {thing.ref} | ({default.ref} if default else set())
         if filling is None:
             made = [Statement(f"{table} ADD COLUMN {column_definition(thing, default)}")]

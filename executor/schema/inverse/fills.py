@@ -24,21 +24,24 @@ OWN_VALUES = ((("text", "character varying", "citext"), "ctid::text"), (("uuid",
 """For rows that must differ: the place of the row differs from all others while the script runs."""
 
 
-def _unique(thing: Object, context: Context) -> bool:
-    """Whether a key or unique index of the schema to come back to has the column."""
+def _unique(thing: Object, context: Context, *, alone: bool = False) -> bool:
+    """Whether a key or unique index of the schema to come back to has the column (`alone`: and no other)."""
     for ref in context.before.needed_by.get(thing.ref, ()):
         other = context.before.get(ref)
-        if other is not None and (
-            (ref.kind == "constraint" and other["type"] in "pu")
-            or (ref.kind == "index" and other["is_unique"])
-        ):
+        if other is None or ref.kind not in ("constraint", "index"):
+            continue
+        key = other["type"] in "pu" if ref.kind == "constraint" else other["is_unique"]
+        columns = [need for need in context.before.needs.get(ref, ()) if need.kind == "column"]
+        if key and not (alone and len(columns) > 1):
             return True
     return False
 
 
-def needs_fill(thing: Object, default: Object | None) -> bool:
-    """Whether rows that exist would have no value for the column."""
-    return bool(thing["not_null"] and default is None and not thing["identity"] and not thing["generated"])
+def needs_fill(thing: Object, default: Object | None, context: Context) -> bool:
+    """Whether rows that exist would have no value for the column, or all the same where they must differ."""
+    if not thing["not_null"] or thing["identity"] or thing["generated"]:
+        return False
+    return default is None or ("(" not in default["expression"] and _unique(thing, context, alone=True))
 
 
 def fill_value(thing: Object, context: Context) -> str | None:

@@ -31,6 +31,6 @@ def _fills(context: Context) -> Iterator[Choice]:
         if Ref("table", column.ref.relation) not in context.now or (now is not None and now["not_null"]):
             continue
         default = context.before.get(Ref("default", column.ref.path))
-        if needs_fill(column, default if now is None else None):
+        if needs_fill(column, default if now is None else None, context):
             taken = fill_value(column, context) or ASK
             yield choices.fill(dotted(column.ref.path), taken)

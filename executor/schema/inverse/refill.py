@@ -84,7 +84,7 @@ def _values(column: Object, old: Ref, context: Context) -> tuple[str, ...]:
         same = was["type"] == kind
         return (name, name, name) if same else (name, f"{name}::{kind}", f"{name}::text::{kind}")
     default = context.before.get(Ref("default", column.ref.path))
-    value = fill_value(column, context) if needs_fill(column, default) else None
+    value = fill_value(column, context) if needs_fill(column, default, context) else None
     return () if value is None else (value, value, value)
 
 

@@ -6,6 +6,7 @@ import pytest
 
 from executor.schema.dump import dump
 from executor.schema.inverse import Inverse, Options, undo
+from executor.schema.inverse.options import NEUTRAL
 from executor.schema.prove import derive, judge
 from executor.schema.shadow import Shadow
 from executor.schema.snapshot import snapshot
@@ -78,6 +79,20 @@ def test_without_a_value_the_missing_one_is_a_gap_and_no_script_that_fails(shado
     assert any("not given back: column public.t.a" in gap for gap in inverse.gaps)
     assert [(choice.subject, choice.taken) for choice in inverse.choices] == [("public.t.a", "ask")]
     shadow.apply(inverse.script)
+
+
+@pytest.mark.parametrize(
+    "column", ["a text NOT NULL UNIQUE", "a text NOT NULL DEFAULT '' UNIQUE", "a uuid NOT NULL UNIQUE"]
+)
+def test_rows_that_must_differ_get_a_value_of_their_own(column: str, shadow: Shadow) -> None:
+    shadow.apply(
+        f"CREATE TABLE t ({column}); INSERT INTO t SELECT gen_random_uuid() FROM generate_series(1, 3)"
+    )
+    for options in (Options(fill_default=NEUTRAL), Options.exact(fill_default=NEUTRAL)):
+        inverse = derive("ALTER TABLE t DROP COLUMN a; ALTER TABLE t ADD COLUMN b int", shadow, options)
+        assert (inverse.gaps, inverse.verdict) == ((), EXACT)
+        shadow.apply(inverse.script)
+    assert shadow.connection.execute("SELECT count(DISTINCT a) FROM t").fetchone() == (3,)
 
 
 def test_an_enum_value_may_be_left(shadow: Shadow) -> None:
