@@ -23,9 +23,7 @@ COMMITTED = "committed"
 def planned(items: Iterable[RollbackItem]) -> list[dict[str, Any]]:
     """The steps of the items' stored plans, in the order in which they run, each with its item's position."""
     return [
-        step | {"item": item.position}
-        for item in items
-        for step in filling.plan_of(item).get("steps", [])
+        step | {"item": item.position} for item in items for step in filling.plan_of(item).get("steps", [])
     ]
 
 

@@ -18,8 +18,8 @@ from executor import (
     proving,
     read,
     rehearse,
-    retention,
     restarts,
+    retention,
     settle,
     trials,
 )
