@@ -57,7 +57,7 @@ def opened() -> dict[str, list[str]]:
 
 def counts(grown: Grown) -> dict[tuple[str, str], Answer]:
     """How each page answers now, and in how many queries, by URL and person."""
-    from django.db import connection, reset_queries
+    from django.db import connection
     from django.test.utils import CaptureQueriesContext
 
     from tests.approvals.many import addresses
@@ -67,12 +67,12 @@ def counts(grown: Grown) -> dict[tuple[str, str], Answer]:
     clients = {
         name: as_(grown.world.people[name], confirmed=True) for name in {*READERS, *BY_ROLE["dashboard"]}
     }
+    where = addresses(grown)  # which takes queries of its own
     for url_name, people in opened().items():
         for name in people:
-            reset_queries()  # the log holds 9,000 at most, over all pages
             connection.queries_log.clear()  # it holds 9,000, and all pages together take more
             with CaptureQueriesContext(connection) as captured:
-                response = clients[name].get(addresses(grown)[url_name])
+                response = clients[name].get(where[url_name])
                 b"".join(response)  # what is streamed is read only now
             found[url_name, name] = response.status_code, len(captured)
     return found
