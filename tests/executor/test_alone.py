@@ -7,6 +7,7 @@ import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -16,6 +17,7 @@ from executor.looks import looker
 from executor.resolve import resolve_alone
 from executor.spec import LoneFound, LoneStep, Outcome, Result, RunSpec
 from tests.executor.target import DROP_STATUS, Recording, Target, lone, spec, step
+from tests.executor.test_resolve import Worker
 
 BUILD = "CREATE INDEX CONCURRENTLY wallets_by_balance ON wallets (balance)"
 BUILD_UNIQUE = "CREATE UNIQUE INDEX CONCURRENTLY one_per_status ON users (status)"
@@ -235,3 +237,27 @@ def test_a_setting_that_somebody_else_has_changed_since_is_not_known_and_stops_e
 )
 def test_a_list_of_names_is_taken_back_as_a_list(value: str | None, undo: str) -> None:
     assert looker("ALTER SYSTEM SET shared_preload_libraries = 'x'").undo({"file": value}) == (undo,)
+
+
+@pytest.mark.parametrize(
+    ("stop_at", "expected"),
+    [("claimed", ["pending", "pending"]), ("settled", ["done", "pending"])],
+)
+def test_kill_9_between_two_steps_leaves_exactly_those_done_that_had_their_claim(
+    target: Target, tmp_path: Path, stop_at: str, expected: list[str]
+) -> None:
+    """Claimed in the portal only is not begun: the claim on the target comes right before the statement."""
+    target.do("CREATE INDEX old ON users (email)")
+    ran = only_alone(*lone("DROP INDEX CONCURRENTLY old", BUILD))
+    with target.superuser() as connection:
+        before = {1: looker(ran.before[0].sql).before(connection)}
+    process = Worker(target, ran, tmp_path, stop_at)
+    process.wait_for(stop_at)
+    process.kill()
+    found = resolve_alone(target.executor, ran, None, before)
+    assert [each.state.value for each in found] == expected
+    late = target.run(replace(ran, execution_id=uuid.uuid4()))
+    assert late.outcome is Outcome.NO_EFFECT
+    assert target.versions() == ["1", "2", "3"]
+    assert target.value("SELECT to_regclass('wallets_by_balance') IS NULL")
+    assert target.value("SELECT to_regclass('old') IS NULL") == (expected[0] == "done")
