@@ -1,4 +1,4 @@
-"""A table for what all web processes count together: failed sign-ins, and how often somebody asks for work."""
+"""A table for what all web processes count together: failed sign-ins, and how often work is asked for."""
 
 from django.db import migrations
 

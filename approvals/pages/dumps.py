@@ -49,8 +49,8 @@ class Dump:
 
     @property
     def restore(self) -> str:
-        """The commands that bring the dump back, into a new database beside the target; empty where no file is
-        left. tests/waqiti_rollback/test_backup_commands.py runs them."""
+        """The commands that bring the dump back, into a new database beside the target; empty where no file
+        is left. tests/waqiti_rollback/test_backup_commands.py runs them."""
         backup, target = self.backup, self.backup.target
         if not backup.path or backup.state == Backup.State.REMOVED:
             return ""
