@@ -16,7 +16,6 @@ from . import access, alarms, comments, decisions, executions, gates, signed, wo
 from .gates import Gate, Needed
 from .known import Known
 from .models import (
-    OPEN,
     Approval,
     Execution,
     ExecutionStatus,

@@ -29,8 +29,8 @@ def text_sha256(text: str) -> str:
 def change_digest(rollback: RollbackRequest, items: Iterable[RollbackItem] | None = None) -> str:
     """What would run: ordered items with script, steps and checks, history treatment, session options.
 
-    `items` (in order, with migration, revision and script) spares reading them, and makes sure that the digest
-    is of their very steps.
+    `items` (in order, with migration, revision and script) spares reading them, and makes sure that the
+    digest is of their very steps.
     """
     if items is None:
         items = rollback.items.select_related("migration", "revision", "script").order_by("position")

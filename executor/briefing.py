@@ -13,16 +13,19 @@ from approvals.flyway.treatment import Treatment
 from approvals.models import Execution, ExecutionStep, RollbackItem, RollbackRequest, RollbackTarget, Stage
 from executor.errors import ExecutorError
 from executor.spec import CheckSpec, HistoryPin, ItemSpec, Limits, LoneStep, RunSpec, StepSpec
+from executor.stored import require_signed
 
 
 def signed_spec(execution: Execution, *, on_clone: bool = False) -> RunSpec:
     """`run_spec` to run now. Raises ExecutorError unless its very statements, with the values of placeholders
-    in them, have the digest that was signed or asked for."""
+    in them, have the digest that was signed or asked for, and the stored steps are these statements."""
     rollback = execution.rollback_target.rollback
     rows = _rows(rollback)
     if digests.change_digest(rollback, rows) != execution.change_digest:
         raise ExecutorError("Not started: what would run is no longer what was asked for.")
-    return run_spec(execution, on_clone=on_clone, rows=rows)
+    spec = run_spec(execution, on_clone=on_clone, rows=rows)
+    require_signed(execution, halfway.planned(rows), transaction=spec.transaction)
+    return spec
 
 
 def _rows(rollback: RollbackRequest) -> list[RollbackItem]:

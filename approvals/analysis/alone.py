@@ -144,9 +144,7 @@ def _select(node: Any) -> Reload:
 def _reindexed(node: Any) -> Renewed:
     if option(node.params, "concurrently") and node.HasField("relation"):
         return Renewed(names.relation(node.relation))
-    raise NotAlone(
-        "This version runs REINDEX alone only CONCURRENTLY, of one index or table."
-    )
+    raise NotAlone("This version runs REINDEX alone only CONCURRENTLY, of one index or table.")
 
 
 def _vacuumed(node: Any) -> Renewed:

@@ -39,7 +39,8 @@ class ScriptForm(PortalForm):
         widget=forms.Textarea(attrs=EDITOR | {"class": "code-input", "rows": 18}),
         help_text=_(
             "The portal runs it in one transaction (what refuses one runs alone) and removes the history row"
-            " itself: your own BEGIN, COMMIT and DELETE FROM flyway_schema_history are recognised and taken over."
+            " itself: your own BEGIN, COMMIT and DELETE FROM flyway_schema_history are recognised and taken"
+            " over."
         ),
     )
     sql_file = forms.FileField(

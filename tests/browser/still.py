@@ -62,6 +62,7 @@ OUTCOMES = (
     ExecutionStatus.NO_EFFECT,
     ExecutionStatus.ROLLED_BACK,
     ExecutionStatus.AWAITING_RESTART,
+    ExecutionStatus.PARTIAL,
     ExecutionStatus.COMMITTED_CHECK_FAILED,
     ExecutionStatus.UNRESOLVED,
 )
