@@ -23,9 +23,8 @@ def signed_spec(execution: Execution, *, on_clone: bool = False) -> RunSpec:
     rows = _rows(rollback)
     if digests.change_digest(rollback, rows) != execution.change_digest:
         raise ExecutorError("Not started: what would run is no longer what was asked for.")
-    spec = run_spec(execution, on_clone=on_clone, rows=rows)
-    require_signed(execution, halfway.planned(rows), transaction=spec.transaction)
-    return spec
+    require_signed(execution, halfway.planned(rows))
+    return run_spec(execution, on_clone=on_clone, rows=rows)
 
 
 def _rows(rollback: RollbackRequest) -> list[RollbackItem]:
