@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from django.utils import timezone
 
-from approvals.models import Execution
+from approvals import attempts, continuing, halfway
+from approvals.models import Execution, ExecutionStatus, Role
 from executor import briefing
 from executor.errors import ExecutorError
 from tests.approvals import factories
@@ -48,3 +50,46 @@ def test_nothing_is_sent_where_somebody_changed_a_row(
     execution.steps.filter(position=position).update(**change)
     with pytest.raises(ExecutorError, match="not those of the plan that was signed"):
         briefing.signed_spec(execution)
+
+
+CLEAR = "DROP INDEX CONCURRENTLY IF EXISTS public.by_amount"
+
+
+def gone_on(world: World, execution: Execution) -> Execution:
+    """Its first step failed half-way; asked for, signed, started and claimed by a worker."""
+    attempts.step_claimed(execution, 1, before={}, undo=[CLEAR])
+    attempts.step_settled(execution, 1, state="failed", found="It is there and invalid.", leftover=[CLEAR])
+    attempts.record_outcome(execution, ExecutionStatus.PARTIAL, "Partly done.")
+    execution.refresh_from_db()
+    digest = halfway.digest_of(execution, "go_on", halfway.offer(execution, "go_on").steps)
+    now = timezone.now()
+    asked = continuing.ask(
+        execution, course="go_on", digest=digest, reason="Now.", actor=world.olga, confirmed_at=now
+    )
+    for dba in (world.dora, world.dan)[: len(halfway.missing_roles(asked))]:
+        continuing.sign(asked, actor=dba, role=Role.SENIOR_DBA, digest=digest, confirmed_at=timezone.now())
+    return factories.claimed(continuing.start(asked, actor=world.olga, confirmed_at=timezone.now()))
+
+
+@pytest.mark.parametrize(
+    ("of", "change"),
+    [
+        ("", {}),
+        ("later", {"statements": ["DROP TABLE wallets"]}),
+        ("later", {"sql": "DROP TABLE wallets"}),
+        ("later", {"of": None}),
+        ("first", {"sql": "CREATE INDEX CONCURRENTLY by_amount ON users (name)"}),
+    ],
+)
+def test_what_continues_another_sends_what_was_signed_for(
+    of: str, change: dict[str, Any], world: World, execution: Execution
+) -> None:
+    made = gone_on(world, execution)
+    if not of:
+        spec = briefing.signed_spec(made)
+        assert [each.statements for each in spec.alone] == [(CLEAR, MAKE.strip().removesuffix(";"))]
+        assert (len(spec.steps), spec.transaction) == (1, True)
+        return
+    (made if of == "later" else execution).steps.filter(position=1).update(**change)
+    with pytest.raises(ExecutorError, match="not those"):
+        briefing.signed_spec(made)
