@@ -25,6 +25,8 @@ PROPOSES_WINDOWS = frozenset({Role.ADMIN})
 DECLARES_FREEZES = frozenset({Role.ADMIN, Role.OPS, Role.SENIOR_DBA, Role.PLATFORM_LEAD})
 # The second person, for all of it.
 CONFIRMS = DECLARES_FREEZES
+# So many entries that are not over may a target have.
+MOST = 100
 
 
 @dataclass(frozen=True)
@@ -81,6 +83,8 @@ def propose(
         if kind == Kind.FREEZE and not reason.strip():
             raise Refused(_("Say why nothing may run; whoever waits for it reads that."))
         zone_of(target)
+        if kind != Kind.FREEZE or (begins_at or timezone.now()) > timezone.now():
+            _require_room(target)  # a freeze from now on is never refused for that
         entry = CalendarEntry.objects.create(
             target=target,
             kind=kind,
@@ -94,6 +98,16 @@ def propose(
         )
         facts |= _facts_of(entry)
     return entry
+
+
+def _require_room(target: Target) -> None:
+    """Nobody reads a longer calendar, and every page about the target has to."""
+    standing = CalendarEntry.objects.filter(target=target, removed_at=None)
+    if standing.exclude(ends_at__lte=timezone.now()).count() >= MOST:
+        raise Refused(
+            _("%(target)s has %(count)d windows and freezes that are not over. Take some away first.")
+            % {"target": target, "count": MOST}
+        )
 
 
 def _require_dates(begins_at: datetime | None, ends_at: datetime | None) -> None:

@@ -1,5 +1,6 @@
 """The web process. It holds no credentials of a target and never imports the executor."""
 
+import gc
 import os
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "waqiti_rollback.settings")
@@ -13,3 +14,8 @@ refuse_target_credentials()
 if settings.IS_PRODUCTION:
     refuse_trust_authentication(settings.DATABASE_URL)
 application = get_asgi_application()
+# What was loaded by now stays for ever, and a page makes many objects that die together: without this the
+# collector walks all of Django every few requests (a tenth of a long page's time).
+gc.collect()
+gc.freeze()
+gc.set_threshold(20_000, 20, 20)

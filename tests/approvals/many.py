@@ -21,7 +21,7 @@ from django.db import models, transaction
 from django.urls import get_resolver, reverse
 from django.utils import timezone
 
-from approvals import analysis, audit, comments, executions, followups, incidents
+from approvals import analysis, audit, comments, executions, followups, incidents, windows
 from approvals.models import (
     Approval,
     AuditEvent,
@@ -623,9 +623,9 @@ def _said(grown: Grown, n: int) -> None:
 
 
 def _calendar(grown: Grown, numbers: Iterable[int]) -> None:
-    """Freezes on many dates to come, and windows that nobody has confirmed."""
+    """Freezes on many dates to come, and windows that nobody has confirmed: as many as a target may have."""
     rows = []
-    for number in numbers:
+    for number in [number for number in numbers if number < windows.MOST - 1]:
         begins = timezone.now() + timedelta(days=2 + number % 300)
         rows.append(
             CalendarEntry(

@@ -214,3 +214,16 @@ def test_the_database_holds_it_too(world: World, change: dict[str, Any]) -> None
         CalendarEntry.objects.filter(pk=entry.pk).update(**fields)
     with pytest.raises(DatabaseError), transaction.atomic():
         CalendarEntry.objects.filter(pk=entry.pk).delete()
+
+
+def test_a_calendar_has_an_end_but_a_freeze_from_now_on_is_always_taken(world: World) -> None:
+    later = timezone.now() + timedelta(days=1)
+    dates = {"begins_at": later, "ends_at": later + timedelta(hours=1)}
+    for _number in range(windows.MOST):
+        windows.propose(world.production, Kind.DATED, actor=world.adam, **dates)
+    with pytest.raises(Refused, match="Take some away first"):
+        windows.propose(world.production, Kind.DATED, actor=world.adam, **dates)
+    with pytest.raises(Refused, match="Take some away first"):
+        windows.propose(world.production, Kind.FREEZE, actor=world.adam, reason="Audit.", **dates)
+    now = {"begins_at": timezone.now(), "ends_at": later}
+    assert windows.propose(world.production, Kind.FREEZE, actor=world.adam, reason="Fire.", **now).in_force
