@@ -145,8 +145,8 @@ class Known:
 
     @cached_property
     def proofs(self) -> dict[int, Proof]:
-        """The newest answered proof of each script, by the script's key."""
-        return proofs.latest_of(self._scripts)
+        """The newest answered proof of each script as it runs here, by the script's key."""
+        return proofs.latest_for(self.items)
 
     @cached_property
     def newest_proofs(self) -> dict[int, Proof]:

@@ -11,7 +11,7 @@ from django.db.models import QuerySet
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from . import access, audit, chains, jobs
+from . import access, audit, chains, digests, filling, jobs
 from .errors import Denied, Refused
 from .models import Job, Migration, MigrationRevision, Proof, RollbackItem, RollbackScript, Target, User
 
@@ -81,7 +81,8 @@ def ask_where_missing(
     missing = []
     for script, revision in pairs:
         newest = known.get(script.pk)
-        if newest is None or newest.revision_id != revision.pk or not (newest.at or newest.is_open):
+        other = newest is None or newest.revision_id != revision.pk or not (newest.at or newest.is_open)
+        if other or _of_other_values(script, revision, newest, target):
             missing.append((script, revision))
     for script, revision in missing:
         ask_within(script, actor=actor, revision=revision, target=target)
@@ -187,10 +188,54 @@ def declared(items: Iterable[RollbackItem]) -> list[str]:
     return said
 
 
+def latest_for(items: Iterable[RollbackItem]) -> dict[int, Proof]:
+    """`latest_of` for the scripts of a request's items. Of a script with placeholders it is the newest proof
+    with the values of the request's target, where there is one: other targets have other values."""
+    named = [(item, item.script) for item in items if item.script is not None]
+    found = latest_of([script.pk for _item, script in named])
+    for item, script in named:
+        newest = found.get(script.pk)
+        if newest is not None and not is_of(newest, script, text := filling.sql_of(item)):
+            found[script.pk] = _with_text(script, item.revision_id, text).first() or newest
+    return found
+
+
+def _with_text(script: RollbackScript, revision: int, text: str) -> QuerySet[Proof]:
+    """The answered proofs of a script as it is filled, the newest first."""
+    found = Proof.objects.filter(script=script, revision=revision, at__isnull=False)
+    same = found.filter(proof__script_sha256=digests.text_sha256(text))
+    return same.select_related("job", "target").order_by("-at")
+
+
+def _of_other_values(
+    script: RollbackScript, revision: MigrationRevision, newest: Proof | None, target: Target
+) -> bool:
+    """Does no answered proof speak of the script with this target's values?"""
+    if newest is None or not script.placeholders:
+        return False
+    text = filling.text_on(target, script.sql)
+    return not is_of(newest, script, text) and not _with_text(script, revision.pk, text).exists()
+
+
+def is_of(proof: Proof, script: RollbackScript, text: str) -> bool:
+    """Is this, the script with the values of a target, the very text that was proven? True as long as nothing
+    was."""
+    if not script.placeholders or proof.at is None or proof.verdict == Proof.Verdict.NOT_PROVABLE:
+        return True
+    return bool(proof.proof.get("script_sha256") == digests.text_sha256(text))
+
+
 def why_none(item: RollbackItem, answered: Proof | None, newest: Proof | None) -> str:
-    """Why there is no answered proof of exactly this item's script and file; empty where there is one."""
+    """Why there is no answered proof of exactly this item's script and file; empty where there is one. What
+    fills the script's placeholders is the target's now, as it is where the script runs."""
     if answered is not None and answered.revision_id == item.revision_id:
-        return ""
+        if item.script is None or is_of(answered, item.script, filling.sql_of(item)):
+            return ""
+        if newest is None or newest.pk == answered.pk:
+            return _(
+                "%(migration)s: the script was proven with other values of its placeholders. "
+                "Have the facts read again: that asks for a proof with those of its target."
+            ) % {"migration": item.migration}
     if newest is None or newest.revision_id != item.revision_id:
         return _("%(migration)s: nobody has asked for a proof of this script.") % {
             "migration": item.migration

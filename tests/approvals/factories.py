@@ -23,6 +23,7 @@ from approvals import (
     attempts,
     backups,
     catalog,
+    chains,
     checklist,
     decisions,
     executions,
@@ -34,6 +35,7 @@ from approvals import (
     rollbacks,
     scripts,
 )
+from approvals.digests import text_sha256
 from approvals.flyway.rows import HistoryRow
 from approvals.models import (
     Approval,
@@ -282,7 +284,7 @@ def write_script(
         **declared,
     )
     if script.readable and not script.proofs.filter(at__isnull=False).exists():
-        examined(script)
+        examined(script, target=world.production if script.placeholders else None)
     return script
 
 
@@ -293,9 +295,10 @@ def examined(
     effects: Sequence[dict[str, Any]] = (),
     reason: str = "",
     revision: MigrationRevision | None = None,
+    target: Target | None = None,
 ) -> Proof:
     """The worker's answer about this script: exact and complete, unless said otherwise."""
-    proof = proofs.ask(script, actor=None, revision=revision)
+    proof = proofs.ask(script, actor=None, revision=revision, target=target)
     holds = verdict in (Proof.Verdict.EXACT, Proof.Verdict.MODULO_ORDER, Proof.Verdict.AS_DECLARED)
     sentence = proofs.record(
         proof,
@@ -304,7 +307,7 @@ def examined(
             "verdict": verdict.value,
             "way": "up-down-up",
             "holds": holds,
-            "script_sha256": script.sha256,
+            "script_sha256": text_sha256(chains.filled(proof.revision, script, proof.target)),
             "forward_sha256": proof.revision.sha256,
             "reason": reason,
             "server_version": "18.6",

@@ -70,6 +70,25 @@ def test_a_value_that_changes_voids_what_was_signed(world: World) -> None:
         briefing.signed_spec(execution)
 
 
+def test_a_proof_counts_for_the_values_with_which_it_was_made(world: World) -> None:
+    with_values(world)
+    script = write_script(world, "3", sql=GOOD)
+    assert gate(draft(world), "proof").holds
+    world.production.placeholders = {"schema": "audit"}
+    world.production.save()
+    rollback = draft(world)
+    for key in ("proof", "completeness"):
+        assert "is being examined" in gate(rollback, key).detail, "asked for with the request"
+    factories.examined(script, target=world.production)
+    assert gate(rollback, "proof").holds
+    world.production.placeholders = {"schema": "lost"}
+    world.production.save()
+    assert "other values of its placeholders" in gate(rollback, "proof").detail
+    world.production.placeholders = {"schema": "public"}
+    world.production.save()
+    assert gate(rollback, "proof").holds, "these were proven before, and other targets may have others"
+
+
 @pytest.mark.parametrize(
     ("sql", "line", "column", "says"),
     [
