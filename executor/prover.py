@@ -29,6 +29,8 @@ BYTES = 5 * 1024**3
 """For the databases of one generation or proof together."""
 STATEMENT_SECONDS = 300
 OLDEST = 160000
+# Said by each session, so that no ALTER DATABASE or ALTER ROLE of a script decides whose pg_class is read.
+SEARCH_PATH = ' -c search_path="$user",public'
 LOOK_S = 1.0
 WAIT_S = 0.5
 # Numbers of advisory locks in the database that the login names; any fixed ones.
@@ -48,6 +50,8 @@ def conninfo(
 ) -> str:
     """A libpq string for an endpoint; no statement runs longer, unless it says so itself."""
     options = f"-c statement_timeout={statement_seconds}s -c lock_timeout=30s"
+    if not read_only:
+        options += SEARCH_PATH
     return make_conninfo(
         "",
         host=endpoint.host,

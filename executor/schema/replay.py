@@ -4,18 +4,20 @@ needed."""
 from __future__ import annotations
 
 import hashlib
+import hmac
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import psycopg
 from psycopg import sql
+from psycopg.conninfo import conninfo_to_dict
 
 from approvals.analysis.parser import Source, SqlError, parse
 from executor.schema.reading import without_server
 from executor.schema.shadow import Shadow
 
-MARK = "waqiti_rollback"
+MARK, SEAL = "waqiti_rollback", "seal"
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,8 +116,9 @@ class Replay:
         self.note(shadow, applied)
 
     def note(self, shadow: Shadow, applied: Sequence[str]) -> None:
-        """Write on the database what was applied to it."""
-        text = json.dumps({MARK: list(applied)})
+        """Write on the database what was applied to it, sealed: what runs in other shadows owns this one too,
+        and may write on it."""
+        text = json.dumps({MARK: list(applied), SEAL: self._seal(shadow, applied)})
         command = sql.SQL("COMMENT ON DATABASE {} IS {}")
         shadow.connection.execute(command.format(sql.Identifier(shadow.name), sql.Literal(text)))
 
@@ -127,9 +130,23 @@ class Replay:
 
     def _applied(self, shadow: Shadow) -> list[str]:
         row = shadow.connection.execute(
-            "SELECT shobj_description(oid, 'pg_database') FROM pg_database WHERE datname = %s", [self.name]
+            "SELECT pg_catalog.shobj_description(oid, 'pg_database') FROM pg_catalog.pg_database"
+            " WHERE datname = %s",
+            [self.name],
         ).fetchone()
         try:
-            return [str(digest) for digest in json.loads(row[0])[MARK]] if row else []
+            said = json.loads(row[0] if row else "")
+            applied = [str(digest) for digest in said[MARK]]
+            sealed = hmac.compare_digest(str(said[SEAL]), self._seal(shadow, applied))
         except (TypeError, ValueError, KeyError):
             return ["unknown"]
+        return applied if sealed else ["unknown"]
+
+    def _seal(self, shadow: Shadow, applied: Sequence[str]) -> str:
+        """What only somebody with the password of the login can write, for this very database."""
+        row = shadow.connection.execute(
+            "SELECT oid::text FROM pg_catalog.pg_database WHERE datname = %s", [self.name]
+        ).fetchone()
+        key = str(conninfo_to_dict(self.server).get("password", ""))
+        text = json.dumps([row and row[0], *applied])
+        return hmac.new(key.encode(), text.encode(), hashlib.sha256).hexdigest()

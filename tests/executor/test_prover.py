@@ -77,3 +77,45 @@ def test_shadows_that_a_killed_worker_left_go_with_the_next_proof(server: str) -
             "SELECT count(*) FROM pg_database WHERE datname = %s", [left.name]
         ).fetchone()
     assert row == (0,)
+
+
+FILES = [File("V1__one.sql", "CREATE TABLE one (id int)"), File("V2__two.sql", "CREATE TABLE two (id int)")]
+
+
+def test_what_another_shadow_writes_on_this_one_counts_for_nothing(server: str) -> None:
+    replay, other = Replay(server, "of one team"), Replay(server, "of another")
+    with workspace(server, "of one team"):
+        replay.behind(FILES[:1]).close()
+        replay.behind(FILES[:1]).close()
+        assert replay.replayed == 0, "what it says itself is believed"
+        mark = f'{{"waqiti_rollback": ["{FILES[0].digest}", "{FILES[1].digest}"], "seal": "{"0" * 64}"}}'
+        lie = f"COMMENT ON DATABASE {replay.name} IS '{mark}'"
+        other.behind([File("V1__lie.sql", lie)]).close()
+        shadow = replay.behind(FILES)
+        assert replay.replayed == 2
+        assert shadow.connection.execute("SELECT to_regclass('two')::text").fetchone() == ("two",)
+        shadow.close()
+    replay.forget()
+    other.forget()
+
+
+def test_a_search_path_that_a_script_leaves_behind_is_not_that_of_the_next_session(
+    scratch_cluster: Cluster, server: str
+) -> None:
+    password = scratch_cluster.login_password(PROVER)
+    login = Endpoint(HOST, scratch_cluster.port, "postgres", PROVER, password)
+    shadow = Shadow(prover.conninfo(login))
+    try:
+        shadow.apply(
+            f"DO $$BEGIN EXECUTE 'ALTER DATABASE {shadow.name} SET search_path = evil, pg_catalog'; END$$"
+        )
+        with shadow.copied() as copy:
+            assert copy.connection.execute("SHOW search_path").fetchone() == ('"$user",public',)
+        shadow.close()
+        kept = Shadow.kept(shadow.server, shadow.name)
+        assert kept is not None
+        found = kept.connection.execute("SHOW search_path").fetchone()
+        kept.close()
+        assert found == ('"$user",public',)
+    finally:
+        shadow.drop()
