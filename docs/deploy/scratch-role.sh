@@ -5,4 +5,6 @@ set -eu
 psql -v ON_ERROR_STOP=1 --username postgres -v secret="$SCRATCH_PASSWORD" -v prover="$PROVER_PASSWORD" <<'SQL'
 CREATE ROLE waqiti_scratch LOGIN CREATEDB PASSWORD :'secret';
 CREATE ROLE waqiti_prover LOGIN CREATEDB CREATEROLE PASSWORD :'prover';
+-- Temporary files count in no database's size, which is what the worker bounds.
+ALTER ROLE waqiti_prover SET temp_file_limit = '5GB';
 SQL

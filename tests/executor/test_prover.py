@@ -69,6 +69,20 @@ def test_what_takes_too_long_or_grows_too_large_is_ended(server: str) -> None:
     assert "bytes; 1 are allowed" in bounds.exceeded
 
 
+def test_temporary_files_are_bounded_and_no_script_lifts_that(server: str) -> None:
+    shadow = Shadow(server)
+    try:
+        assert shadow.connection.execute("SHOW temp_file_limit").fetchone() == ("5GB",)
+        for command in ("SET temp_file_limit = -1", f"ALTER ROLE {PROVER} RESET temp_file_limit"):
+            with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                shadow.connection.execute(command)
+        shadow.connection.execute(f"ALTER ROLE {PROVER} RESET ALL")
+        with shadow.copied() as copy:
+            assert copy.connection.execute("SHOW temp_file_limit").fetchone() == ("5GB",)
+    finally:
+        shadow.drop()
+
+
 def test_shadows_that_a_killed_worker_left_go_with_the_next_proof(server: str) -> None:
     left = Shadow(server)
     left.close()

@@ -14,6 +14,8 @@ from .clusters import Cluster
 
 PROVER = "waqiti_prover"
 ATTRIBUTES = "CREATEDB CREATEROLE NOSUPERUSER NOREPLICATION NOBYPASSRLS"
+TEMPORARY_FILES = "5GB"
+"""For one session: they belong to no database, so that nobody sees them in the size of one."""
 STAND_INS = Path(executor.schema.__file__).parent / "standins"
 
 
@@ -26,6 +28,8 @@ def ensure_prover(cluster: Cluster) -> str:
     with psycopg.connect(cluster.superuser_dsn(), autocommit=True) as admin:
         command = sql.SQL("ALTER ROLE {} SET extension_control_path = {}")
         admin.execute(command.format(sql.Identifier(PROVER), sql.Literal(path)))
+        command = sql.SQL("ALTER ROLE {} SET temp_file_limit = {}")
+        admin.execute(command.format(sql.Identifier(PROVER), sql.Literal(TEMPORARY_FILES)))
     return password
 
 
