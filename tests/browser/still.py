@@ -38,6 +38,7 @@ NO_PAGES = frozenset(
         "execution_live",
         "import_hook_state",
         "migration_fix_file",
+        "rollback_files",
         "rollback_field",
         "rollback_preflight",
         "rollback_trial",
