@@ -8,7 +8,7 @@ import secrets
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from . import audit, catalog, repositories, sources
+from . import audit, catalog, limits, repositories, sources
 from .errors import Denied, Refused
 from .models import ImportToken, Service, User
 
@@ -53,11 +53,13 @@ def revoke(token: ImportToken, *, actor: User) -> None:
 
 
 def holder(text: str) -> ImportToken | None:
-    """The token in force with this text; None where there is none. One that was revoked is put on record."""
+    """The token in force with this text; None where there is none. One that was revoked is put on record,
+    at most once a minute: whoever goes on with it may not fill the record."""
     token = ImportToken.objects.select_related("service").filter(digest=_digest(text)).first()
     if token is not None and token.revoked_at is not None:
-        why = _("The token %(pk)d was revoked.") % {"pk": token.pk}
-        audit.record_denial("import.requested", actor=None, why=why)
+        if limits.allows("revoked-token", token, per_minute=1):
+            why = _("The token %(pk)d was revoked.") % {"pk": token.pk}
+            audit.record_denial("import.requested", actor=None, why=why)
         return None
     return token
 

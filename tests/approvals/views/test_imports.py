@@ -142,6 +142,15 @@ def test_a_token_is_shown_once_and_only_its_digest_is_kept(world: World) -> None
     assert trail()[-2:] == ["import_token.revoked", "import.requested.denied"]
 
 
+def test_a_revoked_token_does_not_fill_the_record(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = made(world)
+    import_tokens.revoke(ImportToken.objects.get(), actor=world.eve)
+    monkeypatch.setattr("approvals.limits.allows", lambda *_who, **_often: False)
+    before = trail()
+    assert import_tokens.holder(text) is None
+    assert trail() == before
+
+
 def test_a_token_of_another_service_is_nobody_s_to_revoke(world: World) -> None:
     made(world)
     token = ImportToken.objects.get()
