@@ -25,6 +25,15 @@ BACKUP = "waqiti_rollback_backup"
 CLONER = "waqiti_rollback_clone"
 # PostgreSQL's number of the newest version known here: the text is for it where a target was never read.
 NEWEST = 180000
+# Whoever sets one of these has the server run programs or load code. A script that nobody approved yet does
+# not put them into a text that a DBA runs: who wants one names it.
+NAMED_ONLY = frozenset(
+    """
+    archive_cleanup_command archive_command archive_library dynamic_library_path extension_control_path
+    jit_provider local_preload_libraries oauth_validator_libraries recovery_end_command restore_command
+    session_preload_libraries shared_preload_libraries ssl_passphrase_command
+    """.split()  # noqa: SIM905
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,8 +66,8 @@ def for_target(
 ) -> Setup:
     """The setup of this target; `server_version` counts only where the target was never read.
 
-    Besides `alter_system` it names the parameters that the newest scripts of the service change. A staging
-    target gets the login that makes rehearsal clones on its server.
+    Besides `alter_system` it names the parameters that the newest scripts of the service change, but for
+    those of `NAMED_ONLY`. A staging target gets the login that makes rehearsal clones on its server.
     """
     read = target.server_version
     return Setup(
@@ -89,7 +98,7 @@ def _parameters(target: Target) -> set[str]:
             with suppress(NotAlone):
                 if isinstance(about := read_alone(step["statement"]["sql"]), Setting):
                     found.add(about.name)
-    return found
+    return found - NAMED_ONLY
 
 
 def setup_sql(setup: Setup) -> str:

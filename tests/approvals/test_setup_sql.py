@@ -6,6 +6,7 @@ import pytest
 
 from approvals.models import Environment, Target
 from approvals.setup_sql import CLONER, for_target, setup_sql
+from tests.approvals.factories import UNDO, World, write_script
 
 
 def target(**fields: object) -> Target:
@@ -28,3 +29,14 @@ def test_what_the_server_said_counts_more_than_what_was_asked(read: str, asked: 
 def test_only_staging_gets_the_login_that_makes_clones() -> None:
     assert CLONER in setup_sql(for_target(target(environment=Environment.STAGING)))
     assert CLONER not in setup_sql(for_target(target()))
+
+
+@pytest.mark.integration
+def test_what_has_the_server_run_programs_is_granted_only_where_somebody_names_it(world: World) -> None:
+    sets = "ALTER SYSTEM SET work_mem = '8MB';\nALTER SYSTEM SET archive_command = 'touch /tmp/x';\n"
+    write_script(world, "3", sql=sets + UNDO["3"])
+    text = setup_sql(for_target(world.production))
+    assert 'PARAMETER "work_mem" TO' in text
+    assert "archive_command" not in text
+    named = setup_sql(for_target(world.production, alter_system=("archive_command",)))
+    assert 'PARAMETER "archive_command" TO' in named
