@@ -13,7 +13,7 @@ from approvals.flyway.treatment import Treatment
 from approvals.models import Execution, ExecutionStep, RollbackItem, RollbackRequest, RollbackTarget, Stage
 from executor.errors import ExecutorError
 from executor.spec import CheckSpec, HistoryPin, ItemSpec, Limits, LoneStep, RunSpec, StepSpec
-from executor.stored import require_signed
+from executor.stored import require_planned, require_signed
 
 
 def signed_spec(execution: Execution, *, on_clone: bool = False) -> RunSpec:
@@ -23,7 +23,7 @@ def signed_spec(execution: Execution, *, on_clone: bool = False) -> RunSpec:
     rows = _rows(rollback)
     if digests.change_digest(rollback, rows) != execution.change_digest:
         raise ExecutorError("Not started: what would run is no longer what was asked for.")
-    require_signed(execution, halfway.planned(rows))
+    require_signed(execution)
     return run_spec(execution, on_clone=on_clone, rows=rows)
 
 
@@ -36,13 +36,14 @@ def run_spec(
     execution: Execution, *, on_clone: bool = False, rows: list[RollbackItem] | None = None
 ) -> RunSpec:
     """What this execution runs, from the stored plans that its digest covers, and where it continues another,
-    from the statements that were signed for.
+    from the statements that were signed for. Raises ExecutorError where the stored steps are others.
 
     On a clone the server is another one by design, so its identity is not compared.
     """
     rollback, target = execution.rollback_target.rollback, execution.target
     rows = _rows(rollback) if rows is None else rows
     planned = halfway.planned(rows)
+    require_planned(execution, planned)
     cut = halfway.parts_of(planned)
     steps = _Steps(execution, planned)
     back = execution.course == Execution.Course.TAKE_BACK

@@ -27,13 +27,11 @@ def look(execution: Execution) -> None:
     if execution.restart is None:
         return
     since = datetime.fromisoformat(execution.restart["postmaster_start"])
-    spec = briefing.run_spec(execution)
     try:
+        spec = briefing.run_spec(execution)
         seen = ask(credentials.endpoint(execution.target, "executor"), spec, since)
     except (ExecutorError, psycopg.Error) as error:
-        log.info(
-            "%s waits for a restart, and its target does not answer: %s", execution, type(error).__name__
-        )
+        log.info("%s waits for a restart, and nobody can look: %s", execution, type(error).__name__)
         return
     if seen is None:
         return

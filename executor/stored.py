@@ -17,17 +17,23 @@ from executor.errors import ExecutorError
 _How = ExecutionStep.How
 
 
-def require_signed(execution: Execution, planned: Sequence[dict[str, Any]]) -> None:
-    """Raise ExecutorError unless the rows of the execution, and of the first one that it continues, are those
-    of `planned` (`approvals.halfway.planned`) and of what was asked and signed for."""
-    first = halfway.chain(execution)[0]
-    if _of_first(first) != _as_planned(planned):
-        raise ExecutorError("Not started: the stored steps are not those of the plan that was signed.")
+def require_planned(execution: Execution, planned: Sequence[dict[str, Any]]) -> None:
+    """Raise ExecutorError unless the rows of the execution, or of the first one that it continues, are those
+    of `planned` (`approvals.halfway.planned`): also before anybody concludes from them how it ended."""
+    if _of_first(halfway.chain(execution)[0]) != _as_planned(planned):
+        raise ExecutorError(
+            "Its stored steps are not those of the plan that was signed: somebody changed them, "
+            "or the values of its placeholders."
+        )
+
+
+def require_signed(execution: Execution) -> None:
+    """Raise ExecutorError unless an execution that continues another sends what was asked and signed for."""
     if execution.continues is None:
         return
     if problem := halfway.unsigned(execution):
         raise ExecutorError(f"Not started: {problem}")
-    signed = execution.continuation.steps
+    signed, first = execution.continuation.steps, halfway.chain(execution)[0]
     back = execution.course == Execution.Course.TAKE_BACK
     transaction = not back and not halfway.is_committed(execution.continues)
     if signed["transaction"] != transaction or _of_continuing(execution, first) != _as_signed(

@@ -13,6 +13,7 @@ from executor import briefing
 from executor.errors import ExecutorError
 from tests.approvals import factories
 from tests.approvals.factories import UNDO, World, draft, write_script
+from tests.approvals.test_filling import with_values
 
 pytestmark = pytest.mark.integration
 
@@ -50,6 +51,18 @@ def test_nothing_is_sent_where_somebody_changed_a_row(
     execution.steps.filter(position=position).update(**change)
     with pytest.raises(ExecutorError, match="not those of the plan that was signed"):
         briefing.signed_spec(execution)
+
+
+def test_nobody_concludes_how_it_ended_from_a_plan_with_other_values(world: World) -> None:
+    with_values(world)
+    write_script(world, "3", sql=MAKE.replace("wallets", "${schema}.wallets") + UNDO["3"])
+    approved = factories.approved(world, factories.submitted(world, draft(world)))
+    execution = factories.claimed(factories.start(world, approved))
+    assert len(briefing.run_spec(execution).alone) == 1
+    world.production.placeholders = {"schema": "audit"}
+    world.production.save()
+    with pytest.raises(ExecutorError, match="values of its placeholders"):
+        briefing.run_spec(Execution.objects.get(pk=execution.pk))
 
 
 CLEAR = "DROP INDEX CONCURRENTLY IF EXISTS public.by_amount"
