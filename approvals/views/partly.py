@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from django.contrib import messages
 from django.http import HttpResponse
-from django.shortcuts import get_object_or_404, redirect, render
+from django.shortcuts import redirect, render
 from django.utils.translation import gettext as _
 
 from approvals import continuing, halfway, stepup
@@ -45,18 +45,16 @@ def execution_continue(request: Request, pk: str) -> HttpResponse:
 def execution_carry_on(request: Request, pk: str) -> HttpResponse:
     """Start what was asked and signed for."""
     execution = visible(request, pk)
-    continuation = _asked(execution, request.POST.get("continuation", ""))
-    return _try(request, execution, None, lambda: _start(request, continuation))
+    return _try(request, execution, None, lambda: _start(request, _asked(request, execution)))
 
 
 def execution_sign(request: Request, pk: str) -> HttpResponse:
     """One person's signature under what was asked for."""
     execution, form = visible(request, pk), SignForm(request.POST)
-    continuation = _asked(execution, request.POST.get("continuation", ""))
 
     def do() -> HttpResponse:
         continuing.sign(
-            continuation,
+            _asked(request, execution),
             actor=request.user,
             role=form.cleaned_data["role"],
             digest=form.cleaned_data["digest"],
@@ -93,11 +91,15 @@ def execution_restarted(request: Request, pk: str) -> HttpResponse:
     return _try(request, execution, None, do)
 
 
-def _asked(execution: Execution, number: str) -> Continuation:
+def _asked(request: Request, execution: Execution) -> Continuation:
+    """What the form is about. Raises Refused where this execution asks for nothing under that number."""
+    number = request.POST.get("continuation", "")
     found = execution.continuations.select_related(
         "execution__target", "execution__rollback_target__rollback"
-    )
-    return get_object_or_404(found, pk=int(number) if number.isdecimal() and len(number) < 18 else 0)
+    ).filter(pk=int(number) if number.isdecimal() and len(number) < 18 else 0)
+    if (continuation := found.first()) is None:
+        raise Refused(_("What this form was about is not asked for. Read the page again."))
+    return continuation
 
 
 def _start(request: Request, continuation: Continuation) -> HttpResponse:

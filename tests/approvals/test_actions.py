@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import timedelta
 
 import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from approvals import checklist, comments, decisions, executions, rollbacks
+from approvals import checklist, comments, decisions, executions, rollbacks, schedules
 from approvals.actions import available_actions, execution_actions, why_nothing
 from approvals.errors import Denied, Refused
 from approvals.models import (
@@ -42,7 +43,7 @@ ALLOWED: dict[Status, dict[str, set[str]]] = {
         "dora": {"approve"} | AGAINST,
         "lea": AGAINST,
     },
-    Status.APPROVED: {"alice": EDIT, "dora": AGAINST, "lea": AGAINST, "olga": {"start"}},
+    Status.APPROVED: {"alice": EDIT, "dora": AGAINST, "lea": AGAINST, "olga": {"start", "schedule"}},
     Status.CHANGES_REQUESTED: {"alice": EDIT},
     Status.EXPIRED: {"alice": {"reopen", "facts", "rehearse", "confirm"}},
     Status.FAILED: {"alice": {"reopen", "facts", "rehearse", "confirm"}},
@@ -95,6 +96,13 @@ def attempts(world: World, rollback: RollbackRequest, actor: User) -> dict[str, 
         "reject": decision(Approval.Decision.REJECT),
         "start": lambda: executions.start(
             rollback, actor=actor, digest=rollback.request_digest, confirmed_at=timezone.now()
+        ),
+        "schedule": lambda: schedules.schedule(
+            rollback,
+            actor=actor,
+            digest=rollback.request_digest,
+            confirmed_at=timezone.now(),
+            at=timezone.now() + timedelta(hours=1),
         ),
     }
 

@@ -14,6 +14,7 @@ from approvals import comments, dbroles, policy
 from approvals.models import Execution, RollbackRequest, Status
 from tests.approvals import factories
 from tests.approvals.factories import World, again, decide, rollback_in
+from tests.approvals.test_stored import gone_on, half_way
 from tests.servers import OWNER_ROLE
 
 pytestmark = pytest.mark.integration
@@ -396,6 +397,7 @@ def test_what_is_written_once_stays(
 ) -> None:
     review = rollback_in(committed_world, Status.IN_REVIEW)
     comments.open_thread(review, actor=committed_world.dora, text="Why now?")
+    gone_on(committed_world, half_way(committed_world))
     superuser.execute("SET session_replication_role = replica")
     everybody = [connect_as(role) for role in (OWNER_ROLE, WEB, WORKER)]
     for table, someone in itertools.product(sorted(dbroles.APPEND_ONLY), [*everybody, superuser]):

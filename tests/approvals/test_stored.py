@@ -20,13 +20,17 @@ pytestmark = pytest.mark.integration
 MAKE = "CREATE INDEX CONCURRENTLY by_amount ON wallets (amount);\n"
 
 
-@pytest.fixture
-def execution(world: World) -> Execution:
+def half_way(world: World) -> Execution:
     """Claimed by a worker: a step that runs alone, and one in the transaction."""
     write_script(world, "3", sql=MAKE + UNDO["3"])
     return factories.claimed(
         factories.start(world, factories.approved(world, factories.submitted(world, draft(world))))
     )
+
+
+@pytest.fixture
+def execution(world: World) -> Execution:
+    return half_way(world)
 
 
 def test_the_rows_of_an_execution_that_nobody_touched_are_sent(execution: Execution) -> None:

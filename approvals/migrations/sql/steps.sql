@@ -20,7 +20,7 @@ BEGIN
         END IF;
         RETURN NEW;
     END IF;
-    IF NEW.purpose <> 'real' THEN
+    IF NEW.purpose = 'rehearsal' THEN
         RETURN NEW;
     END IF;
     IF NOT EXISTS (
