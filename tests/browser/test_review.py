@@ -106,7 +106,7 @@ def test_a_question_on_a_line_its_answer_and_what_changed_since_the_last_look(
     dora.goto(address)
     expect(dora.get_by_role("heading", name="New since your last look")).to_have_count(0)
     dora.locator(".sql-back .code a.n").first.click()
-    expect(dora.get_by_label("Line")).to_have_value("1")
+    expect(dora.get_by_label("Line", exact=True)).to_have_value("1")
     dora.get_by_label("Comment", exact=True).fill("Why not IF EXISTS?")
     dora.get_by_role("button", name="Comment", exact=True).click()
     expect(dora.locator(".sql-back .thread")).to_contain_text("Why not IF EXISTS?")
