@@ -16,7 +16,7 @@ from .models import Check, Generation, Job, Migration, RollbackScript, Target, U
 
 # What may be chosen, and the first of each is what is chosen where nothing is said.
 CHOICES: dict[str, tuple[str, ...]] = {
-    "column_order": ("append", "rebuild"),
+    "column_order": ("by size", "append", "rebuild"),
     "enum_value": ("swap", "leave"),
     "index": ("plain", "concurrently"),
     "fill_default": ("ask", "neutral"),

@@ -37,6 +37,14 @@ class GenerateForm(PortalForm):
         _("A column that came from the middle of its table"),
         [
             (
+                "by size",
+                _(
+                    "As its size suggests: a table that has at most 8 MB on the target, with all that must be"
+                    " read for it, is rebuilt, which is exact and takes a moment; in a larger one, or one of"
+                    " unknown size, the column is added again at the end."
+                ),
+            ),
+            (
                 "append",
                 _("Add it again at the end: instant; equal to before except for the order of columns."),
             ),

@@ -196,7 +196,7 @@ def test_a_generated_script_is_stored_with_who_chose_as_author_and_is_examined(w
     asked = generations.ask(
         world.migration("3"), options={"index": "concurrently"}, target=world.production, actor=world.alice
     )
-    assert asked.options["column_order"] == "append"
+    assert asked.options["column_order"] == "by size"
     said = generations.record(asked, answer=ANSWER, checks=[DRAFT])
     found = generations.latest_of(world.migration("3"))
     assert found is not None
