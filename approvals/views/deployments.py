@@ -22,15 +22,21 @@ from approvals.views.rollbacks import visible
 
 
 def rollback_ahead(request: Request, pk: int) -> HttpResponse:
-    """The choice that the address names; the panel alone where a form above it asks, which it follows."""
+    """The choice that the address names, or what the request has chosen; the panel alone where htmx asks: for
+    a form above it, which it follows, or for the page of the rollback, which does not wait for it."""
     rollback = visible(request, pk)
     if not rollback.rollback_targets.exists():
         raise Http404
     asked = {name: request.GET.get(name) for name in ("history_treatment", "file_fate")}
-    ahead = chosen(rollback, treatment=asked["history_treatment"] or "", fate=asked["file_fate"])
-    context = {"rollback": rollback, "deployment": ahead}
+    choosing = any(value is not None for value in asked.values())
+    if choosing:
+        ahead = chosen(rollback, treatment=asked["history_treatment"] or "", fate=asked["file_fate"])
+    else:
+        ahead = deployment_panel.of_rollback(NextDeployment(rollback))
+    may_take_files = not choosing and rollback.status in takeaway.APPROVED
+    context = {"rollback": rollback, "deployment": ahead, "may_take_files": may_take_files}
     if request.htmx:
-        return render(request, "rollbacks/parts/next_deployment.html", context | {"choosing": True})
+        return render(request, "rollbacks/parts/next_deployment.html", context | {"choosing": choosing})
     form = AheadForm({"history_treatment": ahead.treatment, "file_fate": ahead.fate})
     return render(request, "rollbacks/next_deployment.html", context | {"form": form})
 

@@ -10,14 +10,13 @@ from django.http import Http404, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils.translation import gettext as _
 
-from approvals import access, checklist, comments, executions, looks, permissions, rollbacks, takeaway
+from approvals import access, checklist, comments, executions, looks, permissions, rollbacks
 from approvals.errors import Refused
 from approvals.forms import REFUSED, PortalForm
 from approvals.forms.rollbacks import FilterForm, NoteForm, ReasonForm
 from approvals.models import ChecklistEntry, RollbackRequest
 from approvals.pages import (
     conversation,
-    deployment_panel,
     news,
     paging,
     preflight_panel,
@@ -65,8 +64,6 @@ def review_page(request: Request, pk: int, *, refused: Refused | None = None, **
         "preflight": preflight_panel.panel(
             page.known, may_ask=permissions.may_write(request.user, "rollback_preflight")
         ),
-        "deployment": deployment_panel.of_known(page.known),
-        "may_take_files": rollback.status in takeaway.APPROVED,
         "refused": refused,
         "reason_form": forms.get("reason_form") or ReasonForm(),
         "note_forms": note_forms() | forms.get("note_forms", {}),

@@ -21,9 +21,19 @@ LATE = "With outOfOrder=true the next deployment undoes this rollback."
 
 
 def panel(world: World, rollback: RollbackRequest, **asked: str) -> Page:
-    """What htmx asks for when a field of the form changes."""
+    """What htmx asks for when a field of the form changes, or once the page of the rollback is there."""
     address = f"/rollbacks/{rollback.pk}/next-deployment/"
     return Page(as_(world.alice).get(address, asked, headers={"HX-Request": "true"}))
+
+
+def on_its_page(world: World, rollback: RollbackRequest) -> Page:
+    """What stands on the page of a rollback once it is there: the page itself only names the place."""
+    page = see(as_(world.dora), f"/rollbacks/{rollback.pk}/")
+    assert f'hx-get="/rollbacks/{rollback.pk}/next-deployment/" hx-trigger="load"' in page.html
+    assert page.leads_to(f"/rollbacks/{rollback.pk}/next-deployment/"), "without scripts, too"
+    found = panel(world, rollback)
+    assert "hx-get" not in found.html, "it asks once"
+    return found
 
 
 def reimported(world: World, directory: Path, *without: str, **more: str) -> None:
@@ -76,7 +86,7 @@ def test_review_shows_it_before_submission_and_afterwards_with_the_imported_file
 ) -> None:
     rollback = factories.rollback_in(world, Status.DRAFT)
     step = see(as_(world.alice), f"/rollbacks/{rollback.pk}/form/review/")
-    for page in (step, see(as_(world.dora), f"/rollbacks/{rollback.pk}/")):
+    for page in (step, on_its_page(world, rollback)):
         assert "The next deployment" in page
         assert "validate Fails until migrate has run:" in page
         assert "migrate Applies: V4__key_to_users.sql V5__create_transactions.sql" in page
@@ -84,20 +94,17 @@ def test_review_shows_it_before_submission_and_afterwards_with_the_imported_file
     rollback = factories.rollback_in(world, Status.EXECUTED)
     production = world.production
     factories.apply(world, production, "12")
+    assert COMES_BACK in on_its_page(world, rollback), "the release still holds the file"
     page = see(as_(world.dora), f"/rollbacks/{rollback.pk}/")
-    assert COMES_BACK in page, "the release still holds the file"
     assert "still has V3__index_wallets.sql as it was applied" in page
     reimported(world, tmp_path, "V3", "V4", "V5")
-    page = see(as_(world.dora), f"/rollbacks/{rollback.pk}/")
-    assert COMES_BACK not in page
-    assert "no longer has the file" in page
+    assert COMES_BACK not in on_its_page(world, rollback)
+    assert "no longer has the file" in see(as_(world.dora), f"/rollbacks/{rollback.pk}/")
 
 
 def test_the_approved_script_can_be_taken_as_files(world: World) -> None:
     rollback = factories.rollback_in(world, Status.APPROVED)
-    assert see(as_(world.dora), f"/rollbacks/{rollback.pk}/").leads_to(
-        f"/rollbacks/{rollback.pk}/files/undo/"
-    )
+    assert panel(world, rollback).leads_to(f"/rollbacks/{rollback.pk}/files/undo/")
     undo = as_(world.axel).get(f"/rollbacks/{rollback.pk}/files/undo/")
     assert undo["Content-Disposition"] == 'attachment; filename="U3__index_wallets.sql"'
     text = undo.content.decode()
