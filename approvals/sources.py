@@ -18,6 +18,7 @@ from datetime import datetime
 from pathlib import Path, PurePosixPath
 from typing import IO
 
+from django.conf import settings
 from django.utils.translation import gettext as _
 
 from .errors import Refused
@@ -64,7 +65,9 @@ def in_directory(directory: Path) -> Source:
     """A directory of this machine. Raises SourceRefused where there is none."""
     if not directory.is_dir():
         raise SourceRefused(_("There is no directory %(path)s.") % {"path": directory})
-    return Source(directory, str(directory))
+    whole = directory.resolve()
+    home = Path(settings.BASE_DIR)
+    return Source(directory, str(whole.relative_to(home) if whole.is_relative_to(home) else directory))
 
 
 @contextmanager

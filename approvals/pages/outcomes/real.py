@@ -111,7 +111,15 @@ def _awaiting_restart(told: Told) -> Story:
     names = {**told.names, "settings": ", ".join(setting["name"] for setting in waiting)}
     certain = _("Everything ran, and what ran in the transaction is committed.")
     if waiting:
-        certain += " " + _("%(settings)s still has its old value, and keeps it until then.") % names
+        certain += (
+            " "
+            + ngettext(
+                "%(settings)s still has its old value, and keeps it until then.",
+                "%(settings)s still have their old values, and keep them until then.",
+                len(waiting),
+            )
+            % names
+        )
     return Story(
         "warn",
         _("Awaiting restart"),
