@@ -19,9 +19,10 @@ if TYPE_CHECKING:
 pytestmark = [pytest.mark.browser, pytest.mark.integration]
 
 ROOT = Path(__file__).resolve().parents[2]
-# Text without brackets, outside of what is data by its element.
+# Text without brackets, outside of what is data by its element, or says which language it is in.
 UNMARKED = """() => {
-  const data = "code, pre, kbd, time, option, textarea, datalist, script, template, .code, .brand";
+  const data = "code, pre, kbd, time, option, textarea, datalist, script, template, .code, .brand,"
+    + " :not(html)[lang]";
   const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
   const found = [];
   let depth = 0;

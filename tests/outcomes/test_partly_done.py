@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser.test_execution import watch, web  # noqa: F401 (fixtures)
+from tests.outcomes.test_execution import watch, web  # noqa: F401 (fixtures)
 from tests.executor.conftest import portal, portal_home  # noqa: F401 (fixtures)
 from tests.executor.test_restart import awaiting, configured  # noqa: F401 (a fixture)
 
