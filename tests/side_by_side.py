@@ -16,7 +16,15 @@ from xdist.scheduler.loadscope import LoadScopeScheduling
 from tests.environment import ESTATE
 
 # Directories below tests/, the dearest test first; all others follow.
-DEAR_FIRST = ("differential", "waqiti_rollback", "browser", "outcomes", "executor", "approvals/views", "approvals")
+DEAR_FIRST = (
+    "differential",
+    "waqiti_rollback",
+    "browser",
+    "outcomes",
+    "executor",
+    "approvals/views",
+    "approvals",
+)
 
 
 @pytest.hookimpl(tryfirst=True)

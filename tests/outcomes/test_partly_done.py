@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.outcomes.test_execution import watch, web  # noqa: F401 (fixtures)
 from tests.executor.conftest import portal, portal_home  # noqa: F401 (fixtures)
 from tests.executor.test_restart import awaiting, configured  # noqa: F401 (a fixture)
+from tests.outcomes.test_execution import watch, web  # noqa: F401 (fixtures)
 
 if TYPE_CHECKING:
     from tests.executor.portal import Portal
