@@ -11,7 +11,6 @@ import shutil
 import signal
 import subprocess
 import tempfile
-import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -19,10 +18,10 @@ from pathlib import Path
 import pytest
 
 from executor.children import spawn
-from executor.connect import Endpoint, connect
-from executor.errors import ConnectFailed
+from executor.connect import Endpoint
 from executor.run import run
 from executor.spec import Outcome
+from tests.executor.standby import reachable
 from tests.executor.target import DROP_STATUS, Recording, Target, spec
 from waqiti_rollback.embedded import HOST, free_port
 from waqiti_rollback.embedded.places import server_account
@@ -65,22 +64,11 @@ unix_socket_dir =
         )
         try:
             endpoint = replace(to, host=HOST, port=port)
-            answers(endpoint)
+            reachable(endpoint)
             yield endpoint
         finally:
             pooler.send_signal(signal.SIGKILL)
             pooler.wait()
-
-
-def answers(endpoint: Endpoint) -> None:
-    until = time.monotonic() + 30
-    while True:
-        try:
-            connect(endpoint).close()
-            return
-        except ConnectFailed:
-            assert time.monotonic() < until
-            time.sleep(0.05)
 
 
 @pytest.mark.parametrize("mode", ["session", "transaction", "statement"])
