@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta
+
 from django.db import models
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
@@ -51,3 +53,38 @@ class Job(models.Model):
 
     def __str__(self) -> str:
         return f"job {self.pk}: {self.kind} {self.subject}"
+
+
+class Watched(models.Model):
+    """Work for which people wait: its `job`, and what the worker says it is doing."""
+
+    doing = models.CharField(max_length=300, blank=True)
+    doing_since = models.DateTimeField(default=timezone.now)
+
+    job: models.OneToOneField[Job, Job]
+    # A worker that did not say for so long where it is has ended without a word.
+    silent_after = timedelta(minutes=10)
+
+    class Meta:
+        abstract = True
+
+    @property
+    def is_open(self) -> bool:
+        """Is an answer still to come?"""
+        return self.job.finished_at is None and not self.is_silent
+
+    @property
+    def is_silent(self) -> bool:
+        """Was it taken by a worker that has not been heard of since?"""
+        claimed = self.job.state == Job.State.CLAIMED
+        heard = max(self.doing_since, self.job.claimed_at or self.job.asked_at)
+        return claimed and timezone.now() - heard > self.silent_after
+
+    @property
+    def asked_at(self) -> datetime:
+        return self.job.asked_at
+
+    @property
+    def sentence(self) -> str:
+        """How it ended, or why it failed; empty before that."""
+        return self.job.sentence

@@ -3,57 +3,30 @@
 from __future__ import annotations
 
 import uuid
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 from django.db import models
-from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from .catalog import Migration, MigrationRevision, Target
-from .jobs import Job
+from .jobs import Job, Watched
 from .scripts import RollbackScript
 
-# A worker that did not say for so long where it is has ended without a word.
-SILENT_AFTER = timedelta(minutes=20)
 
-
-class Answered(models.Model):
+class Answered(Watched):
     """Work that is answered once, and never changed from then on: `at` is when."""
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     revision = models.ForeignKey(MigrationRevision, on_delete=models.PROTECT, related_name="+")
     # Whose placeholders are filled in, and whose live schema is read where the files do not replay.
     target = models.ForeignKey(Target, null=True, on_delete=models.PROTECT, related_name="+")
-    doing = models.CharField(max_length=300, blank=True)
-    doing_since = models.DateTimeField(default=timezone.now)
     at = models.DateTimeField(null=True)
 
-    job: models.OneToOneField[Job, Job]
+    silent_after = timedelta(minutes=20)
 
     class Meta:
         abstract = True
-
-    @property
-    def is_open(self) -> bool:
-        """Is an answer still to come?"""
-        return self.job.finished_at is None and not self.is_silent
-
-    @property
-    def is_silent(self) -> bool:
-        """Was it taken by a worker that has not been heard of since?"""
-        claimed = self.job.state == Job.State.CLAIMED
-        heard = max(self.doing_since, self.job.claimed_at or self.job.asked_at)
-        return claimed and timezone.now() - heard > SILENT_AFTER
-
-    @property
-    def asked_at(self) -> datetime:
-        return self.job.asked_at
-
-    @property
-    def sentence(self) -> str:
-        """How it ended, or why it failed; empty before that."""
-        return self.job.sentence
 
 
 class Generation(Answered):

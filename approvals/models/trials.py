@@ -3,21 +3,16 @@
 from __future__ import annotations
 
 import uuid
-from datetime import datetime, timedelta
 
 from django.db import models
-from django.utils import timezone
 
 from .catalog import Migration
-from .jobs import Job
+from .jobs import Job, Watched
 from .rollbacks import RollbackRequest
 from .scripts import Check
 
-# A worker that did not say for so long where it is has ended without a word.
-SILENT_AFTER = timedelta(minutes=10)
 
-
-class Trial(models.Model):
+class Trial(Watched):
     """One try. What it is about never changes; the worker adds where it is and what it saw.
 
     `sql` and `checks` are what stood in the form, stored as a revision or not. It proves nothing to a gate.
@@ -32,8 +27,6 @@ class Trial(models.Model):
     sql = models.TextField()
     checks = models.JSONField(default=list)
     job = models.OneToOneField(Job, on_delete=models.PROTECT, related_name="trial")
-    doing = models.CharField(max_length=300, blank=True)
-    doing_since = models.DateTimeField(default=timezone.now)
     tried_on = models.TextField(blank=True)
     # [{name, stage, sql, expected, passed, before, after}]; an answer is {value, type, ms, error, sqlstate,
     # line, column}, before is null where the script is not preceded by anything to ask
@@ -52,30 +45,6 @@ class Trial(models.Model):
     @property
     def check_list(self) -> list[Check]:
         return [Check(**check) for check in self.checks]
-
-    @property
-    def is_open(self) -> bool:
-        """Is an answer still to come?"""
-        return self.job.finished_at is None and not self.is_silent
-
-    @property
-    def is_silent(self) -> bool:
-        """Was it taken by a worker that has not been heard of since?"""
-        claimed = self.job.state == Job.State.CLAIMED
-        return claimed and timezone.now() - max(self.doing_since, self._claimed_at) > SILENT_AFTER
-
-    @property
-    def _claimed_at(self) -> datetime:
-        return self.job.claimed_at or self.job.asked_at
-
-    @property
-    def asked_at(self) -> datetime:
-        return self.job.asked_at
-
-    @property
-    def sentence(self) -> str:
-        """How it ended; empty before that."""
-        return self.job.sentence
 
     @property
     def passed(self) -> int:

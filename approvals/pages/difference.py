@@ -91,14 +91,21 @@ def _lines(before: str, after: str) -> tuple[list[str], list[str]]:
     return old, new
 
 
-def _compared(old: Sequence[str], new: Sequence[str]) -> list[DiffLine]:
-    """Every line of both in order, the old ones of a change before its new ones."""
+def common_ends(old: Sequence[str], new: Sequence[str]) -> tuple[int, int]:
+    """How much both share at their beginning, and behind that at their end: of lists in items, of texts in
+    characters."""
     head = 0
     while head < min(len(old), len(new)) and old[head] == new[head]:
         head += 1
     tail = 0
     while tail < min(len(old), len(new)) - head and old[-1 - tail] == new[-1 - tail]:
         tail += 1
+    return head, tail
+
+
+def _compared(old: Sequence[str], new: Sequence[str]) -> list[DiffLine]:
+    """Every line of both in order, the old ones of a change before its new ones."""
+    head, tail = common_ends(old, new)
     lines = [DiffLine(n + 1, n + 1, old[n]) for n in range(head)]
     middle_old, middle_new = old[head : len(old) - tail], new[head : len(new) - tail]
     for i1, i2, j1, j2, equal in _changes(middle_old, middle_new):

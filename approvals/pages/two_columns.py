@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
+from .difference import common_ends
 from .sqltext import visible
 
 # So many lines are shown; of a longer difference, how many more there are.
@@ -117,12 +118,7 @@ def _beside(went: list[tuple[int, str]], came: list[tuple[int, str]]) -> Iterato
 
 def _marked(old: str, new: str) -> tuple[SafeString, SafeString]:
     """Both lines with the part marked in which they differ; unmarked where they share too little."""
-    head = 0
-    while head < min(len(old), len(new)) and old[head] == new[head]:
-        head += 1
-    tail = 0
-    while tail < min(len(old), len(new)) - head and old[-1 - tail] == new[-1 - tail]:
-        tail += 1
+    head, tail = common_ends(old, new)
     if 2 * (head + tail) < max(len(old), len(new)):
         return visible(old), visible(new)
     return _around(old, head, tail), _around(new, head, tail)
