@@ -158,8 +158,8 @@ def _sentence(seen: Outlook, states: dict[Version, State | None], fate: FileFate
         return f"{begin}, and the next migrate applies the corrected file."
     if seen.run.files:
         names = ", ".join(file.name.script for file in seen.run.files)
-        return f"{begin} and does not come back; the next migrate applies {names}."
-    return f"{begin} and does not come back; validate passes, and migrate has nothing to do."
+        return f"{begin}, and nothing comes back: the next migrate applies {names}."
+    return f"{begin}, and nothing comes back: validate passes, and migrate has nothing to do."
 
 
 def _begin(which: str, states: dict[Version, State | None]) -> str:

@@ -43,8 +43,8 @@ CASES: list[tuple[str, str, bool, State | None, bool, bool, str]] = [
     ("2", "kept", True, State.PENDING, True, False, "V2 comes back"),
     ("3", "replaced", False, State.PENDING, False, False, "applies the corrected file"),
     ("2", "replaced", False, State.IGNORED, False, True, "not applied to database: 2"),
-    ("3", "superseded", False, None, False, False, "does not come back; the next migrate applies V4.sql"),
-    ("3", "removed", False, None, False, False, "info no longer shows V3 and does not come back"),
+    ("3", "superseded", False, None, False, False, "nothing comes back: the next migrate applies V4.sql"),
+    ("3", "removed", False, None, False, False, "info no longer shows V3, and nothing comes back"),
 ]
 
 

@@ -253,7 +253,7 @@ def test_one_trial_at_a_time_per_person_and_a_silent_one_does_not_count(
     first = Trial.objects.get()
     jobs.claim(first.job_id, worker="w")
     later = factories.timezone.now() + factories.timedelta(minutes=11)
-    monkeypatch.setattr("approvals.models.trials.timezone.now", lambda: later)
+    monkeypatch.setattr("django.utils.timezone.now", lambda: later)
     assert client.post(trial_of(rollback), script(), headers=HTMX).status_code == 200
     assert [each.pk for each in trials.abandoned()] == [first.pk]
     first.job.refresh_from_db()
