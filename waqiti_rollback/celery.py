@@ -48,3 +48,11 @@ def die_with_worker(**_kwargs: object) -> None:
     """Killing a worker must end its pool processes: one that lived on would hold locks on a target."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(1, signal.SIGKILL)
+
+
+@worker_process_init.connect
+def take_only_so_much_memory(**_kwargs: object) -> None:
+    """What a script's statements return must not fill the machine."""
+    from executor import memory  # not above: the web process reads this module, too
+
+    memory.bound(settings.WORKER_MEMORY_MIB)

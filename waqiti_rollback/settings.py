@@ -217,6 +217,8 @@ if IS_PRODUCTION:
     STORAGES["staticfiles"]["BACKEND"] = "whitenoise.storage.CompressedManifestStaticFilesStorage"
 # Encrypted dumps older than this are removed; of each target the newest verified one always stays.
 BACKUP_KEEP_DAYS = env.int("BACKUP_KEEP_DAYS", default=90)
+# Of each process of a worker's pool.
+WORKER_MEMORY_MIB = env.int("WORKER_MEMORY_MIB", default=2048)
 
 LOGGING = {
     "version": 1,
