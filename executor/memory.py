@@ -10,11 +10,10 @@ MIB = 1024**2
 def bound(mebibytes: int) -> None:
     """Let this process, and the programs that it starts, take no more private memory than that.
 
-    Scripts that nobody has approved run on scratch servers, and what a statement returns is read by the worker
-    as a whole. Above the bound the read fails as an error of that statement (measured with libpq 18: “out of
-    memory for query result”), instead of a machine whose kernel ends somebody's process. Shared memory does
-    not count, so a throw-away server starts as ever. Only Linux counts private memory like that; elsewhere
-    nothing is bound.
+    Scripts that nobody has approved run on scratch servers, and what a statement returns is read as a whole.
+    Above the bound the read fails as an error of that statement (measured with libpq 18: “out of memory for
+    query result”), instead of a machine whose kernel ends somebody's process. Shared memory does not count,
+    so a throw-away server starts as ever. Only Linux counts private memory; elsewhere nothing is bound.
     """
     if sys.platform != "linux":
         return
