@@ -12,7 +12,7 @@ import itertools
 import os
 import secrets
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
@@ -20,11 +20,13 @@ from pathlib import Path
 from typing import Literal
 
 import psycopg
+from psycopg import sql
 
 from executor.connect import Connection, Endpoint, connect, one, set_session
 from executor.errors import BackupFailed, BackupRefused, ExecutorError, plain
 from executor.marker import SCHEMA
 from executor.restore import create_database, drop_database, restore, run_tool
+from executor.selection import Selection
 from executor.sums import Sums, differences, table_sums
 
 Stage = Literal["dump", "restore", "compare"]
@@ -33,6 +35,8 @@ Progress = Callable[[Stage, int, int], None]
 restored copy, tables compared. An exception from it ends the stage."""
 Room = Callable[[int], None]
 """Told how many bytes a dump may take at most; raises BackupRefused where there is no room for them."""
+Select = Callable[[Connection], Selection]
+"""Says, in the dump's own snapshot, of which tables the rows are wanted."""
 
 LOCK_WAIT_MS = 10_000
 LOOK_S = 0.5
@@ -52,6 +56,7 @@ class Dump:
     server_version: int
     tables: Sums
     database_bytes: int = 0
+    selection: Selection | None = None  # of which tables it holds the rows; None: of all
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +85,8 @@ def dump(
     directory: Path,
     name: str,
     *,
+    select: Select | None = None,
+    snapshot: str | None = None,
     limit_bytes: int | None = None,
     require_room: Room | None = None,
     lock_wait_ms: int = LOCK_WAIT_MS,
@@ -88,19 +95,23 @@ def dump(
     """Dump the database to `directory/name.dump`, which appears only when it is complete and on disk.
 
     `endpoint` logs in as the backup role, which reads everything. Counts and hashes are taken in the dump's
-    own snapshot while pg_dump runs. `require_room` is asked before anything is written, with the bytes of all
-    tables. Raises BackupRefused above `limit_bytes`, BackupFailed, ConnectFailed; nothing is left behind
-    then.
+    own snapshot while pg_dump runs. `select` leaves out the rows of all tables but some; `snapshot` is one
+    that somebody else has exported, whose transaction stays open meanwhile. `require_room` is asked before
+    anything is written, with the bytes of these tables. Raises BackupRefused above `limit_bytes`,
+    BackupFailed, ConnectFailed; nothing is left behind then.
     """
     directory.mkdir(parents=True, exist_ok=True)
     started = time.monotonic()
     with contextlib.closing(connect(endpoint)) as connection, _as_failure(endpoint):
         set_session(connection, {"lock_timeout": f"{lock_wait_ms}ms"})  # even asking for a size takes a lock
-        size_of_tables = _refuse_large(connection, limit_bytes)
+        connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+        if snapshot is not None:
+            connection.execute(sql.SQL("SET TRANSACTION SNAPSHOT {}").format(sql.Literal(snapshot)))
+        selection = select(connection) if select else None
+        size_of_tables = _refuse_large(connection, limit_bytes, selection)
         if require_room is not None:
             require_room(size_of_tables)
-        connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
-        snapshot, taken_at, encoding, whole = one(
+        exported, taken_at, encoding, whole = one(
             connection,
             """SELECT pg_export_snapshot(), clock_timestamp(), pg_encoding_to_char(encoding),
                       pg_database_size(oid)
@@ -109,17 +120,19 @@ def dump(
         with _partial(directory, name) as partial:
             arguments = [
                 "--format=custom",
-                f"--snapshot={snapshot}",
+                f"--snapshot={exported}",
                 f"--lock-wait-timeout={lock_wait_ms}",
                 f"--exclude-schema={SCHEMA}",
                 f"--file={partial}",
+                *(selection.arguments() if selection else ()),
             ]
 
             def look() -> None:
                 if progress is not None:
                     progress("dump", partial.stat().st_size, size_of_tables)
 
-            tables = _dump_and_sum(endpoint, arguments, connection, look)
+            only = selection.tables if selection else None
+            tables = _dump_and_sum(endpoint, arguments, connection, only, look)
             digest = _fsync_and_hash(partial)
             size = partial.stat().st_size
             path = directory / f"{name}.dump"
@@ -127,7 +140,7 @@ def dump(
             version = connection.info.server_version
         _fsync(directory)
     seconds = time.monotonic() - started
-    return Dump(path, digest, size, seconds, taken_at, encoding, version, tables, whole)
+    return Dump(path, digest, size, seconds, taken_at, encoding, version, tables, whole, selection)
 
 
 def verify(made: Dump, scratch: Endpoint, *, progress: Progress | None = None) -> Verification:
@@ -143,7 +156,7 @@ def verify(made: Dump, scratch: Endpoint, *, progress: Progress | None = None) -
         copy = create_database(scratch, name, encoding=made.encoding)
         try:
             _restore(made, copy, progress)
-            found = differences(made.tables, _sums_of(copy, len(made.tables), progress))
+            found = differences(made.tables, _sums_of(copy, made, progress))
         finally:
             drop_database(scratch, name)
     except BackupFailed as error:
@@ -167,15 +180,21 @@ def rehash(path: Path, sha256: str) -> None:
         raise BackupFailed(f"The dump {path.name} has changed since it was taken: its SHA-256 is {digest}.")
 
 
-def _refuse_large(connection: Connection, limit_bytes: int | None) -> int:
-    """The size of all tables; raises BackupRefused where it is above the limit."""
-    size = _estimate(connection)
-    if limit_bytes is not None and size > limit_bytes:
-        raise BackupRefused(
-            f"The tables hold {_megabytes(size)}, above the {_megabytes(limit_bytes)} that this portal dumps "
-            "and restores in full. A larger database needs a physical backup and a restore point."
-        )
-    return size
+def _refuse_large(connection: Connection, limit_bytes: int | None, selection: Selection | None) -> int:
+    """The size of the tables that are dumped; raises BackupRefused where it is above the limit."""
+    size = _estimate(connection) if selection is None else selection.bytes
+    if limit_bytes is None or size <= limit_bytes:
+        return size
+    raise BackupRefused(too_large(size, limit_bytes, of_all=selection is None))
+
+
+def too_large(size: int, limit_bytes: int, *, of_all: bool = True) -> str:
+    """Why tables of so many bytes are not dumped, in a sentence."""
+    which = "The tables" if of_all else "The tables that it is about"
+    what = f"{which} hold {_megabytes(size)}, above the {_megabytes(limit_bytes)} that this portal dumps and "
+    if of_all:
+        return what + "restores in full. A larger database needs a physical backup and a restore point."
+    return what + "restores. Keep their rows in place instead (rename, archive), or raise the target's limit."
 
 
 def _estimate(connection: Connection) -> int:
@@ -190,7 +209,11 @@ def _estimate(connection: Connection) -> int:
 
 
 def _dump_and_sum(
-    endpoint: Endpoint, arguments: list[str], connection: Connection, while_running: Callable[[], None]
+    endpoint: Endpoint,
+    arguments: list[str],
+    connection: Connection,
+    only: Container[str] | None,
+    while_running: Callable[[], None],
 ) -> Sums:
     """Run pg_dump in this thread and sum up the tables in another, both in the exported snapshot."""
 
@@ -200,7 +223,7 @@ def _dump_and_sum(
             sums.result()  # no need to dump to the end what can't be compared
 
     with ThreadPoolExecutor(1, thread_name_prefix="table sums") as pool:
-        sums: Future[Sums] = pool.submit(table_sums, connection)
+        sums: Future[Sums] = pool.submit(table_sums, connection, only=only)
         try:
             run_tool("pg_dump", endpoint, arguments, while_running=look)
         except BaseException:
@@ -238,11 +261,13 @@ def _as_failure(endpoint: Endpoint) -> Iterator[None]:
 
 def _restore(made: Dump, copy: Endpoint, progress: Progress | None) -> None:
     """Restore the dump into the empty copy, telling how large that has become."""
+    without = {key.oid for key in made.selection.keys} if made.selection else set()
     if progress is None:
-        restore(made.path, copy)
+        restore(made.path, copy, without=without)
         return
     with contextlib.closing(connect(copy)) as connection:
         empty = _database_bytes(connection)
+        of = made.selection.bytes if made.selection else max(made.database_bytes - empty, 0)
         looked = 0.0
 
         def look() -> None:
@@ -254,9 +279,9 @@ def _restore(made: Dump, copy: Endpoint, progress: Progress | None) -> None:
                 size = _database_bytes(connection) - empty
             except psycopg.Error:
                 return  # pg_restore says what is wrong there
-            progress("restore", size, max(made.database_bytes - empty, 0))
+            progress("restore", size, of)
 
-        restore(made.path, copy, while_running=look)
+        restore(made.path, copy, without=without, while_running=look)
         looked = 0.0
         look()
 
@@ -265,17 +290,18 @@ def _database_bytes(connection: Connection) -> int:
     return int(one(connection, "SELECT pg_database_size(current_database())")[0])
 
 
-def _sums_of(endpoint: Endpoint, tables: int, progress: Progress | None) -> Sums:
+def _sums_of(endpoint: Endpoint, made: Dump, progress: Progress | None) -> Sums:
+    only = made.tables if made.selection else None
     compared = itertools.count(1)
 
     def one_more() -> None:
         if progress is not None:
-            progress("compare", next(compared), tables)
+            progress("compare", next(compared), len(made.tables))
 
     with contextlib.closing(connect(endpoint)) as connection:
         connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
         try:
-            return table_sums(connection, one_more)
+            return table_sums(connection, one_more, only=only)
         except psycopg.Error as error:
             raise BackupFailed(f"The restored copy can't be read: {plain(error)}.") from None
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterator, Sequence
 from pathlib import Path
 
 import psycopg
@@ -20,6 +21,8 @@ from executor.errors import BackupFailed, masked, plain
 from executor.pgtools import ToolMissing, tool
 
 POLL_S = 0.1
+# An entry of pg_constraint in a dump's table of contents.
+_CONSTRAINT = re.compile(r"\d+; 2606 (\d+) ")
 DROP_PATIENCE_S = 15.0
 
 
@@ -72,9 +75,7 @@ def _ended(child: subprocess.Popen[bytes]) -> Iterator[None]:
 
 def _environment(endpoint: Endpoint) -> dict[str, str]:
     """What libpq has to know beside the address; nothing of ours but PATH and the language of messages."""
-    environment = {
-        "PATH": os.environ.get("PATH", ""),
-        "LC_ALL": "C",
+    environment = _plain_environment() | {
         "PGPASSWORD": endpoint.password,
         "PGSSLMODE": endpoint.sslmode,
         "PGAPPNAME": endpoint.application_name,
@@ -83,6 +84,10 @@ def _environment(endpoint: Endpoint) -> dict[str, str]:
     if endpoint.sslrootcert:
         environment["PGSSLROOTCERT"] = endpoint.sslrootcert
     return environment
+
+
+def _plain_environment() -> dict[str, str]:
+    return {"PATH": os.environ.get("PATH", ""), "LC_ALL": "C"}
 
 
 def create_database(
@@ -131,11 +136,12 @@ def restore(
     endpoint: Endpoint,
     *,
     role: str | None = None,
+    without: Container[int] = (),
     while_running: Callable[[], None] | None = None,
 ) -> None:
     """Restore a dump in custom format into an empty database; everything belongs to `role`, or else to the
-    login, and grants, publications and subscriptions stay out. `while_running` as with `run_tool`. Raises
-    BackupFailed at the first error."""
+    login, and grants, publications and subscriptions stay out, and so do the constraints with the OIDs
+    `without`. `while_running` as with `run_tool`. Raises BackupFailed at the first error."""
     arguments: list[str | Path] = [
         "--exit-on-error",
         "--no-owner",
@@ -145,7 +151,32 @@ def restore(
     ]
     if role is not None:
         arguments.append(f"--role={role}")
-    run_tool("pg_restore", endpoint, [*arguments, path], while_running=while_running or _nothing)
+    with tempfile.NamedTemporaryFile(
+        "w", encoding="utf-8", errors="surrogateescape", dir=path.parent, prefix=".contents-"
+    ) as contents:
+        if without:
+            contents.writelines(_contents(path, without))
+            contents.flush()
+            arguments.append(f"--use-list={contents.name}")
+        run_tool("pg_restore", endpoint, [*arguments, path], while_running=while_running or _nothing)
+
+
+def _contents(path: Path, without: Container[int]) -> Iterator[str]:
+    """The lines of a dump's table of contents, `dump id; catalog oid kind …`, but for these constraints.
+    Raises BackupFailed."""
+    try:
+        listed = subprocess.run(
+            [tool("pg_restore"), "--list", path], env=_plain_environment(), capture_output=True, check=True
+        )
+    except ToolMissing as error:
+        raise BackupFailed(str(error)) from None
+    except subprocess.CalledProcessError as error:
+        words = " ".join(error.stderr.decode("utf-8", "replace").split()[-40:])
+        raise BackupFailed(f"The dump can't be listed: {words}") from None
+    for line in listed.stdout.decode("utf-8", "surrogateescape").splitlines(keepends=True):
+        found = _CONSTRAINT.match(line)
+        if found is None or int(found[1]) not in without:
+            yield line
 
 
 def _template_encoding(connection: Connection) -> str:

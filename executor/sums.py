@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping
 
 from psycopg import sql
 
@@ -36,13 +36,17 @@ _TABLES = """
 """
 
 
-def table_sums(connection: Connection, each: Callable[[], None] | None = None) -> Sums:
-    """Rows and the sum of their hashes per table, in the open transaction's snapshot; `each` is called after
-    every table. Partitions count for themselves; materialized views are computed again at a restore and
-    don't count. Raises psycopg.Error (a policy that would hide rows is an error, too)."""
+def table_sums(
+    connection: Connection, each: Callable[[], None] | None = None, *, only: Container[str] | None = None
+) -> Sums:
+    """Rows and the sum of their hashes per table, or `only` of these, in the open transaction's snapshot;
+    `each` is called after every table. Partitions count for themselves; materialized views are computed again
+    at a restore and don't count. Raises psycopg.Error (a policy that would hide rows is an error, too)."""
     set_local(connection, _AS_TEXT)
     sums: Sums = {}
     for name, schema, table in connection.execute(_TABLES).fetchall():
+        if only is not None and name not in only:
+            continue
         query = sql.SQL(
             "SELECT count(*), coalesce(sum(hashtextextended(t::text, 0)), 0)::text FROM ONLY {} AS t"
         ).format(sql.Identifier(schema, table))
