@@ -30,6 +30,7 @@ APPEND_ONLY = frozenset(
 KEPT = frozenset(
     {
         "approvals_backup",
+        "approvals_basebackup",
         "approvals_calendarentry",
         "approvals_checklistentry",
         "approvals_continuation",

@@ -1,6 +1,7 @@
 """Every record of what people decide, one module per concept."""
 
 from .audit import AuditEvent
+from .backups import BaseBackup, Grade, Scope
 from .calendar import CalendarEntry, Schedule
 from .catalog import (
     Environment,
@@ -50,6 +51,7 @@ __all__ = [
     "Approval",
     "AuditEvent",
     "Backup",
+    "BaseBackup",
     "CalendarEntry",
     "Check",
     "ChecklistEntry",
@@ -65,6 +67,7 @@ __all__ = [
     "ExecutionStep",
     "FileFate",
     "Generation",
+    "Grade",
     "HistoryRow",
     "HistoryTreatment",
     "ImportRequest",
@@ -87,6 +90,7 @@ __all__ = [
     "RollbackScript",
     "RollbackTarget",
     "Schedule",
+    "Scope",
     "Service",
     "Stage",
     "Status",

@@ -10,6 +10,7 @@ from django.db.models import F, Q
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
+from .backups import BaseBackup, Grade
 from .catalog import Target
 from .people import Role, User
 from .rollbacks import RollbackTarget
@@ -272,7 +273,8 @@ class ExecutionLog(models.Model):
 
 
 class Backup(models.Model):
-    """A dump of a target. Only a restored and compared one is ever called verified."""
+    """A backup of a target: a dump, and from a certain size on a point in time with it. Only a dump that was
+    restored and compared is ever called verified, and a point in time is called nothing else."""
 
     class State(models.TextChoices):
         RUNNING = "running", _("being taken")
@@ -285,6 +287,8 @@ class Backup(models.Model):
     target = models.ForeignKey(Target, on_delete=models.PROTECT, related_name="backups")
     execution = models.ForeignKey(Execution, null=True, on_delete=models.PROTECT, related_name="backups")
     state = models.CharField(max_length=10, choices=State.choices, default=State.RUNNING)
+    # What it is to be; what it is worth says `worth`.
+    grade = models.PositiveSmallIntegerField(choices=Grade.choices, default=Grade.FULL)
     path = models.CharField(max_length=500, blank=True)
     sha256 = models.CharField(max_length=64, blank=True)
     bytes = models.BigIntegerField(null=True)
@@ -292,6 +296,15 @@ class Backup(models.Model):
     tables = models.JSONField(
         default=dict, help_text=_("Rows and row hash of each table in the dump's snapshot.")
     )
+    # Taken while the script's own transaction kept writers out, so that no write is lost between the two.
+    gapless = models.BooleanField(default=False)
+    # Foreign keys of a dump of some tables that point to rows which are not in it: {oid, table, name, again}.
+    # A restore leaves them out by their oid; `again` is the statement that makes one anew, without validating
+    # it, where there is one.
+    keys_left_out = models.JSONField(default=list)
+    base = models.ForeignKey(BaseBackup, null=True, on_delete=models.PROTECT, related_name="backups")
+    # The restore point right before the script: {name, lsn, timeline, wal, at, archived_at}.
+    point = models.JSONField(default=dict)
     # How far it is: {stage: {began, ended, done, of}} with stages dump (bytes), restore (bytes) and compare
     # (tables); `of` is an estimate for the first two.
     progress = models.JSONField(default=dict)
@@ -301,6 +314,20 @@ class Backup(models.Model):
 
     class Meta:
         ordering = ("-created_at",)
+
+    @property
+    def worth(self) -> Grade:
+        """What it may be relied on for; a file that is gone is worth nothing."""
+        if self.state == self.State.VERIFIED:
+            return Grade(self.grade)
+        return Grade.DUMPED if self.state == self.State.DUMPED else Grade.NONE
+
+    @property
+    def word(self) -> str:
+        """What it is, in a word or three."""
+        if self.state == self.State.VERIFIED:
+            return str(self.worth.label)
+        return str(self.get_state_display())
 
     def __str__(self) -> str:
         return f"backup {self.pk} of {self.target}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from django.db import models
 from django.db.models import F, Q
 
+from .backups import Scope
 from .catalog import Environment
 from .people import User
 
@@ -35,6 +36,11 @@ class PolicyRule(models.Model):
     rehearsal_required = models.BooleanField(default=False)
     rehearsal_max_age_hours = models.PositiveIntegerField(null=True)
     backup_required = models.BooleanField(default=False)
+    backup_scope = models.CharField(max_length=10, choices=Scope.choices, default=Scope.DATABASE)
+    # Taken while the script's transaction keeps writers out: nothing falls between backup and script.
+    backup_gapless = models.BooleanField(default=False)
+    # How old a physical backup may be, with its tested restore, where the database is too large for a dump.
+    base_backup_max_age_hours = models.PositiveIntegerField(default=168)
     review_hours = models.PositiveIntegerField(default=72)
     execution_hours = models.PositiveIntegerField(default=24)
 
