@@ -117,6 +117,8 @@ def _loss(
         with contextlib.suppress(psycopg.errors.QueryCanceled, psycopg.errors.LockNotAvailable):
             try:
                 counted = _count(connection, lost, relation, limit, until)
+            except psycopg.errors.CannotCoerce as error:
+                return Loss(lost, step, None, False, unknown=str(error.diag.message_primary))
             except psycopg.errors.DataError as error:
                 message = f"a value does not fit {lost.becomes}: {error.diag.message_primary}"
                 return Loss(lost, step, None, False, stops=1, unknown=message)
@@ -185,12 +187,21 @@ def _conditions(connection: Connection, lost: Lost, relation: _Relation, until: 
             (relation.oid, lost.column),
         ).fetchone()
     now = row[0] if row else "text"
-    differs = f"{column}::{lost.becomes}::{now}::text IS DISTINCT FROM {column}::text"
+    back = f"::{now}" if _casts(connection, lost.becomes, now, until) else ""
+    differs = f"{column}::{lost.becomes}{back}::text IS DISTINCT FROM {column}::text"
     if not lost.becomes.startswith(TEXTS_THAT_ARE_CUT):
         return differs, "false"
     # An explicit cast cuts; the assignment of ALTER TYPE cuts blanks and stops at anything else.
     same = f"rtrim({column}::{lost.becomes}::text) = rtrim({column}::text)"
     return f"{differs} AND {same}", f"NOT ({same})"
+
+
+def _casts(connection: Connection, old: str, new: str, until: float) -> bool:
+    """Whether the server knows a way from one type to the other: none from a time to a timestamp."""
+    with _reading(connection, until), contextlib.suppress(psycopg.errors.CannotCoerce):
+        connection.execute(f"SELECT NULL::{old}::{new}")
+        return True
+    return False
 
 
 def _estimate(connection: Connection, lost: Lost, relation: _Relation) -> tuple[int | None, int | None]:

@@ -76,6 +76,18 @@ def test_values_that_another_type_rounds_are_counted(shadow: Shadow) -> None:
     assert (loss.lost.kind, loss.count, loss.stops) == (CHANGED, 1, 0)
 
 
+def test_values_of_a_type_without_a_cast_back_count_as_changed_where_they_read_differently(
+    shadow: Shadow,
+) -> None:
+    shadow.apply("CREATE TABLE jobs (started time)")
+    (loss,) = of_inverse(
+        shadow,
+        "ALTER TABLE jobs DROP COLUMN started; ALTER TABLE jobs ADD COLUMN started timestamp",
+        "INSERT INTO jobs VALUES ('2026-11-22 03:04'), (NULL)",
+    )
+    assert (loss.lost.kind, loss.count, loss.exact, loss.unknown) == (CHANGED, 1, True, "")
+
+
 def test_values_that_do_not_fit_stop_the_script_and_are_not_cut(shadow: Shadow) -> None:
     shadow.apply("CREATE TABLE t (a character(3)); INSERT INTO t VALUES ('abc')")
     (loss,) = of_inverse(shadow, "ALTER TABLE t ALTER a TYPE text", "INSERT INTO t VALUES ('abcdef'), ('x')")
