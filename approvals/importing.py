@@ -29,6 +29,8 @@ AT_ONCE = 50
 """So many files go to another process together; fewer new ones than this are analysed where they are."""
 
 Progress = Callable[[int, int], None]
+# One encoder for all: json.dumps makes a new one for each text.
+_ENCODE = json.JSONEncoder(ensure_ascii=False, check_circular=False, separators=(",", ":")).encode
 
 
 class Analysed(NamedTuple):
@@ -204,6 +206,5 @@ def _analyse(texts: Sequence[tuple[str, str]]) -> dict[str, Analysed]:
     for path, sql in texts:
         read = analysis.analyze(sql, name=path)
         plain = analysis.as_json(read)
-        text = json.dumps(plain, ensure_ascii=False, separators=(",", ":"))
-        found[path] = Analysed(text, read.risk, plain["errors"], read.dialect)
+        found[path] = Analysed(_ENCODE(plain), read.risk, plain["errors"], read.dialect)
     return found

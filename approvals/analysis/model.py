@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, fields, is_dataclass
 from functools import cache
+from operator import attrgetter
 from typing import Any
 
 
@@ -335,26 +336,39 @@ def as_json(thing: Any) -> Any:
     Risks become their word, lock modes and step kinds their text, mappings and sets are sorted. No floats, so
     the result can be canonicalised and hashed. Raises TypeError for anything else.
     """
-    kind: type = type(thing)
-    if thing is None or kind in (str, int, bool):
-        return thing
-    if isinstance(thing, Risk):
-        return thing.name
-    if isinstance(thing, enum.Enum):
-        return thing.value
-    if isinstance(thing, (str, int)):
-        return thing
-    if names := _names_of(kind):
-        return {name: as_json(getattr(thing, name)) for name in names}
-    if isinstance(thing, Mapping):
-        return {str(key): as_json(thing[key]) for key in sorted(thing)}
-    if isinstance(thing, (set, frozenset)):
-        return [as_json(item) for item in sorted(thing)]
-    if isinstance(thing, (tuple, list)):
-        return [as_json(item) for item in thing]
-    raise TypeError(f"{kind.__name__} has no plain JSON form")
+    return _form(type(thing))(thing)
+
+
+def _same(thing: Any) -> Any:
+    return thing
+
+
+def _items(things: Iterable[Any]) -> list[Any]:
+    return [thing if type(thing) in _PLAIN else _form(type(thing))(thing) for thing in things]
 
 
 @cache
-def _names_of(kind: type) -> tuple[str, ...]:
-    return tuple(each.name for each in fields(kind)) if is_dataclass(kind) else ()
+def _form(kind: type) -> Callable[[Any], Any]:
+    """How things of exactly this class become plain: found once, since imports ask for millions of them."""
+    if kind in _PLAIN:
+        return _same
+    if issubclass(kind, Risk):
+        return {risk: risk.name for risk in kind}.__getitem__
+    if issubclass(kind, enum.Enum):
+        return {each: each.value for each in kind}.__getitem__
+    if issubclass(kind, (str, int)):
+        return _same
+    if is_dataclass(kind):
+        names = tuple(each.name for each in fields(kind))
+        values = attrgetter(*names) if len(names) > 1 else lambda thing: (getattr(thing, names[0]),)
+        return lambda thing: dict(zip(names, _items(values(thing)), strict=True))
+    if issubclass(kind, Mapping):
+        return lambda thing: {str(key): as_json(thing[key]) for key in sorted(thing)}
+    if issubclass(kind, (set, frozenset)):
+        return lambda thing: _items(sorted(thing))
+    if issubclass(kind, (tuple, list)):
+        return _items
+    raise TypeError(f"{kind.__name__} has no plain JSON form")
+
+
+_PLAIN = frozenset({type(None), str, int, bool})

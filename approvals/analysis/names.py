@@ -57,6 +57,8 @@ def quoted(name: str) -> str:
 
 def relation(node: Any) -> str:
     """A RangeVar as it was written: qualified only if it was."""
+    if not (node.schemaname or node.catalogname):  # nearly all
+        return quoted(node.relname) if node.relname else ""
     parts = [part for part in (node.catalogname, node.schemaname, node.relname) if part]
     return ".".join(quoted(part) for part in parts)
 

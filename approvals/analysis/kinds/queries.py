@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import cached_property
 from typing import Any
 
@@ -33,10 +33,14 @@ def read_locks(node: Any) -> tuple[Lock, ...]:
 
     Names of its own WITH queries and of SELECT INTO are left out.
     """
+    return _read_locks(walk(node))
+
+
+def _read_locks(nodes: Iterable[Any]) -> tuple[Lock, ...]:
     tables: dict[str, None] = {}
     own: set[str] = set()
     mode = ACCESS_SHARE
-    for each in walk(node):
+    for each in nodes:
         if isinstance(each, pb.RangeVar):
             tables[names.relation(each)] = None
         elif isinstance(each, pb.CommonTableExpr):
@@ -50,7 +54,11 @@ def read_locks(node: Any) -> tuple[Lock, ...]:
 
 def called(node: Any) -> Iterator[tuple[str, list[Any]]]:
     """Every function call below a node: its qualified name (without pg_catalog) and its arguments."""
-    for each in walk(node):
+    return _called(walk(node))
+
+
+def _called(nodes: Iterable[Any]) -> Iterator[tuple[str, list[Any]]]:
+    for each in nodes:
         if isinstance(each, pb.FuncCall):
             words = names.parts(each.funcname)
             words = words[1:] if words[0] == "pg_catalog" and len(words) > 1 else words
@@ -62,8 +70,12 @@ def call_hazards(node: Any, made: set[str]) -> list[str]:
 
     A plain name that is not listed counts as one of PostgreSQL's own; with a schema it is somebody's.
     """
+    return _call_hazards(walk(node), made)
+
+
+def _call_hazards(nodes: Iterable[Any], made: set[str]) -> list[str]:
     found = []
-    for function, _ in called(node):
+    for function, _ in _called(nodes):
         effect = effect_of(function)
         if effect:
             found.append(effect.hazard)
@@ -101,10 +113,14 @@ class AroundQuery(Compound):
         return ()
 
     @cached_property
+    def _nodes(self) -> tuple[Any, ...]:
+        return tuple(walk(self.node))  # once: whatever is asked about the query is asked of each of them
+
+    @cached_property
     def writes(self) -> list[Kind]:
         """The statements inside that write, as data-modifying WITH queries."""
         found = []
-        for each in walk(self.node):
+        for each in self._nodes:
             if type(each) in _WRITES and each is not self.node:
                 found.append(kind_of(_WRITES[type(each)], each, self.context))
         return found
@@ -112,7 +128,7 @@ class AroundQuery(Compound):
     @cached_property
     def effects(self) -> list[Effect]:
         """The known effects of the functions that it calls."""
-        return [effect for function, _ in called(self.node) if (effect := effect_of(function))]
+        return [effect for function, _ in _called(self._nodes) if (effect := effect_of(function))]
 
     @property
     def change(self) -> str:
@@ -122,13 +138,13 @@ class AroundQuery(Compound):
     def hazards(self) -> tuple[str, ...]:
         inner = (each for kind in self.writes for each in kind.hazards)
         return tuple(
-            dict.fromkeys([*self.own_hazards, *inner, *call_hazards(self.node, self.context.functions)])
+            dict.fromkeys([*self.own_hazards, *inner, *_call_hazards(self._nodes, self.context.functions)])
         )
 
     @property
     def locks(self) -> tuple[Lock, ...]:
         inner = (lock for kind in self.writes for lock in kind.locks)
-        return strongest([*self.own_locks, *inner, *read_locks(self.node)])
+        return strongest([*self.own_locks, *inner, *_read_locks(self._nodes)])
 
     @property
     def destroys(self) -> tuple[Destroyed, ...]:
