@@ -20,8 +20,8 @@ Place = tuple[str | Promise, str, tuple[str, ...]]
 PLACES: tuple[Place, ...] = (
     (_("Dashboard"), "dashboard", ("dashboard",)),
     (_("Rollbacks"), "rollback_list", ("rollback", "execution")),
-    (_("Targets"), "target_list", ("target",)),
-    (_("Services"), "service_list", ("service", "migration", "script")),
+    (_("Targets"), "target_list", ("target", "window")),
+    (_("Services"), "service_list", ("service", "migration", "script", "import")),
     (_("Incidents"), "incident_list", ("incident", "post_mortem")),
     (_("Audit"), "audit_list", ("audit",)),
 )

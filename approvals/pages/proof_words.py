@@ -28,7 +28,7 @@ WORDS: dict[str, Word] = {
         _("exact"),
         "ok",
         "ok",
-        _("Behind the way back the schema is what it was before, byte for byte as pg_dump writes it."),
+        _("After the way back the schema is what it was before, byte for byte as pg_dump writes it."),
     ),
     V.MODULO_ORDER: Word(
         _("exact but for the order of columns"),
@@ -43,7 +43,7 @@ WORDS: dict[str, Word] = {
         _("What was declared as left on purpose differs, and nothing else does."),
     ),
     V.DIFFERS: Word(
-        _("differs"), "warn", "warn", _("Behind the way back the schema is another one than before.")
+        _("differs"), "warn", "warn", _("After the way back the schema is not what it was before.")
     ),
     V.ERROR: Word(_("error"), "fail", "fail", _("A step of the script fails on the scratch server.")),
     V.NOT_PROVABLE: Word(
@@ -58,7 +58,7 @@ NONE = Word(_("not proven"), "wait", "idle", _("No worker has run this revision 
 
 WAYS: dict[str, Text] = {
     Proof.Way.UP_DOWN_UP: _(
-        "Forward, back and forward again on a scratch server, behind the migrations that come before it."
+        "Forward, back and forward again on a scratch server, on top of the migrations before it."
     ),
     Proof.Way.DOWN_UP: _(
         "The weaker way, because the files do not replay: back and forward again on a copy of the live"

@@ -50,8 +50,8 @@ def test_every_effect_is_told_with_what_becomes_of_it(world: World, stored: Roll
 @pytest.mark.parametrize(
     ("said", "words"),
     [
-        (answers.proved(), ["exact", "byte for byte", "PostgreSQL 18.1", "4 migrations before it"]),
-        (answers.proved("exact modulo column order"), ["exact but for the order of columns"]),
+        (answers.proved(), ["Exact", "byte for byte", "PostgreSQL 18.1", "4 migrations before it"]),
+        (answers.proved("exact modulo column order"), ["Exact but for the order of columns"]),
         (answers.proved("exact as declared"), ["What was declared as left on purpose differs"]),
         (
             answers.proved("differs", difference=answers.DIFFERENCE),
@@ -78,7 +78,7 @@ def test_every_effect_is_told_with_what_becomes_of_it(world: World, stored: Roll
             answers.proved(stand_ins=["pgcrypto"], made_roles=["app"], beyond=["ALTER SYSTEM SET x = 1"]),
             ["Stand-ins pgcrypto", "Roles made app", "Left out ALTER SYSTEM SET x = 1"],
         ),
-        (answers.proved(forward_again=False), ["does not apply again behind the way back"]),
+        (answers.proved(forward_again=False), ["does not apply again after the way back"]),
     ],
 )
 def test_a_verdict_is_told_in_words_with_what_it_rests_on(
@@ -95,7 +95,7 @@ def test_what_was_found_by_reading_says_so(world: World, stored: RollbackScript)
     answers.answered(stored, found, answers.proved("not provable", way="up-down-up", holds=False))
     page = see(as_(world.alice), page_of(stored))
     assert "Found by reading, not by running: the weaker way. V2 does not apply." in page
-    assert "not provable" in page
+    assert "Not provable" in page
 
 
 def test_a_proof_under_way_is_followed_and_one_that_failed_says_why(
