@@ -1,16 +1,13 @@
-"""What can only be read: rows that a script changes on a scratch server that has none, and settings."""
+"""What the text of a step says of its use, where nothing of it is seen in the schema."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 
 from executor.schema.archive import ARCHIVE
-from executor.schema.complete.result import Fate, Finding, Role
-from executor.schema.inverse.from_backup import FROM_BACKUP, FromBackup
-from executor.schema.inverse.rows import RowChanges
-from executor.schema.names import dotted
+from executor.schema.complete.result import Role
 from executor.schema.objects import Ref
-from executor.schema.reading.said import NOTHING, ROWS, UNREADABLE, Said, written
+from executor.schema.reading.said import NOTHING, ROWS, UNREADABLE, Said
 
 TAKES_BACK = {
     "INSERT DATA": ("DELETE DATA", "TRUNCATE"),
@@ -24,40 +21,6 @@ TAKES_BACK = {
     "DROP TABLE": ("INSERT DATA", "COPY IN"),
 }
 """What a script must do to rows of a table so that it may be meant to take back a change there."""
-
-
-def row_findings(
-    changes: RowChanges,
-    gone: Sequence[FromBackup],
-    script: Sequence[tuple[int, Said]],
-    undone: Mapping[Ref, int],
-) -> list[Finding]:
-    """The effects of a migration on rows. `script` are pairs of step and effect; `undone` are tables from
-    which a step was seen to take the added rows."""
-    found: dict[str, Finding] = {}
-    for deletion in changes.deletions:
-        key = f"added rows to table {written('table', deletion.action.ref.path)}"
-        step = undone.get(deletion.action.ref)
-        fate = Fate.UNDONE if step else Fate.NOT_UNDONE
-        found[key] = Finding(key, key, fate, (step,) if step else (), "", deletion.line)
-    for gap in [*changes.gaps, *gone]:
-        key = f"{gap.change} on table {gap.relation.removeprefix('public.')}"
-        steps = tuple(
-            dict.fromkeys(
-                step
-                for step, said in script
-                if said.what == ROWS
-                and dotted(said.name) == gap.relation
-                and said.attribute in TAKES_BACK.get(gap.change, ())
-            )
-        )
-        reason = f"{gap.why}; seen only by reading" if steps else f"{gap.why}. {FROM_BACKUP}"
-        fate = Fate.UNDONE if steps else Fate.NOT_UNDONE
-        known = found.get(key)
-        if known is None or known.fate is Fate.UNDONE:
-            found[key] = Finding(key, f"{key}: {gap.why}", fate, steps, reason, gap.line, measured=False)
-    return list(found.values())
-
 
 KEEPS = "it keeps data in place"
 

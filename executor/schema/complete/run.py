@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-import psycopg
 from psycopg.errors import Diagnostic
 
 from approvals.analysis.parser import SqlError
 from executor.schema.archive import ARCHIVE
-from executor.schema.complete.claims import claimed, row_findings
+from executor.schema.complete.claims import claimed
+from executor.schema.complete.measured import Measured, measure
 from executor.schema.complete.result import (
     RUN,
     Completeness,
@@ -21,13 +21,15 @@ from executor.schema.complete.result import (
     ScriptStep,
     StepFinding,
 )
+from executor.schema.complete.rows import Changes, row_findings
 from executor.schema.complete.settings import of_server, settings
+from executor.schema.complete.steps import begin, execute
 from executor.schema.effects import EXISTS, ORDER, Effect, Key, State, effects, owners, state
 from executor.schema.inverse.from_backup import data_gone
 from executor.schema.inverse.rows import row_changes
 from executor.schema.objects import Ref, Snapshot
 from executor.schema.reading import read, without_server
-from executor.schema.reading.said import ROWS, Said, written
+from executor.schema.reading.said import CREATED, ROWS, Said, written
 from executor.schema.scope import without
 from executor.schema.shadow import Shadow
 from executor.schema.snapshot import snapshot
@@ -51,6 +53,8 @@ class _Moment:
 def by_running(forward: str, script: Script, shadow: Shadow) -> Completeness:
     """`shadow` stands right before the migration. Raises psycopg.Error where the migration does not apply."""
     before = _look(shadow)
+    said = _read(forward)
+    measured = measure(forward, script, shadow, before, said)
     shadow.apply(without_server(forward)[0])
     after = _look(shadow)
     changes = row_changes(forward, before, after)
@@ -59,7 +63,6 @@ def by_running(forward: str, script: Script, shadow: Shadow) -> Completeness:
     moments = [run.step(step) for step in script.steps]
     shadow.connection.execute("ROLLBACK")
     told = _Told(run, script.steps, moments)
-    said = _read(forward)
     findings = told.findings(effects(before, after), said)
     back = [
         (step.position, each)
@@ -67,8 +70,22 @@ def by_running(forward: str, script: Script, shadow: Shadow) -> Completeness:
         for each in moment.said
     ]
     findings += settings(said, back)
-    findings += row_findings(changes, list(data_gone(before, after)), back, told.rows_undone())
-    return Completeness(RUN, tuple(findings), tuple(told.steps(findings)), "", script.problems, changes.notes)
+    of_rows = Changes(changes, list(data_gone(before, after)), back, before, after)
+    findings += row_findings(of_rows, told.rows_undone(), measured)
+    notes = (*changes.notes, *_with_rows(measured, moments, script))
+    return Completeness(RUN, tuple(findings), tuple(told.steps(findings)), "", script.problems, notes)
+
+
+def _with_rows(measured: Measured | None, moments: list[_Moment], script: Script) -> Iterable[str]:
+    """What happens only where the tables have rows."""
+    if measured is None:
+        return
+    if measured.because:
+        yield f"What becomes of rows was not seen: {measured.because}."
+    for step, moment in zip(script.steps, moments, strict=True):
+        if step.position in measured.failures and not moment.failure:
+            why = measured.failures[step.position]
+            yield f"Step {step.position} fails where the tables have rows such as were made here: {why}"
 
 
 def _look(shadow: Shadow) -> Snapshot:
@@ -94,7 +111,7 @@ class _Run:
         self.last = _Moment(after, self.second)
         self.notices: list[str] = []
         self.connection.add_notice_handler(self._notice)
-        self.connection.execute("BEGIN")
+        begin(shadow)
 
     def _notice(self, diagnostic: Diagnostic) -> None:
         self.notices.append(diagnostic.message_primary or "")
@@ -106,42 +123,13 @@ class _Run:
         if said and all(map(of_server, said)):
             moment = _Moment(self.last.schema, self.last.values, said=said)
         else:
-            failure, rows = self._execute(step)
+            failure, rows = execute(self.shadow, step)
             quiet = bool(said) and all(each.what == ROWS or each.quiet for each in said)
             schema = self.last.schema if failure or quiet else _look(self.shadow)
             values = self.last.values if schema is self.last.schema else state(schema)
             moment = _Moment(schema, values, failure, list(self.notices), said, rows)
         self.last = moment
         return moment
-
-    def _execute(self, step: ScriptStep) -> tuple[str, int]:
-        if not without_server(step.sql)[0].strip():
-            return "", 0
-        if not step.transactional:
-            return self._outside(step)
-        for _ in range(5):
-            self.connection.execute("SAVEPOINT step")
-            try:
-                rows = self.connection.execute(step.sql.encode()).rowcount
-            except psycopg.Error as error:
-                self.connection.execute("ROLLBACK TO SAVEPOINT step")
-                if self.shadow.make_missing_role(error):
-                    continue
-                return f"{error.sqlstate}: {error.diag.message_primary or error}", 0
-            self.connection.execute("RELEASE SAVEPOINT step")
-            return "", rows
-        return "too many roles are missing", 0
-
-    def _outside(self, step: ScriptStep) -> tuple[str, int]:
-        """A statement that refuses a transaction: what came before is committed on the scratch server."""
-        self.connection.execute("COMMIT")
-        try:
-            self.connection.execute(step.sql.encode())
-        except psycopg.Error as error:
-            return f"{error.sqlstate}: {error.diag.message_primary or error}", 0
-        finally:
-            self.connection.execute("BEGIN")
-        return "", 0
 
 
 class _Told:
@@ -232,7 +220,14 @@ class _Told:
             return Role.HELPS, "the server reads its settings anew"
         if self.states[number - 1] != self.states[number]:
             return Role.HELPS, "it prepares another step"
-        return claimed(moment.said, self.touched) or (Role.NOTHING, "; ".join(moment.notices))
+        # A table that the script wrote anew gets its rows from the old one.
+        own = {
+            Ref("table", said.name)
+            for moment in self.moments[:number]
+            for said in moment.said
+            if said.what == CREATED and said.kind == "table"
+        }
+        return claimed(moment.said, self.touched | own) or (Role.NOTHING, "; ".join(moment.notices))
 
     def _foreign(self, number: int) -> str:
         """What the step changed for good that was no effect of the migration, in words."""
