@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from django.template.defaultfilters import filesizeformat
 from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
@@ -20,13 +21,15 @@ BY_PERSON = (ChecklistEntry.Point.DEPENDENCIES, ChecklistEntry.Point.STAKEHOLDER
 
 @dataclass(frozen=True)
 class Point:
-    """One point as it stands: what the system found, what a person confirmed, and whether that is enough."""
+    """One point as it stands: what the system found, what a person confirmed, and whether that is enough.
+    `spared`: it is enough because the policy does not ask for it, so the point itself need not be true."""
 
     point: ChecklistEntry.Point
     found: str
     entry: ChecklistEntry | None
     by_person: bool
     done: bool
+    spared: bool = False
 
     @property
     def label(self) -> str:
@@ -57,9 +60,16 @@ def points(rollback: RollbackRequest, known: Known | None = None) -> list[Point]
             entries.get(point),
             point in BY_PERSON,
             done=(point in entries) if point in BY_PERSON else bool(found[point]),
+            spared=point == ChecklistEntry.Point.BACKUP and not _is_backed_up(known),
         )
         for point in ChecklistEntry.Point
     ]
+
+
+def _is_backed_up(known: Known) -> bool:
+    """Whether a backup holds, or has to."""
+    backup = known.evidence(Evidence.Kind.BACKUP)
+    return known.rule.backup_required or bool(backup and backup.holds)
 
 
 def _backup(known: Known) -> str:
@@ -89,17 +99,19 @@ def _table(table: dict[str, Any]) -> str:
     rows, size = table["rows"], table["bytes"]
     if rows is None or size is None:
         return _("%(name)s (rows not counted)") % {"name": table["relation"]}
-    return ngettext("%(name)s (%(rows)s row, %(kib)s KiB)", "%(name)s (%(rows)s rows, %(kib)s KiB)", rows) % {
+    return ngettext("%(name)s (%(rows)s row, %(size)s)", "%(name)s (%(rows)s rows, %(size)s)", rows) % {
         "name": table["relation"],
         "rows": f"{'' if table['exact'] else '≈ '}{rows:,}",
-        "kib": f"{size // 1024:,}",
+        "size": filesizeformat(size),
     }
 
 
 def _dependents(data: dict[str, Any]) -> str:
     if "dependents" not in data:
         return ""
-    return ", ".join(data["dependents"]) or _("No view, key or function depends on it.")
+    if not data["dependents"]:
+        return _("No view, key or function depends on it.")
+    return _("Found on the target: %(dependents)s.") % {"dependents": ", ".join(data["dependents"])}
 
 
 def confirm(rollback: RollbackRequest, point: ChecklistEntry.Point, *, note: str, actor: User) -> None:

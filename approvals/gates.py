@@ -205,7 +205,7 @@ def _reasons(known: Known) -> Gate:
         holds=bool(rollback.reason.strip()) and rollback.incident_id is not None,
         yes=_("%(incident)s, with a reason.")
         % {"incident": rollback.incident.label if rollback.incident else ""},
-        no=_("Name the incident and say why the migration must go."),
+        no=_("Name the incident and say why the migration must be undone."),
         who=_requester(known),
     )
 

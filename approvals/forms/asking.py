@@ -87,7 +87,7 @@ class ReasonStep(DraftForm):
         model = RollbackRequest
         fields = ("incident", "reason", "urgency", "forward_fix")
         labels = {
-            "reason": _("Why the migration must go"),
+            "reason": _("Why the migration must be undone"),
             "urgency": _("Urgency"),
             "forward_fix": _("Why a forward fix will not do"),
         }

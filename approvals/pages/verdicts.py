@@ -95,6 +95,9 @@ def _approved(page: Sheet) -> Verdict:
             "warn",
         )
     missing = [gate for gate in page.missing if gate.needed <= Needed.EXECUTE]
+    # What is scheduled waits for its window on purpose.
+    if page.known.schedule is not None and all(gate.key == "window" for gate in missing):
+        return Verdict(_("Approved, and scheduled: it starts by itself."), at_stake(page), "run")
     if missing:
         return Verdict(
             _("Approved, but it can't start: %(what)s.")
@@ -173,7 +176,9 @@ def _failed(page: Sheet) -> Verdict:
     execution: Execution | None = page.real
     sentence = _("The execution failed, and every approval is void.")
     if execution is not None and execution.status == ExecutionStatus.ROLLED_BACK:
-        sentence = _("Nothing changed on the target: the execution was rolled back. Every approval is void.")
+        sentence = _("Nothing changed on the target: the execution was rolled back.")
+        if page.signatures:
+            sentence += " " + _("Every approval is void.")
     if execution is not None and execution.status == ExecutionStatus.PARTIAL:
         sentence = _("The execution was partly done, and every approval is void.")
     return Verdict(sentence, execution.sentence if execution else "", "fail")

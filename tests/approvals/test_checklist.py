@@ -35,7 +35,7 @@ def test_the_system_fills_what_it_can_know(world: World) -> None:
             "tables",
             False,
             True,
-            "wallets (50,000 rows, 8,192 KiB); transactions (120,000 rows, 24,576 KiB)",
+            "wallets (50,000 rows, 8.0\xa0MB); transactions (120,000 rows, 24.0\xa0MB)",
         ),
         ("dependencies", True, True, "No view, key or function depends on it."),
         ("stakeholders", True, True, ""),
@@ -47,9 +47,9 @@ def test_the_system_fills_what_it_can_know(world: World) -> None:
 @pytest.mark.parametrize(
     ("table", "says"),
     [
-        ({"rows": 1, "exact": True, "bytes": 8192}, "users (1 row, 8 KiB)"),
-        ({"rows": 0, "exact": True, "bytes": 0}, "users (0 rows, 0 KiB)"),
-        ({"rows": 1_234_567, "exact": False, "bytes": 2**30}, "users (≈ 1,234,567 rows, 1,048,576 KiB)"),
+        ({"rows": 1, "exact": True, "bytes": 8192}, "users (1 row, 8.0\xa0KB)"),
+        ({"rows": 0, "exact": True, "bytes": 0}, "users (0 rows, 0\xa0bytes)"),
+        ({"rows": 1_234_567, "exact": False, "bytes": 2**30}, "users (≈ 1,234,567 rows, 1.0\xa0GB)"),
         ({"rows": None, "exact": False, "bytes": 8192}, "users (rows not counted)"),
         ({"rows": 5, "exact": True, "bytes": None}, "users (rows not counted)"),
     ],
@@ -63,7 +63,7 @@ def test_no_table_and_dependents_are_told_too(world: World) -> None:
         world, {"tables": [], "dependents": ["view totals", "function f()"], "schema_version": "9.1"}
     )
     assert told["tables"] == "No table with rows is touched."
-    assert told["dependencies"] == "view totals, function f()"
+    assert told["dependencies"] == "Found on the target: view totals, function f()."
     assert told["schema_version"] == "Schema version 9.1."
 
 
@@ -78,6 +78,7 @@ def test_without_facts_the_system_knows_nothing(world: World) -> None:
 def test_staging_needs_no_backup(world: World) -> None:
     points = checklist.points(rollback_in(world, Status.DRAFT, "staging"))
     assert (points[0].done, points[0].found) == (True, "The policy asks for none here.")
+    assert [point.spared for point in points] == [True, False, False, False, False]
 
 
 # What a person vouches for

@@ -185,7 +185,7 @@ def test_without_the_marker_nothing_runs_alone(world: World) -> None:
 def test_without_incident_or_reason(field: str, world: World) -> None:
     empty = {"reason": " ", "incident": None}[field]
     rollbacks.edit(rollback_in(world, Status.DRAFT), actor=world.alice, revision=1, **{field: empty})
-    expected = "Name the incident and say why the migration must go."
+    expected = "Name the incident and say why the migration must be undone."
     assert missing(rollback_in(world, Status.DRAFT), "reason") == expected
 
 

@@ -248,7 +248,7 @@ def test_everything_that_is_missing_is_named_at_once(world: World) -> None:
     with pytest.raises(Refused) as refused:
         rollbacks.submit(bare, actor=world.alice)
     for sentence in (
-        "Name the incident and say why the migration must go.",
+        "Name the incident and say why the migration must be undone.",
         "Write why a corrective forward migration will not do.",
         "The worker has not read the target for this change yet.",
         "Missing: who froze deployments and until when, what becomes of the migration file,",

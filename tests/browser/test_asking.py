@@ -48,11 +48,11 @@ def test_an_engineer_asks_with_the_keyboard_alone_and_a_lapsed_session_loses_not
     press(page, "button", re.compile("^Begin the request: 1 migration off wallet-production"))
 
     # The reason; the session ends while it is typed.
-    expect(page.get_by_role("heading", name="Why must it go on wallet-production?")).to_be_visible()
+    expect(page.get_by_role("heading", name="Why must it be undone on wallet-production?")).to_be_visible()
     tab_to(page, page.get_by_text("Open a new incident"))
     page.keyboard.press("Enter")
     type_into(page, "Title of a new incident", "Closing an account deletes wallets")
-    type_into(page, "Why the migration must go", "Its keys cascade,\nwhere they must not.")
+    type_into(page, "Why the migration must be undone", "Its keys cascade,\nwhere they must not.")
     title = page.locator("#id_incident_title_foot")
     expect(title).to_be_empty()
     page.context.clear_cookies(name="sessionid")
@@ -66,7 +66,7 @@ def test_an_engineer_asks_with_the_keyboard_alone_and_a_lapsed_session_loses_not
     type_into(page, "Password", site.passwords["amina"])
     page.keyboard.press("Enter")
     expect(page.get_by_text("You had been signed out when you sent this.")).to_be_visible()
-    expect(page.get_by_label("Why the migration must go")).to_have_value(
+    expect(page.get_by_label("Why the migration must be undone")).to_have_value(
         "Its keys cascade,\nwhere they must not."
     )
     expect(page.get_by_label("Title of a new incident")).to_have_value("Closing an account deletes wallets")

@@ -24,7 +24,7 @@ def begin(page: Page) -> None:
     page.get_by_text("Open a new incident").click()
     page.get_by_label("Title of a new incident").fill("Deleted people take their wallets along")
     page.get_by_label("Impact of the new incident").fill("Two wallets were restored by hand.")
-    page.get_by_label("Why the migration must go").fill("Its keys cascade.")
+    page.get_by_label("Why the migration must be undone").fill("Its keys cascade.")
     page.get_by_label("Why a forward fix will not do").fill("Three services would have to change first.")
     page.get_by_role("button", name=re.compile("^Save, then: Scripts and checks")).click()
 

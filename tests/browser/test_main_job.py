@@ -43,7 +43,7 @@ def ask(page: Page) -> str:
     page.get_by_text("Open a new incident").click()
     page.get_by_label("Title of a new incident").fill("Closing an account deletes wallets")
     page.get_by_label("Impact of the new incident").fill("Twelve customers lost their wallets.")
-    page.get_by_label("Why the migration must go").fill("Its keys cascade where they must not.")
+    page.get_by_label("Why the migration must be undone").fill("Its keys cascade where they must not.")
     page.get_by_label("Why a forward fix will not do").fill("A corrected release takes until tomorrow.")
     page.get_by_role("button", name="File and deployments").click()
     page.get_by_label("What becomes of the migration file").select_option(label="removed from the release")
@@ -94,7 +94,7 @@ def test_a_rollback_goes_from_request_to_verified_trail(sign_in: SignIn, site: S
     grace.get_by_role("button", name=re.compile("^Run")).click()
     expect(grace).to_have_url(re.compile("/executions/"))
     # Live, without loading the page anew.
-    expect(grace.get_by_text(re.compile("Committed: 2025.11.22.001")).first).to_be_visible()
+    expect(grace.get_by_text(re.compile("Committed: V2025.11.22.001")).first).to_be_visible()
 
     hassan = sign_in("hassan")
     hassan.goto(address.replace("/rollbacks/", "/audit/rollback/"))

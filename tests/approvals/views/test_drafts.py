@@ -86,7 +86,7 @@ def test_the_second_step_lists_what_is_applied_newest_first(world: World) -> Non
 def test_what_is_taken_along_is_shown_with_the_reason_before_anything_is_made(world: World) -> None:
     before = RollbackRequest.objects.count()
     page = see(as_(world.alice), f"{ON}&down_to=3")
-    assert "3 migrations go, in this order" in page
+    assert "3 migrations are undone, in this order" in page
     assert "V5 create transactions taken along It is newer than V3 and applied" in page
     assert "V4 key to users taken along" in page
     assert "V3 index wallets chosen You chose it." in page
@@ -105,7 +105,7 @@ def test_choosing_the_migrations_makes_the_draft_and_leads_on(world: World) -> N
     rollback = newest()
     assert [str(item.migration) for item in rollback.items.all()] == ["V5", "V4", "V3"]
     assert (rollback.status, rollback.requester) == (Status.DRAFT, world.alice)
-    assert "Why must it go on wallet-service-critical?" in page
+    assert "Why must it be undone on wallet-service-critical?" in page
 
 
 def test_a_form_sent_twice_makes_one_draft(world: World) -> None:
@@ -134,7 +134,7 @@ def test_the_migrations_can_be_changed_and_all_else_stays(world: World) -> None:
     save(rollback, "reason", world, **why())
     rollback.refresh_from_db()
     shown = see(as_(world.alice), f"{step(rollback, 'migrations')}?down_to=4")
-    assert "2 migrations go, in this order" in shown
+    assert "2 migrations are undone, in this order" in shown
     save(rollback, "migrations", world, down_to="4")
     rollback.refresh_from_db()
     assert [str(item.migration) for item in rollback.items.all()] == ["V5", "V4"]

@@ -248,7 +248,7 @@ def test_submitting_an_incomplete_draft_is_refused_with_what_is_missing(world: W
     rollback = rollbacks.create(world.production, [world.migration("3")], actor=world.alice)
     page = send(as_(world.alice), url("rollback_submit", rollback))
     assert page.status == 409
-    assert "Incident and reason: Name the incident and say why the migration must go." in page
+    assert "Incident and reason: Name the incident and say why the migration must be undone." in page
 
 
 def test_a_colleague_cannot_submit_and_the_attempt_is_on_record(world: World) -> None:

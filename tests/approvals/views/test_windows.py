@@ -87,6 +87,7 @@ def test_ops_schedule_what_is_approved_and_take_it_back(world: World) -> None:
     assert "The next opening:" in page
     page = send(client, f"/rollbacks/{rollback.pk}/schedule/", digest=rollback.request_digest, at="")
     assert "It is scheduled to start" in page
+    assert "Approved, and scheduled: it starts by itself." in page
     assert Schedule.objects.get().by == world.olga
     assert "scheduled to start" in see(client, "/")
     assert rollback.label in see(client, CALENDAR)
