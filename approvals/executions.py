@@ -170,7 +170,9 @@ def past_cancelling(execution: Execution) -> str:
         return _("Somebody cancelled it already; the target tells how it ended.")
     if execution.status in (ExecutionStatus.COMMITTING, ExecutionStatus.VERIFYING):
         return _("It can't be cancelled any more: COMMIT was sent.")
-    if execution.status in (ExecutionStatus.UNRESOLVED, ExecutionStatus.AWAITING_RESTART):
+    if execution.status == ExecutionStatus.UNRESOLVED:
+        return _("It can't be cancelled: first the target has to say how it ended.")
+    if execution.status == ExecutionStatus.AWAITING_RESTART:
         return _("It can't be cancelled: nothing of it runs any more.")
     return ""
 

@@ -134,8 +134,8 @@ def _go_sentence(points: Points, harm: Points) -> str:
     if not count:
         return _("Go: nothing stands in the way.")
     return ngettext(
-        "Go: nothing stands in the way; %(count)d point is to be known.",
-        "Go: nothing stands in the way; %(count)d points are to be known.",
+        "Go: nothing stands in the way; %(count)d point is worth knowing.",
+        "Go: nothing stands in the way; %(count)d points are worth knowing.",
         count,
     ) % {"count": count}
 

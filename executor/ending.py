@@ -46,6 +46,11 @@ def said(error: Exception) -> str:
     return plain(error) if isinstance(error, psycopg.Error) else str(error)
 
 
+def lasted(seconds: float) -> str:
+    """“40 ms”, “1.2 s”."""
+    return f"{seconds * 1000:.0f} ms" if seconds < 0.1 else f"{seconds:.1f} s"
+
+
 def counted(number: int, noun: str) -> str:
     """“1 check”, “2 checks”."""
     return f"{number} {noun}" if number == 1 else f"{number:,} {noun}s"

@@ -198,7 +198,7 @@ def _is_dump(holder: Holder) -> bool:
 
 
 def _locks(holders: Sequence[Holder], wanted: Sequence[Wanted], names: dict[int, str]) -> Point:
-    title = "The locks it needs are free"
+    title = "The locks it needs"
     needed = {each.oid: each.mode for each in wanted}
     plan = f"{len(wanted)} {'table' if len(wanted) == 1 else 'tables'}"
     against = [each for each in holders if each.mode in CONFLICTS[needed[each.oid]]]
@@ -206,7 +206,7 @@ def _locks(holders: Sequence[Holder], wanted: Sequence[Wanted], names: dict[int,
         return Point("locks", title, "go", "The plan locks no table that is there.")
     if against:
         said = (
-            f"Somebody holds what the locks on {plan} wait for. The run asks again for two minutes, "
+            f"Somebody holds a lock in the way of those on {plan}. The run asks again for two minutes, "
             "one second at a time, and then gives up without effect."
         )
         return Point("locks", title, "look", said, _told(against, names))
@@ -215,7 +215,7 @@ def _locks(holders: Sequence[Holder], wanted: Sequence[Wanted], names: dict[int,
 
 
 def _replicas(connection: Connection) -> Point:
-    title = "Replicas keep up"
+    title = "Replicas"
     rows = connection.execute(
         """SELECT coalesce(nullif(application_name, ''), 'a standby'),
                   coalesce(state, ''), coalesce(sync_state, ''),
@@ -246,7 +246,7 @@ def _replicas(connection: Connection) -> Point:
 
 
 def _headroom(connection: Connection) -> Point:
-    title = "There are connections left"
+    title = "Connections left"
     most, reserved, used, role_limit, role_used = one(
         connection,
         """SELECT current_setting('max_connections')::int,
@@ -266,7 +266,7 @@ def _headroom(connection: Connection) -> Point:
 
 
 def _disk(connection: Connection, backup: bool) -> Point:
-    title = "There is room for the backup"
+    title = "Room for the backup"
     unknown = "How much disk the target itself has left, PostgreSQL does not tell."
     if not backup:
         return Point("disk", title, "unknown", f"No backup is taken. {unknown}")

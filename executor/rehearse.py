@@ -14,6 +14,7 @@ from executor.checks import of_stage
 from executor.clone import drop_clone, make_clone
 from executor.connect import Endpoint, connect
 from executor.disposable import disposable
+from executor.ending import lasted
 from executor.errors import ExecutorError
 from executor.history import read_history
 from executor.marker import Setup
@@ -162,8 +163,8 @@ def _history_difference(clone: Endpoint, target: Target) -> str:
 
 def _sentence(result: Result) -> str:
     if result.outcome is Outcome.SUCCEEDED:
-        seconds, held = result.timings.total_s, result.timings.lock_held_s
-        return f"Passed on a copy of the target in {seconds:.1f} s, locks held for {held:.1f} s."
+        seconds, held = lasted(result.timings.total_s), lasted(result.timings.lock_held_s)
+        return f"Passed on a copy of the target in {seconds}, locks held for {held}."
     return f"Not passed: {result.sentence}"
 
 

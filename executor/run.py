@@ -19,7 +19,7 @@ from approvals.flyway.treatment import Treatment
 from executor import checks, locks, marker
 from executor.alone import Alone, partly, restart_needed
 from executor.connect import Connection, Endpoint, SocketCut, connect, identity, refuse_unfit
-from executor.ending import PortalFailed, Stop, counted, said, why
+from executor.ending import PortalFailed, Stop, counted, lasted, said, why
 from executor.errors import ExecutorError
 from executor.history import HistoryChanged
 from executor.progress import At, Progress
@@ -375,13 +375,13 @@ class _Run:
     def _what_was_done(self) -> Iterator[str]:
         spec, timings = self.spec, self.progress.timings()
         if spec.transaction:
-            versions = ", ".join(item.version for item in spec.items)
+            versions = ", ".join(f"V{item.version}" for item in spec.items)
             passed = sum(result.passed for result in self.progress.results)
             steps, rows = counted(len(spec.steps), "statement"), counted(len(spec.items), "history row")
             rows += " deleted" if spec.history_treatment is Treatment.DELETE else " marked as deleted"
             yield (
-                f"Committed: {versions} taken back by {steps} in {timings.script_s:.2f} s, "
-                f"{counted(passed, 'check')} passed, {rows}, locks held for {timings.lock_held_s:.2f} s."
+                f"Committed: {versions} undone by {steps} in {lasted(timings.script_s)}, "
+                f"{counted(passed, 'check')} passed, {rows}, locks held for {lasted(timings.lock_held_s)}."
             )
         states = [found.state for found in self.alone.found.values()]
         for state, word in ((StepState.DONE, "done"), (StepState.UNDONE, "taken back")):

@@ -26,6 +26,8 @@ REAL = (
     _Status.VERIFYING.value,
 )
 REHEARSAL = (REAL[0], REAL[2], REAL[1], *REAL[3:])
+# Where it may stand for long: not phases of their own, but people want to know since when.
+STANDING = (_Status.AWAITING_RESTART.value, _Status.UNRESOLVED.value)
 FINAL = frozenset({_Status.COMMITTING.value, _Status.VERIFYING.value})
 ENDED_AT = {
     _Status.UNRESOLVED: "lost",
@@ -48,8 +50,9 @@ class Phase:
 
 
 def began(execution: Execution) -> dict[str, datetime]:
-    """When each phase began: as the audit trail has it, and the locks as the worker said."""
-    actions = [f"execution.{phase}" for phase in REAL]
+    """When each phase began: as the audit trail has it, and the locks as the worker said; and since when it
+    waits for a restart, or is unresolved."""
+    actions = [f"execution.{phase}" for phase in (*REAL, *STANDING)]
     events = AuditEvent.objects.filter(
         rollback=execution.rollback_target.rollback.label, action__in=actions
     ).order_by("seq")
@@ -64,7 +67,11 @@ def began(execution: Execution) -> dict[str, datetime]:
 
 
 def phases(execution: Execution, began: Mapping[str, datetime]) -> list[Phase]:
-    """The phases in their order. One that was left out (a staging target without backup) is not shown."""
+    """The phases in their order. One that was left out (a staging target without backup) is not shown, nor is
+    one after COMMIT where nothing is left to be asked."""
+    restart = began.get(_Status.AWAITING_RESTART.value)
+    if restart is not None:  # it belongs to what comes after COMMIT, which is behind it
+        began = {**began, _Status.VERIFYING.value: restart}
     rehearsal = execution.purpose == Execution.Purpose.REHEARSAL
     order = REHEARSAL if rehearsal else REAL
     reached = [phase for phase in order if phase in began]
@@ -72,14 +79,14 @@ def phases(execution: Execution, began: Mapping[str, datetime]) -> list[Phase]:
     found = []
     for number, phase in enumerate(order):
         start = began.get(phase)
-        if start is None and number < last:
+        if start is None and (number < last or execution.status == _Status.SUCCEEDED):
             continue
         follows = [began[later] for later in reached if order.index(later) > number]
         end = min(follows) if follows else execution.finished_at or timezone.now()
         found.append(
             Phase(
                 key=phase,
-                label=_label(phase, rehearsal=rehearsal),
+                label=_label(phase, rehearsal=rehearsal, restart=restart is not None),
                 state=_state(execution, phase, is_last=number == last) if start else "",
                 began=start,
                 seconds=max((end - start).total_seconds(), 0.0) if start else None,
@@ -89,7 +96,7 @@ def phases(execution: Execution, began: Mapping[str, datetime]) -> list[Phase]:
     return found
 
 
-def _label(phase: str, *, rehearsal: bool) -> str:
+def _label(phase: str, *, rehearsal: bool, restart: bool) -> str:
     return {
         _Status.CLAIMED.value: _("Claimed"),
         _Status.PREFLIGHT.value: _("Clone") if rehearsal else _("Preflight"),
@@ -97,7 +104,7 @@ def _label(phase: str, *, rehearsal: bool) -> str:
         LOCKING: _("Locks"),
         _Status.RUNNING.value: _("Script and checks"),
         _Status.COMMITTING.value: _("COMMIT"),
-        _Status.VERIFYING.value: _("After"),
+        _Status.VERIFYING.value: _("Restart and checks") if restart else _("Checks after it"),
     }[phase]
 
 

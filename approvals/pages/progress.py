@@ -65,6 +65,7 @@ class Progress:
     alone: bool
     silent_for: int
     watched: bool
+    since: datetime | None
     read_at: datetime
 
     @property
@@ -86,9 +87,7 @@ class Progress:
     @property
     def taken_back(self) -> bool:
         """Steps that ran in the transaction were taken back by the server."""
-        if self.execution.status == _Status.PARTIAL:
-            return halfway.COMMITTED not in self.execution.marks
-        return self.execution.status in (_Status.ROLLED_BACK, _Status.NO_EFFECT)
+        return _taken_back(self.execution)
 
     @property
     def runs_since(self) -> datetime | None:
@@ -146,13 +145,14 @@ def progress(execution: Execution, user: User, request: HttpRequest | None = Non
     now, due = timezone.now(), _post_mortem_due(execution)
     backups = execution.backups.order_by("-created_at", "-id").defer("tables")
     rehearsal = _rehearsal(execution)
+    began = phases.began(execution)
     return Progress(
         execution=execution,
         story=outcomes.story(execution, steps, backups=list(backups[:1]), post_mortem_due=due),
         post_mortem_due=due,
-        phases=phases.phases(execution, phases.began(execution)),
+        phases=phases.phases(execution, began),
         steps=_shown(request or HttpRequest(), execution, steps),
-        done=sum(1 for step in steps if step.state in RAN),
+        done=sum(1 for step in steps if step.state in RAN and not _undone(execution, step)),
         checks=list(execution.checks),
         log=log,
         log_left_out=lines - len(log),
@@ -170,8 +170,21 @@ def progress(execution: Execution, user: User, request: HttpRequest | None = Non
         alone=any(step.how == ExecutionStep.How.ALONE for step in steps),
         silent_for=outcomes.silence(execution),
         watched=bool(execution.watch_until and execution.watch_until > now),
+        since=began.get(execution.status),
         read_at=now,
     )
+
+
+def _undone(execution: Execution, step: ExecutionStep) -> bool:
+    """Did a step run in a transaction that the server took back? What ran alone stays."""
+    return step.how != ExecutionStep.How.ALONE and _taken_back(execution)
+
+
+def _taken_back(execution: Execution) -> bool:
+    """Did the server take its transaction back?"""
+    if execution.status == _Status.PARTIAL:
+        return halfway.COMMITTED not in execution.marks
+    return execution.status in (_Status.ROLLED_BACK, _Status.NO_EFFECT)
 
 
 def _shown(request: HttpRequest, execution: Execution, steps: list[ExecutionStep]) -> Page[ExecutionStep]:

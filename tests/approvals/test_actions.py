@@ -222,7 +222,7 @@ def asked(rollback: RollbackRequest, user: User) -> int:
         ("queued", True),
         ("running", True),
         ("committing", "It can't be cancelled any more: COMMIT was sent."),
-        ("unresolved", "It can't be cancelled: nothing of it runs any more."),
+        ("unresolved", "It can't be cancelled: first the target has to say how it ended."),
         ("succeeded", None),
         ("no_effect", None),
     ],

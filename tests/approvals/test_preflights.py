@@ -39,7 +39,7 @@ def test_go_is_kept_as_evidence_of_these_bytes(world: World) -> None:
     rollback = rollback_in(world, Status.APPROVED)
     found = preflights.record(rollback, [point("go"), point("look")], [point("look"), point("unknown")])
     kept = Evidence.objects.filter(rollback=rollback, kind=Evidence.Kind.PREFLIGHT).latest("at")
-    assert found == preflights.Found(True, "Go: nothing stands in the way; 2 points are to be known.")
+    assert found == preflights.Found(True, "Go: nothing stands in the way; 2 points are worth knowing.")
     assert (kept.holds, kept.sentence, kept.change_digest) == (True, found.sentence, rollback.change_digest)
     assert [each["key"] for each in kept.data["points"]] == ["gates", "locks", "locks"]
     assert factories.body("preflight.recorded")["facts"]["holds"] is True

@@ -146,7 +146,7 @@ def test_without_room_for_the_backup_nothing_starts(target: Target, monkeypatch:
     assert looked(target, backup=True)["disk"].verdict == "go"
     monkeypatch.setattr(vault, "require_room", full)
     assert looked(target, backup=True)["disk"] == Point(
-        "disk", "There is room for the backup", "stop", "No room for True."
+        "disk", "Room for the backup", "stop", "No room for True."
     )
 
 

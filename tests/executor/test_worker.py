@@ -89,7 +89,7 @@ def test_a_rollback_is_rehearsed_approved_backed_up_executed_and_its_history_row
     execution = portal.ended(portal.start(rollback))
 
     assert execution.status == "succeeded", execution.sentence
-    assert "V4 is rolled back on wallet-service-production" in told(portal, execution)
+    assert "V4 is undone on wallet-service-production" in told(portal, execution)
     assert "Recycle these pools" in told(portal, execution)
     assert "Locks, observed and in the rehearsal" in told(portal, execution)
     assert "The rollback of V4 worked on a clone" in told(portal, rehearsal)
@@ -240,7 +240,7 @@ def test_kill_9_after_commit_was_sent_is_committed_with_one_outcome_on_record(po
     assert taken_back(portal)
     assert portal.again(rollback).status == "executed"
     assert actions(execution).count("execution.succeeded") == 1
-    assert "V4 is rolled back on wallet-service-production" in told(portal, execution)
+    assert "V4 is undone on wallet-service-production" in told(portal, execution)
     assert "Still so after commit after commit Passed" in told(portal, execution)
 
 
@@ -287,7 +287,7 @@ def test_an_execution_whose_target_does_not_answer_is_unresolved_until_it_does(p
     portal.worker.start()
 
     execution = portal.reaches(execution, "unresolved")
-    assert f"We do not know yet whether {execution} was committed" in told(portal, execution)
+    assert "We do not know yet whether V4 is undone on wallet-service-production" in told(portal, execution)
     assert "do not run the script by hand" in told(portal, execution)
     assert portal.again(rollback).status == "executing"
     with pytest.raises(Refused):
@@ -405,7 +405,7 @@ def test_a_check_after_the_commit_that_fails_is_committed_and_says_so(portal: Po
     execution = portal.ended(portal.start(rollback))
     assert execution.status == "committed_check_failed"
     page = told(portal, execution)
-    assert "V4 is rolled back on wallet-service-production, but a check after the commit failed" in page
+    assert "V4 is undone on wallet-service-production, but a check after the commit failed" in page
     assert "It is committed: it neither failed nor was rolled back." in page
     assert "Nothing is slow after commit Not passed 0 7" in page
     assert taken_back(portal)

@@ -108,7 +108,7 @@ def test_a_blocked_execution_names_who_blocks_it_and_goes_on_when_they_let_go(
         expect(told.get_by_role("region", name="Backup")).to_contain_text("verified")
         blocker.execute("ROLLBACK")
     for page in (told, asking):
-        expect(page.get_by_role("heading", name="V4 is rolled back on")).to_be_visible()
+        expect(page.get_by_role("heading", name="V4 is undone on")).to_be_visible()
         expect(page.get_by_text("Committed and verified").first).to_be_visible()
         expect(page.get_by_role("region", name="Recycle these pools")).to_be_visible()
         assert page.evaluate("window.untouched"), "the page was never loaded anew"

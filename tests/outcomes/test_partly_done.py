@@ -38,8 +38,8 @@ def test_ops_have_it_taken_back_after_two_others_have_signed(
 
     page = watch(portal.world.olga, execution)
     main = page.get_by_role("main")
-    expect(main).to_contain_text("Only a part of V4 was taken back on wallet-service-production")
-    expect(main).to_contain_text("Done, and stays done: step 1. Not done: steps 2, 3, 4.")
+    expect(main).to_contain_text("Only a part of V4 is undone on wallet-service-production")
+    expect(main).to_contain_text("Done, and stays done: step 1. Not done: steps 2–4.")
     expect(main).to_contain_text("The index public.one_name is there and invalid.")
     back = page.get_by_role("region", name="Take back on wallet-service-production")
     expect(back).to_contain_text("DROP INDEX CONCURRENTLY IF EXISTS public.one_name")
@@ -78,4 +78,4 @@ def test_the_page_that_waits_for_a_restart_ends_by_itself_once_it_came(
     configured.production_cluster.restart()
     app.send_task("executor.look_for_restarts", queue="facts")
     title = page.get_by_role("heading", level=1)
-    expect(title).to_have_text("V4 is rolled back on wallet-service-production", timeout=60_000)
+    expect(title).to_have_text("V4 is undone on wallet-service-production", timeout=60_000)

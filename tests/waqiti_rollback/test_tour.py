@@ -32,7 +32,7 @@ def test_the_tour_succeeds_fails_safely_and_refuses_in_that_order() -> None:
             "rehearsal: Passed",
             "one of two signatures is not enough",
             "the second one approves it",
-            "Committed: 2025.11.22.001",
+            "Committed: V2025.11.22.001",
             "backup: Verified",
             "no foreign key of the target acts on delete any more",
             "the history has lost the row of 2025.11.22.001, and no other",

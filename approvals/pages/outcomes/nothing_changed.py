@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_noop
+from django.utils.translation import gettext_noop, ngettext
 
 from approvals import attempts
 from approvals.models import Backup, Status
@@ -69,8 +69,20 @@ def no_effect(told: Told) -> Story:
         _("No effect"),
         title % names,
         told.sentence,
-        _("Nothing was committed. %(versions)s is still applied on %(target)s.") % told.names,
+        _("Nothing was committed.") + " " + still_applied(told),
         tuple(todo),
+    )
+
+
+def still_applied(told: Told) -> str:
+    """That the migrations are what they were before."""
+    return (
+        ngettext(
+            "%(versions)s is still applied on %(target)s.",
+            "%(versions)s are still applied on %(target)s.",
+            told.several,
+        )
+        % told.names
     )
 
 
@@ -95,7 +107,7 @@ def rolled_back(told: Told) -> Story:
         _("Rolled back"),
         _why_rolled_back(told) % told.names,
         told.sentence,
-        _("PostgreSQL took every statement back. %(versions)s is still applied on %(target)s.") % told.names,
+        _("PostgreSQL took every statement back.") + " " + still_applied(told),
         (
             _("Say in the incident why it was ended.")
             if told.execution.cancel_requested_at

@@ -20,7 +20,12 @@ def _came_back(told: Told) -> Story:
     return Story(
         "fail",
         _("Came back"),
-        _("%(versions)s is applied on %(target)s again") % told.names,
+        ngettext(
+            "%(versions)s is applied on %(target)s again",
+            "%(versions)s are applied on %(target)s again",
+            told.several,
+        )
+        % told.names,
         _(
             "This execution was committed. Since then somebody applied the migration again, most likely a "
             "deployment or a start-up migration."
@@ -58,16 +63,26 @@ def _succeeded(told: Told) -> Story:
     return Story(
         "ok",
         _("Committed and verified"),
-        _("%(versions)s is rolled back on %(target)s") % told.names,
+        ngettext(
+            "%(versions)s is undone on %(target)s", "%(versions)s are undone on %(target)s", told.several
+        )
+        % told.names,
         told.sentence,
         certain % told.names,
         (
-            _("Recycle the connection pools of %(service)s: prepared statements fail with 0A000 otherwise.")
-            % told.names,
+            *_pools(told),
             _file(FileFate(rollback.file_fate)) % told.names,
             *_post_mortem(told),
         ),
     )
+
+
+def _pools(told: Told) -> tuple[str, ...]:
+    """What has to be done about open sessions; nothing where the worker saw that there was none."""
+    if told.execution.pools == []:
+        return ()
+    words = _("Recycle the connection pools of %(service)s: prepared statements fail with 0A000 otherwise.")
+    return (words % told.names,)
 
 
 def _file(fate: FileFate) -> str:
@@ -81,15 +96,22 @@ def _file(fate: FileFate) -> str:
 def _post_mortem(told: Told) -> tuple[str, ...]:
     if told.post_mortem_due is None:
         return ()
-    due = formats.date_format(timezone.localtime(told.post_mortem_due), "D j M, H:i T")
-    return (_("Write the post-mortem: it is due %(due)s.") % {"due": due},)
+    due = {"due": formats.date_format(timezone.localtime(told.post_mortem_due), "D j M Y, H:i T")}
+    if told.post_mortem_due <= timezone.now():
+        return (_("Write the post-mortem: it was due %(due)s and is overdue.") % due,)
+    return (_("Write the post-mortem: it is due %(due)s.") % due,)
 
 
 def _unresolved(told: Told) -> Story:
     return Story(
         "lost",
         _("Unresolved"),
-        _("We do not know yet whether %(execution)s was committed") % told.names,
+        ngettext(
+            "We do not know yet whether %(versions)s is undone on %(target)s",
+            "We do not know yet whether %(versions)s are undone on %(target)s",
+            told.several,
+        )
+        % told.names,
         told.sentence
         or _("The worker stopped answering, and the target has not been asked successfully since."),
         told.of_transaction(
@@ -114,8 +136,8 @@ def _awaiting_restart(told: Told) -> Story:
         certain += (
             " "
             + ngettext(
-                "%(settings)s still has its old value, and keeps it until then.",
-                "%(settings)s still have their old values, and keep them until then.",
+                "%(settings)s still has its old value, and keeps it until the restart.",
+                "%(settings)s still have their old values, and keep them until the restart.",
                 len(waiting),
             )
             % names
@@ -139,7 +161,12 @@ def _committed_check_failed(told: Told) -> Story:
     return Story(
         "warn",
         _("Committed, a check failed"),
-        _("%(versions)s is rolled back on %(target)s, but a check after the commit failed") % told.names,
+        ngettext(
+            "%(versions)s is undone on %(target)s, but a check after the commit failed",
+            "%(versions)s are undone on %(target)s, but a check after the commit failed",
+            told.several,
+        )
+        % told.names,
         told.sentence,
         _(
             "It is committed: it neither failed nor was rolled back. The history no longer counts "
@@ -149,8 +176,7 @@ def _committed_check_failed(told: Told) -> Story:
         (
             _("Look at the check below, and at what it found, on %(target)s itself.") % told.names,
             _("Decide: mend forward with a new migration, or accept it and say so in the post-mortem."),
-            _("Recycle the connection pools of %(service)s: prepared statements fail with 0A000 otherwise.")
-            % told.names,
+            *_pools(told),
             *_post_mortem(told),
         ),
     )
@@ -160,6 +186,7 @@ def _partial(told: Told) -> Story:
     certain = _steps_named(told)
     if told.execution.settled_at is not None:
         settled = (_("Nothing here: it was settled, see below how."),)
+        certain = _("As this attempt ended: %(certain)s") % {"certain": certain}
         return Story("warn", _("Partly done"), _partial_title(told), told.sentence, certain, settled)
     alone = any(step.how == ExecutionStep.How.ALONE for step in told.steps)
     todo = [_("Do not run the script again, and do not deploy %(service)s.") % told.names]
@@ -177,7 +204,7 @@ NOT_KNOWN = (ExecutionStep.State.UNKNOWN, ExecutionStep.State.CLAIMED)
 def _partial_title(told: Told) -> str:
     if told.execution.course == Execution.Course.TAKE_BACK:
         return _("Only a part was taken back again on %(target)s") % told.names
-    return _("Only a part of %(versions)s was taken back on %(target)s") % told.names
+    return _("Only a part of %(versions)s is undone on %(target)s") % told.names
 
 
 def _steps_named(told: Told) -> str:
@@ -208,12 +235,17 @@ ENDED = (ExecutionStep.State.DONE, ExecutionStep.State.UNDONE)
 
 
 def _numbers(positions: list[int]) -> str:
-    """`steps 1, 2, 5`, or that there is none."""
+    """`steps 1–3, 5`, or that there is none."""
     if not positions:
         return _("nothing")
-    return ngettext("step %(steps)s", "steps %(steps)s", len(positions)) % {
-        "steps": ", ".join(map(str, positions))
-    }
+    runs: list[list[int]] = []
+    for position in positions:
+        if runs and position == runs[-1][-1] + 1:
+            runs[-1].append(position)
+        else:
+            runs.append([position])
+    shown = ", ".join(f"{run[0]}–{run[-1]}" if len(run) > 1 else str(run[0]) for run in runs)
+    return ngettext("step %(steps)s", "steps %(steps)s", len(positions)) % {"steps": shown}
 
 
 def _taken_back(told: Told) -> Story:

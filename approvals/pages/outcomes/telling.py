@@ -42,6 +42,11 @@ class Told:
         return ", ".join(f"V{pin['version']}" for pin in self.execution.rollback_target.pins)
 
     @property
+    def several(self) -> int:
+        """How many migrations it is about, for words that count."""
+        return len(self.execution.rollback_target.pins)
+
+    @property
     def names(self) -> dict[str, str]:
         return {
             "versions": self.versions,

@@ -22,6 +22,7 @@ from approvals.pages import outcomes
 
 S = ExecutionStatus
 DUE = datetime(2026, 3, 4, 9, 30, tzinfo=UTC)
+LATER = DUE.replace(year=2999)
 BLOCKER = {
     "pid": 48211,
     "user": "report_ro",
@@ -91,7 +92,7 @@ def test_no_outcome_of_an_execution_reads_like_another(purpose: str) -> None:
 @pytest.mark.parametrize("status", [S.QUEUED, S.CLAIMED, S.PREFLIGHT, S.BACKUP, S.RUNNING, S.COMMITTING])
 def test_nothing_is_called_committed_before_the_target_said_so(status: S) -> None:
     story = told(status, "done")
-    assert "is rolled back" not in story.title
+    assert "undone" not in story.title
     assert story.tone in {"run", "idle"}
     assert not story.certain.startswith("It is committed")
 
@@ -115,12 +116,15 @@ def test_while_the_answer_to_commit_is_awaited_only_all_or_nothing_is_certain() 
 
 def test_success_recycles_the_pools_settles_the_file_and_names_the_post_mortems_time() -> None:
     story = told(S.SUCCEEDED, "done", due=DUE, rollback=Status.EXECUTED)
-    assert story.title == "V5, V4 is rolled back on wallet-production"
+    assert story.title == "V5, V4 are undone on wallet-production"
     assert story.todo == (
         "Recycle the connection pools of wallet-service: prepared statements fail with 0A000 otherwise.",
         "Keep the file out of the next release of wallet-service, or Flyway applies it again.",
-        "Write the post-mortem: it is due Wed 4 Mar, 09:30 UTC.",
+        "Write the post-mortem: it was due Wed 4 Mar 2026, 09:30 UTC and is overdue.",
     )
+    story = told(S.SUCCEEDED, "done", due=LATER, pools=[])
+    assert [todo for todo in story.todo if "pools" in todo] == []
+    assert story.todo[-1] == "Write the post-mortem: it is due Mon 4 Mar 2999, 09:30 UTC."
 
 
 @pytest.mark.parametrize(
@@ -139,7 +143,7 @@ def test_a_target_without_the_marker_never_gets_the_full_guarantee() -> None:
 @pytest.mark.parametrize("status", [S.SUCCEEDED, S.COMMITTED_CHECK_FAILED])
 def test_a_migration_that_came_back_is_no_success_any_more(status: S) -> None:
     story = told(status, reappeared_at=timezone.now())
-    assert (story.tone, story.title) == ("fail", "V5, V4 is applied on wallet-production again")
+    assert (story.tone, story.title) == ("fail", "V5, V4 are applied on wallet-production again")
     assert "The rollback is undone." in story.certain
 
 
@@ -184,7 +188,7 @@ def partly_done(*states: str, **fields: object) -> outcomes.Story:
 
 def test_partial_names_what_is_done_and_forbids_a_second_run() -> None:
     story = partly_done("done", "done", "failed", "done")
-    assert story.certain.startswith("Done, and stays done: steps 1, 2. Not done: steps 3, 4.")
+    assert story.certain.startswith("Done, and stays done: steps 1–2. Not done: steps 3–4.")
     assert story.certain.endswith("The history counts V5, V4 as applied.")
     assert story.todo[0].startswith("Do not run the script again")
     assert any("go on with the rest, or take back" in todo for todo in story.todo)
@@ -216,7 +220,7 @@ def test_what_waits_for_a_restart_names_the_settings() -> None:
 @pytest.mark.parametrize("status", [status for status in S if status != S.UNRESOLVED])
 def test_a_rehearsal_never_says_that_the_target_changed(status: S) -> None:
     story = told(status, "done", purpose="rehearsal")
-    assert "is rolled back on wallet-production" not in story.title
+    assert "undone on wallet-production" not in story.title
     assert "pools" not in " ".join(story.todo)
 
 

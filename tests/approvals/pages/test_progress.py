@@ -84,6 +84,16 @@ def test_a_phase_that_was_left_out_is_not_shown_and_one_that_gave_up_is_where_it
     assert states(ended, claimed=0, preflight=1, locking=2) == ["done", "done", "bad", "", "", ""]
 
 
+def test_after_a_commit_only_what_is_left_to_ask_is_shown() -> None:
+    done = Execution(status="succeeded", purpose="real", finished_at=at(20))
+    assert states(done, claimed=0, running=9, committing=10) == ["done", "done", "done"]
+    waits = Execution(status="awaiting_restart", purpose="real")
+    began = {"claimed": at(0), "running": at(9), "committing": at(10), "awaiting_restart": at(11)}
+    found = phases.phases(waits, began)
+    assert [phase.state for phase in found] == ["done", "done", "done", "held"]
+    assert (found[-1].label, found[-2].seconds) == ("Restart and checks", 1)
+
+
 def test_a_rehearsal_takes_its_backup_before_it_makes_the_clone() -> None:
     found = phases.phases(
         Execution(status="running", purpose="rehearsal"),

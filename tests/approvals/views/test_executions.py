@@ -192,7 +192,7 @@ def test_a_silent_worker_is_admitted(world: World) -> None:
 
 OUTCOMES = {
     ExecutionStatus.SUCCEEDED: (
-        "V3 is rolled back on wallet-service-production",
+        "V3 is undone on wallet-service-production",
         "Recycle the connection pools",
     ),
     ExecutionStatus.NO_EFFECT: ("Nothing changed on wallet-service-production", "the approvals still count"),
@@ -200,7 +200,7 @@ OUTCOMES = {
     ExecutionStatus.UNRESOLVED: ("We do not know yet whether", "do not run the script by hand"),
     ExecutionStatus.AWAITING_RESTART: ("needs a restart of PostgreSQL", "Restart PostgreSQL"),
     ExecutionStatus.COMMITTED_CHECK_FAILED: ("but a check after the commit failed", "mend forward"),
-    ExecutionStatus.PARTIAL: ("Only a part of V3 was taken back", "Do not run the script again"),
+    ExecutionStatus.PARTIAL: ("Only a part of V3 is undone", "Do not run the script again"),
 }
 
 
