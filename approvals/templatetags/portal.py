@@ -157,9 +157,12 @@ def since(at: datetime, now: datetime | None = None) -> str:
 
 @register.filter
 def duration(seconds: float | None) -> str:
-    """A span of time in the largest unit that fits: `0.4 s`, `12 min`, `3 h`, `5 days`. Empty for None."""
+    """A span of time in the largest unit that fits: `40 ms`, `0.4 s`, `12 min`, `3 h`, `5 days`. Empty for
+    None."""
     if seconds is None:
         return ""
+    if seconds < 0.1:
+        return _("%(n)d ms") % {"n": round(seconds * 1000)}
     if seconds < 10:
         return _("%(n)s s") % {"n": f"{seconds:.1f}"}
     if seconds < 90:
@@ -174,9 +177,7 @@ def duration(seconds: float | None) -> str:
 
 @register.filter
 def milliseconds(value: float | None) -> str:
-    """Milliseconds as a duration: `12 ms`, then like `duration`."""
-    if value is not None and value < 100:
-        return _("%(n)d ms") % {"n": round(value)}
+    """Milliseconds as a duration, like `duration`."""
     return duration(None if value is None else value / 1000)
 
 
