@@ -38,6 +38,7 @@ KEPT = frozenset(
         "approvals_executionlog",
         "approvals_executionstep",
         "approvals_generation",
+        "approvals_fleetrun",
         "approvals_importrequest",
         "approvals_importrun",
         "approvals_importtoken",

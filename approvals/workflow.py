@@ -43,12 +43,22 @@ MOVES: dict[tuple[Status, Status], frozenset[Party]] = {
     (Status.APPROVED, Status.EXECUTING): frozenset({OPS}),
     (Status.EXECUTING, Status.APPROVED): frozenset({P}),  # the attempt had no effect
     (Status.EXECUTING, Status.EXECUTED): frozenset({P}),
+    (Status.EXECUTING, Status.PARTLY_EXECUTED): frozenset({P}),  # a fleet: on some of its targets
     (Status.EXECUTING, Status.FAILED): frozenset({P}),
     (Status.FAILED, Status.DRAFT): frozenset({R}),
     (Status.EXPIRED, Status.DRAFT): frozenset({R}),
 }
 
-ENDED = frozenset({Status.EXECUTED, Status.REJECTED, Status.CANCELLED, Status.EXPIRED, Status.FAILED})
+ENDED = frozenset(
+    {
+        Status.EXECUTED,
+        Status.PARTLY_EXECUTED,
+        Status.REJECTED,
+        Status.CANCELLED,
+        Status.EXPIRED,
+        Status.FAILED,
+    }
+)
 EDITABLE = frozenset(source for (source, goal), who in MOVES.items() if goal == Status.DRAFT and R in who) | {
     Status.DRAFT
 }

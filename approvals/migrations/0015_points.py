@@ -6,7 +6,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("approvals", "0013_counting"),
+        ("approvals", "0014_fleets"),
     ]
 
     operations = [

@@ -25,6 +25,7 @@ from .executions import (
     ExecutionStep,
 )
 from .imports import ImportRequest, ImportRun, ImportToken
+from .fleets import FleetRun
 from .incidents import Incident, IncidentAction, IncidentNote, PostMortem
 from .jobs import Job
 from .people import Role, Team, User
@@ -69,6 +70,7 @@ __all__ = [
     "Generation",
     "Grade",
     "HistoryRow",
+    "FleetRun",
     "HistoryTreatment",
     "ImportRequest",
     "ImportRun",

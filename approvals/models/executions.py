@@ -13,6 +13,7 @@ from django.utils.translation import gettext_lazy as _
 from .backups import BaseBackup, Grade
 from .catalog import Target
 from .people import Role, User
+from .fleets import FleetRun
 from .rollbacks import RollbackTarget
 
 
@@ -61,6 +62,11 @@ class Execution(models.Model):
     rollback_target = models.ForeignKey(RollbackTarget, on_delete=models.PROTECT, related_name="executions")
     target = models.ForeignKey(Target, on_delete=models.PROTECT, related_name="executions")
     purpose = models.CharField(max_length=10, choices=Purpose.choices)
+    # Of a fleet: the run that it belongs to and the wave in which it began (0: the canary). One that is set
+    # aside does not count for its target: it ended before a worker took it, or may be tried again.
+    run = models.ForeignKey(FleetRun, null=True, on_delete=models.PROTECT, related_name="executions")
+    wave = models.PositiveSmallIntegerField(null=True)
+    set_aside = models.BooleanField(default=False)
     status = models.CharField(max_length=24, choices=ExecutionStatus.choices, default=ExecutionStatus.QUEUED)
     change_digest = models.CharField(max_length=64)
     request_digest = models.CharField(max_length=64, blank=True)

@@ -22,6 +22,7 @@ class Status(models.TextChoices):
     APPROVED = "approved", _("Approved")
     EXECUTING = "executing", _("Executing")
     EXECUTED = "executed", _("Executed")
+    PARTLY_EXECUTED = "partly_executed", _("Partly executed")
     CHANGES_REQUESTED = "changes_requested", _("Changes requested")
     REJECTED = "rejected", _("Rejected")
     CANCELLED = "cancelled", _("Cancelled")
@@ -117,6 +118,11 @@ class RollbackRequest(models.Model):
     def overdue_expiry(self) -> bool:
         return self.expires_at is not None and self.expires_at <= timezone.now()
 
+    def representative(self) -> RollbackTarget:
+        """The target on which it is rehearsed and that runs first: the canary of a fleet, or else the only
+        one."""
+        return self.rollback_targets.select_related("target__service", "target__rehearsal_target")[:1].get()
+
 
 class RollbackItem(models.Model):
     """One migration to take back, the revision of it that is applied, and the script that does it. Newest
@@ -140,16 +146,25 @@ class RollbackItem(models.Model):
 
 
 class RollbackTarget(models.Model):
-    """A target of the request with its pinned history rows; exactly one until fleets come."""
+    """A target of the request with its pinned history rows. A request for several is a fleet; the first of
+    them is its canary."""
 
     rollback = models.ForeignKey(RollbackRequest, on_delete=models.CASCADE, related_name="rollback_targets")
     target = models.ForeignKey(Target, on_delete=models.PROTECT, related_name="rollback_targets")
+    # In the order in which they run.
+    position = models.PositiveSmallIntegerField(default=1)
     # [{installed_rank, version, type, script, checksum, success}], in the order of the items
     pins = models.JSONField(default=list)
 
     class Meta:
+        ordering = ("rollback", "position")
         constraints = [
             models.UniqueConstraint(fields=["rollback", "target"], name="target_once_per_rollback"),
+            models.UniqueConstraint(
+                fields=["rollback", "position"],
+                name="one_target_per_position",
+                deferrable=models.Deferrable.DEFERRED,
+            ),
         ]
 
     def __str__(self) -> str:
@@ -193,6 +208,10 @@ class Evidence(models.Model):
         PREFLIGHT = "preflight", _("preflight")
 
     rollback = models.ForeignKey(RollbackRequest, on_delete=models.CASCADE, related_name="evidence")
+    # Where it was found; null only in what was recorded when a request had one target.
+    rollback_target = models.ForeignKey(
+        RollbackTarget, null=True, on_delete=models.CASCADE, related_name="evidence"
+    )
     kind = models.CharField(max_length=12, choices=Kind.choices)
     change_digest = models.CharField(max_length=64)
     holds = models.BooleanField()

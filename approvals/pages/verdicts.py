@@ -149,6 +149,14 @@ def _executed(page: Sheet) -> Verdict:
     )
 
 
+def _partly(_page: Sheet) -> Verdict:
+    return Verdict(
+        _("It is taken back on some of its targets, and not on the others. Every approval is void."),
+        _("What is not done takes a new request."),
+        "warn",
+    )
+
+
 def _decided(decision: Approval.Decision, sentence: str, tone: str) -> Callable[[Sheet], Verdict]:
     def found(page: Sheet) -> Verdict:
         last = next((d for d in reversed(page.decisions) if d.decision == decision), None)
@@ -190,6 +198,7 @@ VERDICTS: dict[Status, Callable[[Sheet], Verdict]] = {
     Status.APPROVED: _approved,
     Status.EXECUTING: _executing,
     Status.EXECUTED: _executed,
+    Status.PARTLY_EXECUTED: _partly,
     Status.CHANGES_REQUESTED: _decided(
         Approval.Decision.REQUEST_CHANGES, gettext_noop("%(who)s asked for changes."), "warn"
     ),

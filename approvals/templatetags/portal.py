@@ -48,6 +48,7 @@ STATES: dict[str, tuple[str, str]] = {
     Status.APPROVED: ("ok", OK),
     Status.EXECUTING: ("run", RUN),
     Status.EXECUTED: ("ok", OK),
+    Status.PARTLY_EXECUTED: ("warn", WARN),
     Status.CHANGES_REQUESTED: ("talk", WARN),
     Status.REJECTED: ("void", IDLE),
     Status.CANCELLED: ("void", IDLE),

@@ -34,6 +34,7 @@ from approvals import (
     proofs,
     rollbacks,
     scripts,
+    workflow,
 )
 from approvals.digests import text_sha256
 from approvals.flyway.rows import HistoryRow
@@ -540,6 +541,18 @@ def _executed(world: World, on: str) -> RollbackRequest:
     return rollback
 
 
+def _partly_executed(world: World, on: str) -> RollbackRequest:
+    """As the portal leaves it when a run over several targets ended with some of them done; of this one only
+    the status is so (tests of fleets have real ones)."""
+    rollback = rollback_in(world, Status.EXECUTING, on)
+    Execution.objects.filter(rollback_target__rollback=rollback, purpose=Execution.Purpose.REAL).update(
+        status=ExecutionStatus.SUCCEEDED, finished_at=timezone.now()
+    )
+    with transaction.atomic():
+        workflow.move(workflow.locked(rollback), Status.PARTLY_EXECUTED, actor=None)
+    return rollback
+
+
 def _failed(world: World, on: str) -> RollbackRequest:
     rollback = rollback_in(world, Status.APPROVED, on)
     executed(world, rollback, ExecutionStatus.ROLLED_BACK)
@@ -573,6 +586,7 @@ COMES_FROM: dict[Status, Callable[[World, str], RollbackRequest]] = {
     Status.APPROVED: _approved,
     Status.EXECUTING: _executing,
     Status.EXECUTED: _executed,
+    Status.PARTLY_EXECUTED: _partly_executed,
     Status.FAILED: _failed,
     Status.REJECTED: _rejected,
     Status.CHANGES_REQUESTED: _changes_requested,

@@ -32,7 +32,7 @@ pytestmark = pytest.mark.integration
 PEOPLE = ("alice", "bob", "dora", "lea", "olga", "axel")
 EDIT = {"edit", "facts", "rehearse", "confirm", "withdraw"}
 AGAINST = {"request_changes", "reject"}
-DEAD = {Status.EXECUTING, Status.EXECUTED, Status.REJECTED, Status.CANCELLED}
+DEAD = {Status.EXECUTING, Status.EXECUTED, Status.PARTLY_EXECUTED, Status.REJECTED, Status.CANCELLED}
 
 # Written by hand: what each may do besides speaking and asking for facts (everybody but auditors) and for a
 # rehearsal (approvers and ops).

@@ -102,6 +102,7 @@ def test_everybody_who_sees_it_can_read_it_in_every_status(status: Status, world
         (Status.APPROVED, "Approved. Nothing runs until ops start it."),
         (Status.EXECUTING, "is under way: queued."),
         (Status.EXECUTED, "It is taken back, committed and verified."),
+        (Status.PARTLY_EXECUTED, "It is taken back on some of its targets, and not on the others."),
         (Status.CHANGES_REQUESTED, "Dora asked for changes. Read it all."),
         (Status.REJECTED, "Dora rejected it. Nothing ran. Read it all."),
         (Status.CANCELLED, "Alice withdrew it: “Not needed any more.” Nothing ran."),
