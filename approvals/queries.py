@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from django.db.models import (
+    Case,
     Count,
     F,
     Func,
@@ -16,12 +17,15 @@ from django.db.models import (
     QuerySet,
     Subquery,
     Value,
+    When,
 )
 from django.db.models.functions import Coalesce
 from django.utils.translation import gettext_lazy as _
 
 from . import access
 from .models import (
+    Execution,
+    ExecutionStatus,
     HistoryRow,
     ImportRun,
     Migration,
@@ -29,6 +33,7 @@ from .models import (
     RollbackRequest,
     RollbackScript,
     Service,
+    Status,
     Target,
     User,
 )
@@ -57,8 +62,8 @@ TARGET_SORTS: Sorts = {
     "rows": (_("longest history first"), ("-row_count", "name")),
 }
 MIGRATION_SORTS: Sorts = {
-    "": (_("newest version first"), ("kind", "-version_key", "description")),
-    "oldest": (_("oldest version first"), ("kind", "version_key", "description")),
+    "": (_("newest first"), ("kind", "-version_key", "description")),
+    "oldest": (_("oldest first"), ("kind", "version_key", "description")),
     "risk": (_("highest risk first"), (F("risk").desc(nulls_last=True), "kind", "-version_key")),
 }
 # key in the URL -> (its word, which migrations it shows)
@@ -173,6 +178,21 @@ def names_of(*people: str) -> list[str]:
 
 # What a line about a rollback says besides its own columns, as prefetches.
 SUBJECTS = ("items__migration", "rollback_targets__target")
+
+
+# How an execution stands that goes on only when somebody does something.
+HELD = (ExecutionStatus.UNRESOLVED, ExecutionStatus.PARTIAL, ExecutionStatus.AWAITING_RESTART)
+
+
+def with_standing(rollbacks: QuerySet[RollbackRequest]) -> QuerySet[RollbackRequest]:
+    """Rollbacks with `stands`: how the execution stands that waits for people, an unresolved one before any
+    other; else their own status. No list may show a turning ring where nothing turns."""
+    runs = Execution.objects.filter(
+        rollback_target__rollback=OuterRef("pk"), purpose=Execution.Purpose.REAL
+    ).order_by(Case(When(status=ExecutionStatus.UNRESOLVED, then=0), default=1), "-queued_at")
+    newest = Subquery(runs.values("status")[:1])
+    held = When(status=Status.EXECUTING, held__in=HELD, then=F("held"))
+    return rollbacks.annotate(held=newest).annotate(stands=Case(held, default=F("status")))
 
 
 def with_subjects(rollbacks: QuerySet[RollbackRequest]) -> QuerySet[RollbackRequest]:

@@ -17,12 +17,14 @@ from . import PortalForm
 from .catalog import Filter, choice
 
 KINDS = {
-    "new": _("new"),
-    "changed": _("changed"),
-    "removed": _("removed"),
-    "returned": _("there again"),
-    "scripts": _("rollback scripts"),
+    "new": _("New"),
+    "changed": _("Changed"),
+    "removed": _("Removed"),
+    "returned": _("There again"),
+    "scripts": _("Rollback scripts"),
 }
+# The same, of one file.
+KIND = KINDS | {"scripts": _("Rollback script")}
 
 
 def _folder() -> forms.CharField:
@@ -95,6 +97,9 @@ class TokenForm(PortalForm):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        if not settings.IMPORT_GIT_URLS:  # then a pipeline can only hand in a .zip
+            del self.fields["source"]
+            return
         hands_in = now("Empty: the pipeline hands in a .zip itself.")
         self.fields["source"].help_text = f"{hands_in} {allowed_words()}"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -42,14 +43,20 @@ class Difference:
 
 
 def differences(run: ImportRun, *, text: str = "", show: str = "") -> list[Difference]:
-    """What is new, changed, gone or back with this import, and which scripts came with it."""
+    """What is new, changed, gone or back with this import, and which scripts came with it; V2 before V10."""
     wanted = text.casefold()
     return [
         Difference(kind, path)
         for kind, paths in run.differences.items()
-        for path in paths
+        for path in sorted(paths, key=_by_number)
         if (not show or kind == show) and wanted in path.casefold()
     ]
+
+
+def _by_number(path: str) -> list[tuple[bool, int, str]]:
+    """Its text and numbers in turn, so that numbers compare as such."""
+    parts = re.findall(r"[0-9]+|[^0-9]+", path)
+    return [(part[0].isdigit(), int(part) if part[0].isdigit() else 0, part) for part in parts]
 
 
 def add_migrations(run: ImportRun, found: Iterable[Difference]) -> None:

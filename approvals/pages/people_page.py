@@ -12,7 +12,7 @@ from django.utils.translation import gettext_lazy as lazy
 
 from approvals import access, permissions
 from approvals.models import IncidentAction, Role, RollbackRequest, Status, Team, User
-from approvals.queries import with_subjects
+from approvals.queries import with_standing, with_subjects
 from approvals.workflow import ENDED, MOVES, Party
 
 SORTS: dict[str, tuple[OrderBy | str, ...]] = {
@@ -128,7 +128,7 @@ def open_work(person: User, reader: User, *, limit: int = 20) -> Work:
     given = IncidentAction.objects.filter(owner=person, done_at=None)
     seen = given.filter(incident__in=access.incidents(reader).values("pk"))
     return Work(
-        list(with_subjects(asked.order_by("-updated_at"))[:limit]),
+        list(with_subjects(with_standing(asked.order_by("-updated_at")))[:limit]),
         list(seen.select_related("incident").order_by("due_on")[:limit]),
     )
 

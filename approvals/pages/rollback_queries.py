@@ -12,7 +12,7 @@ from django.db.models import Count, F, OrderBy, Prefetch, QuerySet
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
-from approvals import access, history
+from approvals import access, history, queries
 from approvals.flyway import history as flyway_history
 from approvals.flyway.rows import CorruptHistory
 from approvals.flyway.versions import Version
@@ -57,7 +57,7 @@ def listed(
         found = found.filter(risk=risk)
     if mine:
         found = found.filter(requester=user)
-    return found.order_by(*SORTS[sort][1]).prefetch_related(
+    return queries.with_standing(found.order_by(*SORTS[sort][1])).prefetch_related(
         Prefetch("items", RollbackItem.objects.select_related("migration").order_by("position")),
         Prefetch("rollback_targets", RollbackTarget.objects.select_related("target")),
     )

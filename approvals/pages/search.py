@@ -99,7 +99,7 @@ def rollbacks(user: User, wanted: Wanted) -> QuerySet[RollbackRequest]:
         | Q(pk__in=on.values("rollback"))
         | wanted.in_any("incident__title", "requester__username", "requester__last_name")
     )
-    return queries.with_subjects(_best(found, Q(pk=wanted.rollback), "-id"))
+    return queries.with_subjects(queries.with_standing(_best(found, Q(pk=wanted.rollback), "-id")))
 
 
 def migrations(user: User, wanted: Wanted) -> QuerySet[Migration]:

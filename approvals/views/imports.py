@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 
+from django.conf import settings
 from django.contrib import messages
 from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
@@ -15,7 +16,15 @@ from approvals import access, catalog, import_tokens, imports, once
 from approvals.errors import Denied, Refused
 from approvals.forms import PortalForm, posted
 from approvals.forms.catalog import ProblemFilter
-from approvals.forms.imports import KINDS, ArchiveForm, DifferenceFilter, RepositoryForm, RunFilter, TokenForm
+from approvals.forms.imports import (
+    KIND,
+    KINDS,
+    ArchiveForm,
+    DifferenceFilter,
+    RepositoryForm,
+    RunFilter,
+    TokenForm,
+)
 from approvals.models import ImportRequest, ImportRun, ImportToken, Service
 from approvals.pages import import_page, paging
 from approvals.requests import Request
@@ -49,7 +58,12 @@ def import_new(request: Request, name: str) -> HttpResponse:
             return redirect(once.run(request, partial(_ask, request, service, chosen)))
         except Refused as refused:
             chosen.refuse(refused)
-    context = {"service": service, "archive": archive, "repository": repository}
+    context = {
+        "service": service,
+        "archive": archive,
+        "repository": repository,
+        "reads_repositories": bool(settings.IMPORT_GIT_URLS),
+    }
     return render(request, "services/import.html", context, status=chosen.status if chosen else 200)
 
 
@@ -100,6 +114,7 @@ def import_detail(request: Request, name: str, pk: int) -> HttpResponse:
         "form": form,
         "page": page,
         "kinds": KINDS,
+        "kind": KIND,
         "problems": import_page.worst(run),
         "newer": service.import_runs.filter(at__gt=run.at).order_by("at").only("pk").first(),
         "older": service.import_runs.filter(at__lt=run.at).only("pk").first(),

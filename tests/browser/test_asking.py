@@ -43,7 +43,7 @@ def test_an_engineer_asks_with_the_keyboard_alone_and_a_lapsed_session_loses_not
     page = sign_in("amina")
     press(page, "link", "New rollback")
     press(page, "link", re.compile("^wallet-production"))
-    press(page, "link", "Down to V2025.11.22.001")
+    press(page, "link", "Undo V2025.11.22.001 and newer")
     expect(page.get_by_text("You chose it.")).to_be_visible()
     press(page, "button", re.compile("^Begin the request: 1 migration off wallet-production"))
 

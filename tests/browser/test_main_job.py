@@ -38,7 +38,7 @@ def ask(page: Page) -> str:
     """Amina asks to take the newest migration of wallet-south back; returns the page of her draft."""
     page.get_by_role("link", name="New rollback").click()
     page.get_by_role("link", name=re.compile("wallet-south")).click()
-    page.get_by_role("link", name="Down to V2025.11.22.001").click()
+    page.get_by_role("link", name="Undo V2025.11.22.001 and newer").click()
     page.get_by_role("button", name=re.compile("^Begin the request")).click()
     page.get_by_text("Open a new incident").click()
     page.get_by_label("Title of a new incident").fill("Closing an account deletes wallets")

@@ -103,7 +103,7 @@ def test_a_target_shows_which_files_changed_since_they_were_applied(world: World
 
 def test_a_target_shows_the_way_back_and_its_risk(world: World) -> None:
     page = see(as_(world.alice), f"/targets/{world.critical.name}/", show="")
-    assert "create transactions Success 1 Mar 2026, 09:05 deploy, 12 ms same script r1, written" in page
+    assert "create transactions Success 1 Mar 2026, 09:05 deploy, 12 ms same script revision 1, written" in page
     assert "CRITICAL" in page
 
 
@@ -111,10 +111,10 @@ def test_a_target_shows_the_last_rehearsal_of_a_migration(world: World) -> None:
     rollback = factories.draft(world, where=world.staging)
     factories.rehearse(world, rollback)
     page = see(as_(world.alice), f"/targets/{world.staging.name}/")
-    assert "script r1, written Proof: exact rehearsed just now" in page
+    assert "script revision 1, written Proof: exact rehearsed just now" in page
     factories.write_script(world, "3", sql="DROP INDEX IF EXISTS wallets_by_user;\n")
     page = see(as_(world.alice), f"/targets/{world.staging.name}/")
-    assert "script r2, written Proof: exact an earlier script was rehearsed just now" in page
+    assert "script revision 2, written Proof: exact an earlier script was rehearsed just now" in page
 
 
 def test_alarms_of_a_target_come_in_pages_the_newest_first(world: World) -> None:
@@ -455,7 +455,7 @@ def test_migrations_by_risk_and_with_a_script(world: World) -> None:
     page = see(as_(world.alice), "/services/wallet-service/", show="script", sort="risk")
     assert page.text.index("key to users") < page.text.index("index wallets")
     assert "create users" not in page
-    assert "V5 create transactions as first imported r1, written exact CRITICAL" in page
+    assert "V5 create transactions as first imported revision 1, written Proof: exact CRITICAL" in page
 
 
 # A migration beside its script

@@ -100,7 +100,7 @@ def test_a_proof_of_another_text_of_the_file_does_not_count(covered: World) -> N
 def test_the_service_s_page_shows_the_chart_and_each_proof(covered: World) -> None:
     page = see(as_(covered.axel), reverse("service_detail", args=[covered.service.name]))
     assert "proven 2 of 5" in page
-    assert "r2, written differs" in page
+    assert "revision 2, written Proof: differs" in page
     assert page.leads_to(reverse("service_coverage", args=[covered.service.name]))
 
 

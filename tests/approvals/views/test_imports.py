@@ -70,7 +70,7 @@ def test_the_history_says_what_each_import_changed_and_whose_commit_it_read(
     assert first[:12] not in see(client, HERE, q=second[:7])
     result = see(client, f"{HERE}{world.foreign.import_runs.latest('at').pk}/")
     assert second[:12] in result
-    assert "V2__own.sql changed" in result
+    assert "V2__own.sql Changed" in result
     migration = Migration.objects.get(service=world.foreign, version="2")
     shown = see(client, f"/migrations/{migration.pk}/")
     assert second[:12] in shown
@@ -97,6 +97,14 @@ def test_what_went_wrong_is_told_where_it_was_asked_for(world: World) -> None:
     page = see(client, f"{HERE}asked/{asked.pk}/")
     assert "Nothing was imported. x.zip cannot be read as a .zip." in page
     assert page.leads_to(f"{HERE}new/")
+
+
+def test_an_installation_without_repositories_asks_for_none(world: World, settings: Any) -> None:
+    settings.IMPORT_GIT_URLS = []
+    page = see(as_(world.eve), f"{HERE}new/")
+    assert "reads no repositories yet" in page
+    assert "git-source" not in page.fields
+    assert "source" not in see(as_(world.eve), TOKENS).fields
 
 
 @pytest.mark.parametrize("name", ["dora", "olga", "axel"])

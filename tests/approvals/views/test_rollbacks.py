@@ -10,7 +10,15 @@ from django.urls import reverse
 from django.utils import timezone
 
 from approvals import executions, rollbacks
-from approvals.models import AuditEvent, Job, RollbackRequest, RollbackTarget, Status, User
+from approvals.models import (
+    AuditEvent,
+    ExecutionStatus,
+    Job,
+    RollbackRequest,
+    RollbackTarget,
+    Status,
+    User,
+)
 from approvals.models.rollbacks import RollbackItem
 from tests.approvals import factories
 from tests.approvals.factories import World, rollback_in
@@ -50,6 +58,21 @@ def test_the_list_sorts_by_risk_and_by_what_ends_first(world: World) -> None:
     page = see(as_(world.axel), reverse("rollback_list"), sort="expiry")
     first = min((page.text.index(r.label), r.label) for r in RollbackRequest.objects.all())
     assert first[1] == soonest.label
+
+
+@pytest.mark.parametrize(
+    ("status", "word"),
+    [(ExecutionStatus.UNRESOLVED, "Unresolved"), (ExecutionStatus.AWAITING_RESTART, "Awaiting restart")],
+)
+def test_lists_say_what_waits_for_people_instead_of_executing(
+    status: ExecutionStatus, word: str, world: World
+) -> None:
+    rollback = rollback_in(world, Status.APPROVED)
+    factories.executed(world, rollback, status)
+    assert RollbackRequest.objects.get(pk=rollback.pk).status == Status.EXECUTING
+    assert word in see(as_(world.dora), reverse("rollback_list"))
+    assert word in see(as_(world.dora), reverse("search"), q=rollback.label)
+    assert word in see(as_(world.dora), reverse("person", args=["alice"]))
 
 
 @pytest.mark.parametrize(
