@@ -336,7 +336,8 @@ def as_json(thing: Any) -> Any:
     Risks become their word, lock modes and step kinds their text, mappings and sets are sorted. No floats, so
     the result can be canonicalised and hashed. Raises TypeError for anything else.
     """
-    return _form(type(thing))(thing)
+    kind: type = type(thing)
+    return _form(kind)(thing)
 
 
 def _same(thing: Any) -> Any:
@@ -344,7 +345,7 @@ def _same(thing: Any) -> Any:
 
 
 def _items(things: Iterable[Any]) -> list[Any]:
-    return [thing if type(thing) in _PLAIN else _form(type(thing))(thing) for thing in things]
+    return [thing if type(thing) in _PLAIN else as_json(thing) for thing in things]
 
 
 @cache
