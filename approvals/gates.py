@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 import enum
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -360,13 +361,14 @@ def _backup_evidence(known: Known) -> Gate:
 
 
 def _approved(known: Known) -> Gate:
-    lacking = [str(role.label) for role in known.missing_roles]
+    lacking = Counter(str(role.label) for role in known.missing_roles)
     return _gate(
         "approvals",
         _("Approved by enough people"),
         holds=not lacking,
         yes=_("Every signature that the policy asks for was given."),
-        no=_("Missing: %(roles)s.") % {"roles": ", ".join(lacking)},
+        no=_("Missing: %(roles)s.")
+        % {"roles": ", ".join(f"{n} × {role}" if n > 1 else role for role, n in lacking.items())},
         who=_signers(known) if lacking else "",
         needed=Needed.EXECUTE,
     )

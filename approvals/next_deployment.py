@@ -9,9 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import cached_property
 
+from django.utils import formats
 from django.utils.translation import gettext as _
 
 from . import history, release
@@ -280,8 +281,9 @@ def _paths(files: Sequence[release.StoredFile]) -> str:
 
 
 def _import(run: ImportRun) -> str:
-    """“The import of 2025-11-22 12:00 UTC (commit 1a2b3c4)”."""
-    words = {"at": f"{run.at:%Y-%m-%d %H:%M} UTC", "commit": run.commit[:7]}
+    """“The import of 22 Nov 2025, 12:00 UTC (commit 1a2b3c4)”."""
+    at = formats.date_format(run.at.astimezone(UTC), "j M Y, H:i")
+    words = {"at": f"{at} UTC", "commit": run.commit[:7]}
     if run.commit:
         return _("The import of %(at)s (commit %(commit)s)") % words
     return _("The import of %(at)s") % words

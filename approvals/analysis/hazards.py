@@ -68,7 +68,7 @@ HAZARDS: tuple[Hazard, ...] = (
         "create-relation",
         "A new relation",
         Risk.LOW,
-        "It adds a relation that nobody uses yet.",
+        "It adds something that nobody uses yet.",
         "A copy of a large table takes time and space inside the transaction.",
         "Check the free disk space before copying.",
     ),

@@ -76,7 +76,8 @@ def test_an_approved_rollback_passes_every_gate(world: World) -> None:
     assert rollback.frozen_until is not None
     words = {"incident": rollback.incident.label, "until": f"{rollback.frozen_until:%Y-%m-%d %H:%M}"}
     rollback.service.migrations.filter(items__rollback=rollback).update(removed_at=timezone.now())
-    words["imported"] = f"{rollback.service.import_runs.latest('at').at:%Y-%m-%d %H:%M}"
+    imported = rollback.service.import_runs.latest("at").at
+    words["imported"] = f"{imported.day} {imported:%b %Y, %H:%M}"
     found = {each.key: (each.needed, each.detail) for each in gates.gates(rollback)}
     assert found == {key: (needed, said.format(**words)) for key, (needed, said) in HOLDING.items()}
     assert all(each.holds and not each.who for each in gates.gates(rollback))
@@ -318,7 +319,7 @@ def test_a_history_that_is_not_as_pinned(change: Callable[[World], None], says: 
 
 def test_missing_signatures_are_named_one_by_one(world: World) -> None:
     rollback = rollback_in(world, Status.IN_REVIEW, "critical")
-    assert missing(rollback, "approvals") == "Missing: Senior DBA, Senior DBA, Platform lead."
+    assert missing(rollback, "approvals") == "Missing: 2 × Senior DBA, Platform lead."
     factories.decide(world, rollback, world.dora)
     assert missing(rollback, "approvals") == "Missing: Senior DBA, Platform lead."
 
