@@ -333,6 +333,6 @@ def _add_outcomes(ended: list[Ended]) -> None:
     """Add the last real execution of each, if it had one; one query."""
     where = {target.pk: each for each in ended for target in each.rollback.rollback_targets.all()}
     real = Execution.objects.filter(purpose=Execution.Purpose.REAL, rollback_target__in=where)
-    newest = real.order_by("rollback_target", "-queued_at").distinct("rollback_target")
+    newest = real.order_by("rollback_target_id", "-queued_at").distinct("rollback_target_id")
     for execution in newest.only("rollback_target", "status", "sentence"):
         where[execution.rollback_target_id].last = execution
