@@ -37,6 +37,9 @@ BACKUPS = 5
 # Where a live page stands by itself: at the step that runs, or at the one that ended it.
 NOW = (ExecutionStep.State.RUNNING, ExecutionStep.State.FAILED)
 
+# What the table of the steps shows of each.
+SHOWN = ("position", "kind", "says", "sql", "state", "tag", "rows", "milliseconds", "how", "found")
+
 # Steps that came to their end.
 RAN = (ExecutionStep.State.DONE, ExecutionStep.State.UNDONE)
 
@@ -139,7 +142,8 @@ class Progress:
 def progress(execution: Execution, user: User, request: HttpRequest | None = None) -> Progress:
     """Read everything about an execution; a fixed number of queries, however many steps and lines it has.
     The request may say which page of the steps it is about."""
-    steps = list(execution.steps.order_by("position").defer("sql"))
+    every = execution.steps.order_by("position").values_list(*outcomes.Step._fields)
+    steps = [outcomes.Step(*row) for row in every]
     lines = execution.log.count()
     log = list(execution.log.order_by("-id")[:LOG_LINES])[::-1]
     now, due = timezone.now(), _post_mortem_due(execution)
@@ -175,7 +179,7 @@ def progress(execution: Execution, user: User, request: HttpRequest | None = Non
     )
 
 
-def _undone(execution: Execution, step: ExecutionStep) -> bool:
+def _undone(execution: Execution, step: outcomes.Step) -> bool:
     """Did a step run in a transaction that the server took back? What ran alone stays."""
     return step.how != ExecutionStep.How.ALONE and _taken_back(execution)
 
@@ -187,9 +191,9 @@ def _taken_back(execution: Execution) -> bool:
     return execution.status in (_Status.ROLLED_BACK, _Status.NO_EFFECT)
 
 
-def _shown(request: HttpRequest, execution: Execution, steps: list[ExecutionStep]) -> Page[ExecutionStep]:
+def _shown(request: HttpRequest, execution: Execution, steps: list[outcomes.Step]) -> Page[ExecutionStep]:
     """The page of the steps that was asked for, else the one with the step that runs or ended it all; only
-    its statements are read."""
+    these are read whole."""
     now = next((number for number, step in enumerate(steps) if step.state in NOW), 0)
     page = paging.page(
         request,
@@ -197,10 +201,8 @@ def _shown(request: HttpRequest, execution: Execution, steps: list[ExecutionStep
         parameter="steps",
         default=now // paging.PER_PAGE + 1,
     )
-    texts = execution.steps.filter(pk__in=[0, *(step.pk for step in page.object_list)])
-    sql = dict(texts.values_list("pk", "sql"))
-    for step in page.object_list:
-        step.sql = sql[step.pk]
+    found = execution.steps.filter(pk__in=[0, *(step.pk for step in page.object_list)])
+    page.object_list = list(found.order_by("position").only("execution_id", *SHOWN))
     return page
 
 

@@ -1,4 +1,4 @@
-"""What stands on a page a hundred times: moments, states and risks, each drawn by one tag.
+"""What stands on a page a hundred times: moments, states, risks and lines of a log, each drawn by one tag.
 
 As templates of several tags they took a quarter of a long page's time.
 """
@@ -8,12 +8,14 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 from django import template
-from django.utils import formats, timezone
+from django.utils import timezone
 from django.utils.html import escape, format_html
 from django.utils.safestring import SafeString, mark_safe
 from django.utils.translation import gettext as _
 
-from .portal import as_state, icon, risk_level, risk_word, since, there
+from approvals.models import ExecutionLog
+
+from .portal import as_state, icon, risk_level, risk_word, since, there, to_minute
 
 register = template.Library()
 
@@ -22,15 +24,14 @@ register = template.Library()
 def moment(at: datetime, zone: str = "", plain: bool = False) -> SafeString:
     """A moment in the reader's zone, in UTC when pointed at; with a target's clock beside it where `zone`
     names another one, and how long ago it was unless `plain`."""
-    utc = at.astimezone(UTC)
-    shown = escape(formats.date_format(timezone.localtime(at), "j M Y, H:i"))
+    utc = at.astimezone(UTC).isoformat()
+    shown = escape(to_minute(timezone.localtime(at)))
     clock = there(at, zone) if zone else ""
     beside = f" ({escape(clock)})" if clock else ""
     passed = "" if plain else f' <span class="faint nowrap">{escape(since(at))}</span>'
     # Without format_html, which would look at every number of it.
     return mark_safe(  # noqa: S308 (digits, and words that are escaped above)
-        f'<time datetime="{utc.isoformat()}" title="{utc:%Y-%m-%d %H:%M:%S} UTC">'
-        f"{shown}{beside}</time>{passed}"
+        f'<time datetime="{utc}" title="{utc[:10]} {utc[11:19]} UTC">{shown}{beside}</time>{passed}'
     )
 
 
@@ -41,6 +42,21 @@ def state_mark(status: str, word: str = "", pill: bool = False) -> SafeString:
     shape = icon(state.icon, "spin") if state.icon == "run" else icon(state.icon)
     css = f"state state-{state.tone} pill" if pill else f"state state-{state.tone}"
     return format_html('<span class="{}">{}{}</span>', css, shape, word or state.word)
+
+
+@register.simple_tag
+def log_line(line: ExecutionLog) -> SafeString:
+    """A line of an execution's log, in UTC; a shape says of a warning or an error what it is."""
+    at = line.at.astimezone(UTC).isoformat()
+    shape = ""
+    if line.level == "error":
+        shape = icon("fail", "fail", _("error"))
+    elif line.level == "warning":
+        shape = icon("warn", "warn", _("warning"))
+    return mark_safe(  # noqa: S308 (digits, and words that are escaped)
+        f'<li class="log-{escape(line.level)}"><time datetime="{at}">{at[11:19]}</time>'
+        f"<span>{shape}{escape(line.text)}</span></li>"
+    )
 
 
 @register.simple_tag

@@ -11,19 +11,19 @@ from datetime import datetime
 from django.utils import timezone
 
 from approvals import attempts
-from approvals.models import BUSY, Backup, Execution, ExecutionStatus, ExecutionStep
+from approvals.models import BUSY, Backup, Execution, ExecutionStatus
 
 from . import real, rehearsal, under_way
 from .cancelling import cancelling
-from .telling import Story, Told
+from .telling import Step, Story, Told
 from .under_way import blocked_by
 
-__all__ = ["Story", "blocked_by", "cancelling", "silence", "story"]
+__all__ = ["Step", "Story", "blocked_by", "cancelling", "silence", "story"]
 
 
 def story(
     execution: Execution,
-    steps: Sequence[ExecutionStep],
+    steps: Sequence[Step],
     *,
     backups: Sequence[Backup] = (),
     post_mortem_due: datetime | None = None,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from typing import NamedTuple
 
 from django.utils import formats, timezone
 from django.utils.translation import gettext as _
@@ -24,12 +25,23 @@ class Story:
     todo: tuple[str, ...] = field(default_factory=tuple)
 
 
+class Step(NamedTuple):
+    """What has to be known of every step of an execution, however many it has."""
+
+    pk: int
+    position: int
+    says: str
+    state: str
+    how: str
+    claimed_at: datetime | None
+
+
 @dataclass(frozen=True)
 class Told:
     """What the stories are told from."""
 
     execution: Execution
-    steps: Sequence[ExecutionStep]
+    steps: Sequence[Step]
     post_mortem_due: datetime | None
     backups: Sequence[Backup] = ()
 
