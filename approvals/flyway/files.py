@@ -257,7 +257,7 @@ class _Reading:
         """Read one file and report what is wrong with its contents. None if it cannot be read as text."""
         try:
             rules = self._rules(path)
-            data = _bytes(os.path.join(self.directory, path))
+            data = _bytes(f"{self.directory}{os.sep}{path}")
             text = decode(data, rules.encoding or self.settings.encoding)
         except OSError as bad:
             self.report(path, "unreadable", f"cannot read the file: {bad.strerror}")
@@ -318,8 +318,16 @@ class _Reading:
 
 
 def _bytes(path: str) -> bytes:
-    """The contents of a regular file; a pipe would be waited on for ever."""
-    with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb") as file:
-        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+    """The contents of a regular file; a pipe would be waited on for ever. Without Python's own buffers, which
+    take twice as long for small files."""
+    file = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        facts = os.fstat(file)
+        if not stat.S_ISREG(facts.st_mode):
             raise OSError(0, "not a regular file")
-        return file.read()
+        data, more = b"", os.read(file, facts.st_size + 1)
+        while more:
+            data, more = data + more, os.read(file, 1 << 20)
+        return data
+    finally:
+        os.close(file)

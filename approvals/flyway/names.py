@@ -180,10 +180,14 @@ def _parse(filename: str, stem: str, suffix: str, grammar: Grammar) -> FileName:
     prefix, kind = _prefix(filename, stem, grammar)
     before, _, after = stem[len(prefix) :].partition(grammar.separator)
     description = after.replace("_", " ")
-    shape = _Shape(filename, kind, prefix, before, after, grammar.separator, suffix)
     if kind in VERSIONED_KINDS:
-        return FileName(kind, shape.version(), description, filename)
+        try:
+            return FileName(kind, Version.parse(before), description, filename)
+        except MalformedVersion as problem:
+            shape = _Shape(filename, kind, prefix, before, after, grammar.separator, suffix)
+            raise MalformedName(shape.no_version(problem)) from None
     if before:
+        shape = _Shape(filename, kind, prefix, before, after, grammar.separator, suffix)
         raise MalformedName(shape.text_before_separator())
     if kind is Kind.REPEATABLE and not description.strip():
         raise NoDescription(
@@ -220,18 +224,15 @@ class _Shape:
     separator: str
     suffix: str
 
-    def version(self) -> Version:
+    def no_version(self, problem: MalformedVersion) -> str:
         if not self.before:
-            raise MalformedName(
+            return (
                 f"{self.filename} must contain a version between {self.prefix} and {self.separator}: "
                 f"{self._example()}"
             )
-        try:
-            return Version.parse(self.before)
-        except MalformedVersion as problem:
-            lacking = " (is the double underscore before the description missing?)"
-            hint = lacking if self.separator == SEPARATOR and SEPARATOR not in self.filename else ""
-            raise MalformedName(f"{self.filename}: {problem}{hint}; {self._example()}") from None
+        lacking = " (is the double underscore before the description missing?)"
+        hint = lacking if self.separator == SEPARATOR and SEPARATOR not in self.filename else ""
+        return f"{self.filename}: {problem}{hint}; {self._example()}"
 
     def _example(self) -> str:
         number = _leading_version(self.before) or "1_2"
