@@ -106,11 +106,12 @@ def missing_by_rollback(rollbacks: Sequence[RollbackRequest]) -> dict[int, list[
     """`missing_signatures` of many submitted rollbacks at once, by primary key; three queries."""
     rules = {(r.policy_id, r.environment, r.risk): r for r in PolicyRule.objects.all()}
     environments: dict[int, set[str]] = defaultdict(set)
-    pairs = RollbackTarget.objects.filter(rollback__in=rollbacks)
+    keys = [0, *(rollback.pk for rollback in rollbacks)]  # as many queries for none as for many
+    pairs = RollbackTarget.objects.filter(rollback__in=keys)
     for rollback_id, environment in pairs.values_list("rollback_id", "target__environment"):
         environments[rollback_id].add(environment)
     given: dict[int, list[Approval]] = defaultdict(list)
-    for approval in _counting().filter(rollback__in=rollbacks, request_digest=F("rollback__request_digest")):
+    for approval in _counting().filter(rollback__in=keys, request_digest=F("rollback__request_digest")):
         given[approval.rollback_id].append(approval)
     missing = {}
     for rollback in rollbacks:

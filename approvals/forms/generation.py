@@ -192,7 +192,7 @@ class HandOverForm(PortalForm):
         label=_("Incident"),
         queryset=Incident.objects.none(),
         empty_label=_("choose"),
-        help_text=_("Its line of time names the draft, with its address."),
+        help_text=_("Its timeline then names the draft, with its address."),
     )
 
     def __init__(self, *args: Any, service: Service, **kwargs: Any) -> None:

@@ -195,7 +195,7 @@ class ActionFilter(Filter):
     """Actions by words, by whose they are and by how they stand."""
 
     whose = forms.ChoiceField(
-        label=_("Owner"), required=False, choices=[("", _("anyone, mine first")), ("mine", _("only mine"))]
+        label=_("Owner"), required=False, choices=[("", _("all, mine first")), ("mine", _("only mine"))]
     )
     state = forms.ChoiceField(
         label=_("State"),

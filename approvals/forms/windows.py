@@ -28,7 +28,7 @@ DAYS = (
     (6, _("Sunday")),
 )
 VIEWS = {
-    "": _("in force or waiting"),
+    "": _("in force, waiting"),
     "waiting": _("waiting for a second person"),
     "freezes": _("freezes"),
     "all": _("all there ever were"),

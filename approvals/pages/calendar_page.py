@@ -14,6 +14,8 @@ from approvals.forms.windows import DAYS
 from approvals.models import CalendarEntry, Schedule, Target, User
 
 Kind = CalendarEntry.Kind
+# What the shape of an entry's state is, by its colour.
+ICONS = {"ok": "ok", "warn": "warn", "idle": "void"}
 PEOPLE = ("proposed_by", "confirmed_by", "removal_by", "removed_by")
 
 
@@ -39,6 +41,7 @@ class Line:
     says: str
     state: str
     tone: str
+    icon: str
     why_not_confirm: str
     may_confirm: bool
     may_dismiss: bool
@@ -94,12 +97,14 @@ def line(entry: CalendarEntry, user: User) -> Line:
     state, tone = _state(entry)
     why_not = windows.why_not_confirm(entry, user) if entry.waits else ""
     second = entry.waits and bool(user.roles & windows.CONFIRMS)
+    ended = entry.removed_at is not None or entry.is_over
     ends = entry.in_force and entry.removal_at is None and not (entry.is_freeze and entry.is_over)
     return Line(
         entry=entry,
         says=says(entry),
         state=state,
         tone=tone,
+        icon=ICONS[tone] if ended or tone != "idle" else "wait",
         why_not_confirm=why_not if second else "",
         may_confirm=second and not why_not,
         may_dismiss=second,
@@ -112,7 +117,9 @@ def says(entry: CalendarEntry) -> str:
     if entry.kind == Kind.WEEKLY and entry.starts is not None and entry.ends is not None:
         words = dict(DAYS)
         given = {
-            "days": ", ".join(str(words[day]) for day in entry.days),
+            "days": ", ".join(str(words[day]) for day in entry.days)
+            if len(entry.days) < len(DAYS)
+            else _("Every day"),
             "starts": formats.time_format(entry.starts, "H:i"),
             "ends": formats.time_format(entry.ends, "H:i"),
         }

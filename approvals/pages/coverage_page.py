@@ -66,8 +66,8 @@ VIEWS: dict[str, tuple[Any, Q]] = {
     "done": (lazy("proven and rehearsed"), DONE),
 }
 SORTS: queries.Sorts = {
-    "": (lazy("newest version first"), ("-version_key",)),
-    "oldest": (lazy("oldest version first"), ("version_key",)),
+    "": (lazy("newest first"), ("-version_key",)),
+    "oldest": (lazy("oldest first"), ("version_key",)),
     "behind": (
         lazy("least far first"),
         ("has_script", "proof_holds", "rehearsed",

@@ -30,7 +30,6 @@ from approvals.known import Known
 from approvals.models import (
     BUSY,
     Approval,
-    CalendarEntry,
     Execution,
     ExecutionStatus,
     IncidentAction,
@@ -93,7 +92,7 @@ PRESSING: tuple[Any, ...] = (TruncHour("expires_at"), F("risk").desc(nulls_last=
 
 @dataclass(frozen=True)
 class Decision:
-    """A rollback in review that this person may sign, and the signatures it lacks."""
+    """A rollback and the signatures that it lacks."""
 
     rollback: RollbackRequest
     missing: list[Role]
@@ -154,10 +153,10 @@ class Inbox:
     to_start: list[RollbackRequest] = field(default_factory=list)
     blocked: list[Blocked] = field(default_factory=list)
     with_me: list[RollbackRequest] = field(default_factory=list)
-    with_others: list[RollbackRequest] = field(default_factory=list)
+    with_others: list[Decision] = field(default_factory=list)
     actions: list[IncidentAction] = field(default_factory=list)
     setting_up: SettingUp | None = None
-    calendar: list[CalendarEntry] = field(default_factory=list)
+    calendar: list[calendar_page.Line] = field(default_factory=list)
     restarts: list[Execution] = field(default_factory=list)
     running: list[Execution] = field(default_factory=list)
     post_mortems: list[PostMortem] = field(default_factory=list)
@@ -169,14 +168,20 @@ class Inbox:
         return len(self.to_decide) + len(self.to_start) + len(self.restarts) + len(self.with_me)
 
     @property
+    def also(self) -> int:
+        """How much else waits or is late: windows and freezes, actions, post-mortems."""
+        late = sum(action.overdue for action in self.actions)
+        return len(self.calendar) + late + len(self.overdue)
+
+    @property
     def rollbacks(self) -> list[RollbackRequest]:
         """All rollbacks that stand in a list."""
         return [
             *(each.rollback for each in self.to_decide),
             *self.to_start,
             *self.with_me,
-            *self.with_others,
-            *(each.rollback_target.rollback for each in self.running),
+            *(each.rollback for each in self.with_others),
+            *(each.rollback_target.rollback for each in (*self.running, *self.restarts)),
             *(each.rollback for each in self.ended),
         ]
 
@@ -204,7 +209,7 @@ def read(user: User) -> Inbox:
     if Role.ENGINEER in user.roles:
         inbox.with_me, inbox.with_others = _mine(user)
     if user.roles & windows.CONFIRMS:
-        inbox.calendar = list(calendar_page.for_second_person(user)[:LIMIT])
+        inbox.calendar = calendar_page.lines(calendar_page.for_second_person(user)[:LIMIT], user)
     if Role.ADMIN in user.roles:
         inbox.setting_up = _setting_up()
     # What their lines say is read for all of the lists at once.
@@ -227,14 +232,17 @@ def _part_blocked(inbox: Inbox) -> None:
     inbox.to_start = [rollback for rollback in inbox.to_start if rollback.pk not in blocked]
 
 
-def _mine(user: User) -> tuple[list[RollbackRequest], list[RollbackRequest]]:
-    """What this person asked for and did not end long ago: where the next move is theirs, and the rest."""
+def _mine(user: User) -> tuple[list[RollbackRequest], list[Decision]]:
+    """What this person asked for and did not end long ago: where the next move is theirs, and the rest with
+    the signatures that it waits for."""
     recent = Q(ended_at__gte=timezone.now() - FAILURE_SHOWN, status__in=WITH_REQUESTER)
     still = Q(ended_at=None) | recent
     mine_first = Case(When(status__in=WITH_REQUESTER, then=0), default=1)
     found = list(_rollbacks(user).filter(still, requester=user).order_by(mine_first, "-id")[:LIMIT])
     with_me = [rollback for rollback in found if rollback.status in WITH_REQUESTER]
-    return with_me, found[len(with_me) :]
+    rest = found[len(with_me) :]
+    missing = policy.missing_by_rollback([each for each in rest if each.status == Status.IN_REVIEW])
+    return with_me, [Decision(rollback, missing.get(rollback.pk, [])) for rollback in rest]
 
 
 def _setting_up() -> SettingUp:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from django.contrib import messages
+from django.db.models import prefetch_related_objects
 from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
@@ -17,6 +18,7 @@ from approvals.forms.comments import CommentForm, LineCommentForm, ThreadFilterF
 from approvals.models import RollbackRequest, RollbackScript, Thread
 from approvals.models.comments import line_of
 from approvals.pages import conversation, paging
+from approvals.queries import SUBJECTS
 from approvals.requests import Request
 
 
@@ -140,6 +142,8 @@ def _form(request: Request, rollback: RollbackRequest, form: CommentForm, **abou
     name = "rollbacks/comments/form.html" if request.htmx else "rollbacks/comments/page.html"
     thread, script = about.get("thread"), about.get("script")
     page = None
+    if not request.htmx:  # a page of its own says what it is about
+        prefetch_related_objects([rollback], *SUBJECTS)
     if thread is not None:
         thread = comments.threads(rollback).get(pk=thread.pk)
         said = thread.comments.select_related("author").order_by("-id")

@@ -108,19 +108,18 @@ def _comparison(inverse: Inverse, undoes: str, files: list[FixFile], losses: Seq
     locks = ", ".join(f"{mode.value} on {name}" for name, mode in relations.items()) or "none"
     heaviest = max(relations.values(), default=LockMode.ACCESS_SHARE, key=lambda mode: mode.strength)
     names = " and ".join(file.name for file in files)
+    more = "1 more is" if len(files) == 1 else f"{len(files)} more are"
     return [
         Aspect("data that goes", lost, f"the same: {lost}"),
         Aspect(
             "locks", f"{locks}, waited for briefly and in name order", f"{locks}, waited for as Flyway waits"
         ),
         Aspect("who waits", heaviest.blocks, heaviest.blocks),
-        Aspect(
-            "history", f"the row of {undoes} goes", f"the row of {undoes} stays, {len(files)} more are added"
-        ),
+        Aspect("history", f"the row of {undoes} goes", f"the row of {undoes} stays, {more} added"),
         Aspect(
             "files",
             f"the file of {undoes} must be withdrawn or replaced, or the next migrate applies it again",
-            f"{names} is added; no file changes",
+            f"{names} {'is' if len(files) == 1 else 'are'} added; no other file changes",
         ),
         Aspect(
             "checks",

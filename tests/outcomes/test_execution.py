@@ -110,7 +110,7 @@ def test_a_blocked_execution_names_who_blocks_it_and_goes_on_when_they_let_go(
     for page in (told, asking):
         expect(page.get_by_role("heading", name="V4 is undone on")).to_be_visible()
         expect(page.get_by_text("Committed and verified").first).to_be_visible()
-        expect(page.get_by_role("region", name="Recycle these pools")).to_be_visible()
+        expect(page.get_by_role("region", name="Connection pools")).to_be_visible()
         assert page.evaluate("window.untouched"), "the page was never loaded anew"
         assert not page.locator("#live").get_attribute("data-stream"), "it stops asking at the end"
     assert any("/live/" in url for url in asked), "nothing but asking brought it here"

@@ -130,6 +130,13 @@ def test_what_waits_for_me_stands_before_what_waits_for_others(world: World) -> 
     assert shown.index(f">{mine.label}<") < shown.index(f">{theirs.label}<")
 
 
+def test_what_waits_for_others_says_for_whom(world: World) -> None:
+    only(world, factories.rollback_in(world, Status.IN_REVIEW, "high"))
+    assert "2 signatures are missing: 2 × Senior DBA." in section(
+        see(as_(world.alice), "/"), "Your rollbacks"
+    )
+
+
 # What runs and what went wrong
 
 
@@ -140,7 +147,8 @@ def test_what_waits_for_me_stands_before_what_waits_for_others(world: World) -> 
 def test_what_keeps_a_target_stands_above_all(status: ExecutionStatus, words: str, world: World) -> None:
     execution = factories.executed(world, factories.rollback_in(world, Status.APPROVED), status)
     html = see(as_(world.dora), "/").html
-    assert html.index(f"{execution} on {world.production} is {words}") < html.index("<h1")
+    label = execution.rollback_target.rollback.label
+    assert html.index(f"{label} on {world.production} is {words}") < html.index("<h1")
 
 
 def test_a_migration_that_came_back_is_an_alarm_above_all(world: World) -> None:
