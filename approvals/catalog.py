@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from django.db.models import Case, When
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from . import access, audit, bulk, importing, scripts, sources
+from . import access, audit, bulk, collector, importing, scripts, sources
 from .errors import Denied, Refused
 from .flyway.files import FileProblem, MigrationFile
 from .flyway.names import Kind
@@ -82,13 +83,25 @@ def import_source(
     does not own the service.
     """
     require_importer(service, actor, action="catalog.imported")
+    with collector.paused():
+        return _import(service, source, actor, token, progress)
+
+
+def _import(
+    service: Service,
+    source: sources.Source,
+    actor: User | None,
+    token: ImportToken | None,
+    progress: Progress | None,
+) -> ImportRun:
     reading = importing.read(source, service)
-    before, known = _last(service), _known(service)
+    before = _last(service)
+    known = _known(service, before)
     analysed = importing.analysed(_new_texts(reading, known), progress=progress)
     with audit.unit_of_work("catalog.imported", actor=actor) as facts:
         service = Service.objects.select_for_update(no_key=True).get(pk=service.pk)
-        if _last(service) != before:  # somebody else imported meanwhile
-            known = _known(service)
+        if (last := _last(service)) != before:  # somebody else imported meanwhile
+            known = _known(service, last)
         run = _Import(service, reading, actor, token, known, analysed).store()
         facts |= {"service": service.name, "summary": run.summary}
         if token is not None:
@@ -121,38 +134,49 @@ def _new_texts(reading: Reading, known: Mapping[Identity, Known]) -> dict[str, s
     }
 
 
-def _last(service: Service) -> int | None:
-    return ImportRun.objects.filter(service=service).order_by("-id").values_list("id", flat=True).first()
+def _last(service: Service) -> ImportRun | None:
+    return ImportRun.objects.filter(service=service).order_by("-id").only("id", "problems").first()
 
 
 COMMIT = ("commit", "author", "committed_at")
 FACTS = ("version", "description", "script", "removed_at", *COMMIT)
 
 
-def _known(service: Service) -> dict[Identity, Known]:
+def _known(service: Service, last: ImportRun | None) -> dict[Identity, Known]:
     """The service's migrations by identity; one query, however many there are."""
     newest = (
         MigrationRevision.objects.filter(migration__service=service)
         .order_by("migration_id", "-number")
         .distinct("migration_id")
+        .annotate(wrong=Case(*_not_wrong(last), default="analysis"))
         .values_list(
             "migration_id",
             "migration__kind",
             "migration__version_key",
             "number",
             "sha256",
-            "analysis__errors",
-            "analysis__dialect",
+            "wrong",
             *(f"migration__{name}" for name in FACTS),
         )
     )
     found: dict[Identity, Known] = {}
-    for pk, kind, key, number, sha256, errors, dialect, *values in newest:
+    for pk, kind, key, number, sha256, wrong, *values in newest:
         facts = dict(zip(FACTS, values, strict=True))
         repeatable = kind == Migration.Kind.REPEATABLE
         identity = (kind, facts["description"] if repeatable else tuple(map(int, key)))
-        found[identity] = Known(pk, facts, number, sha256, errors or [], dialect or "")
+        said = wrong or {}
+        found[identity] = Known(
+            pk, facts, number, sha256, said.get("errors") or [], said.get("dialect") or ""
+        )
     return found
+
+
+def _not_wrong(last: ImportRun | None) -> Iterator[When]:
+    """Which revisions surely parse. To look into an analysis it has to be unpacked, so that is not done where
+    the last import told of no problem at all: then all that it had in the directory does."""
+    if last is not None and not last.problems:
+        yield When(migration__removed_at=None, then=None)
+    yield When(analysis__errors=[], then=None)
 
 
 def _version_key(file: MigrationFile) -> list[int]:
@@ -185,16 +209,18 @@ class _Import:
     ) -> None:
         self.service, self.reading, self.actor, self.token = service, reading, actor, token
         self.known, self.analysed = known, dict(analysed)
+        self.stored = [file for file in reading.files if file.name.kind in STORED]
+        self.identities = {file.path: _identity(file) for file in self.stored}
+        self.new = {path for path, identity in self.identities.items() if self._is_new(path, identity)}
         self.tally = _Tally(problems=list(reading.problems))
         self.unresolved = {p.path for p in reading.problems if p.code == PLACEHOLDER}
 
     def store(self) -> ImportRun:
         """Write everything, a few statements for however many files, and the run itself."""
         self.tally.counts.update({"files": self.reading.files_seen, "removed": 0})
-        stored = [file for file in self.reading.files if file.name.kind in STORED]
-        self._analyse([file for file in stored if self._is_new(file) and file.path not in self.analysed])
-        self._mark_removed(stored)
-        self._store(stored)
+        self._analyse(self.new - self.analysed.keys())
+        self._mark_removed()
+        self._store()
         self._store_undos([file for file in self.reading.files if file.name.kind is Kind.UNDO])
         source, tally = self.reading.source, self.tally
         return ImportRun.objects.create(
@@ -209,21 +235,21 @@ class _Import:
             problems=[asdict(each) for each in sorted(tally.problems, key=lambda p: (p.path, p.line or 0))],
         )
 
-    def _is_new(self, file: MigrationFile) -> bool:
-        known = self.known.get(_identity(file))
-        return known is None or known.sha256 != self.reading.sha256[file.path]
+    def _is_new(self, path: str, identity: Identity) -> bool:
+        known = self.known.get(identity)
+        return known is None or known.sha256 != self.reading.sha256[path]
 
-    def _analyse(self, files: Iterable[MigrationFile]) -> None:
+    def _analyse(self, paths: Iterable[str]) -> None:
         """What another import has meanwhile made new to us."""
-        self.analysed |= importing.analysed({file.path: self.reading.filled[file.path] for file in files})
+        self.analysed |= importing.analysed({path: self.reading.filled[path] for path in paths})
 
-    def _store(self, files: Iterable[MigrationFile]) -> None:
+    def _store(self) -> None:
         created: list[MigrationFile] = []
         revised: list[tuple[int, MigrationFile, int]] = []
         changed: list[Migration] = []
         returned: list[str] = []
-        for file in files:
-            known = self.known.get(_identity(file))
+        for file in self.stored:
+            known = self.known.get(self.identities[file.path])
             if known is None:
                 created.append(file)
                 continue
@@ -232,7 +258,7 @@ class _Import:
                 changed.append(Migration(pk=known.pk, **known.facts | facts))
             if known.facts["removed_at"] is not None:
                 returned.append(file.path)
-            if self._is_new(file):
+            if file.path in self.new:
                 revised.append((known.pk, file, known.number + 1))
             else:
                 self.tally.counts["unchanged"] += 1
@@ -285,7 +311,7 @@ class _Import:
             "script": file.path,
             "removed_at": None,
         }
-        return facts | commit if commit["commit"] or self._is_new(file) else facts
+        return facts | commit if commit["commit"] or file.path in self.new else facts
 
     def _commit(self, file: MigrationFile) -> dict[str, Any]:
         return _committed(self.reading.source.commits.get(file.path))
@@ -298,10 +324,10 @@ class _Import:
         line, column = errors[0]["line"], errors[0]["column"]
         self.tally.problems.append(FileProblem(file.path, line, column, code, message, "warning"))
 
-    def _mark_removed(self, present: Iterable[MigrationFile]) -> None:
+    def _mark_removed(self) -> None:
         """A file that was refused is still there; its migration keeps the last good revision."""
         bad = {problem.path for problem in self.reading.problems}
-        there = {_identity(file) for file in present}
+        there = set(self.identities.values())
         gone = [
             known
             for identity, known in self.known.items()
@@ -309,7 +335,8 @@ class _Import:
             and known.facts["removed_at"] is None
             and known.facts["script"] not in bad
         ]
-        Migration.objects.filter(pk__in=[known.pk for known in gone]).update(removed_at=timezone.now())
+        if gone:
+            Migration.objects.filter(pk__in=[known.pk for known in gone]).update(removed_at=timezone.now())
         self._tell("removed", [known.facts["script"] for known in gone])
 
     # Undo files
