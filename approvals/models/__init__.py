@@ -11,6 +11,7 @@ from .catalog import (
     Service,
     Target,
 )
+from .clones import MaskingRule, RehearsalClone
 from .comments import Comment, Look, Thread
 from .contacts import Contact
 from .executions import (
@@ -80,12 +81,14 @@ __all__ = [
     "IncidentNote",
     "Job",
     "Look",
+    "MaskingRule",
     "Migration",
     "MigrationRevision",
     "PolicyRule",
     "PolicyVersion",
     "PostMortem",
     "Proof",
+    "RehearsalClone",
     "Role",
     "RollbackItem",
     "RollbackRequest",

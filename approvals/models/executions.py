@@ -295,6 +295,9 @@ class Backup(models.Model):
     state = models.CharField(max_length=10, choices=State.choices, default=State.RUNNING)
     # What it is to be; what it is worth says `worth`.
     grade = models.PositiveSmallIntegerField(choices=Grade.choices, default=Grade.FULL)
+    # Which database it is of: the target's address may come to mean another one.
+    system_identifier = models.CharField(max_length=40, blank=True)
+    database_oid = models.BigIntegerField(null=True)
     path = models.CharField(max_length=500, blank=True)
     sha256 = models.CharField(max_length=64, blank=True)
     bytes = models.BigIntegerField(null=True)

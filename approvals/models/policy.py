@@ -41,6 +41,8 @@ class PolicyRule(models.Model):
     backup_gapless = models.BooleanField(default=False)
     # How old a physical backup may be, with its tested restore, where the database is too large for a dump.
     base_backup_max_age_hours = models.PositiveIntegerField(default=168)
+    # What a rehearsal clone holds: rows, masked by the rules of the service, or the structure alone.
+    rehearsal_with_rows = models.BooleanField(default=True)
     review_hours = models.PositiveIntegerField(default=72)
     execution_hours = models.PositiveIntegerField(default=24)
 
