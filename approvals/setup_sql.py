@@ -93,7 +93,7 @@ def _parameters(target: Target) -> set[str]:
     newest = newest.order_by("migration_id", "-number").distinct("migration_id")
     plans = RollbackScript.objects.filter(pk__in=newest.values("pk"), plan__steps__contains=asks)
     found = set()
-    for plan in plans.values_list("plan", flat=True):
+    for plan in plans.order_by().values_list("plan", flat=True):
         for step in plan["steps"]:
             with suppress(NotAlone):
                 if isinstance(about := read_alone(step["statement"]["sql"]), Setting):

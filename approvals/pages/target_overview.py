@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, lru_cache
+from typing import NamedTuple
 
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
@@ -18,8 +20,7 @@ from approvals.models import Migration, MigrationRevision, Target
 from .ways_back import NO_WAY_BACK, Coverage, WayBack, coverage, hazards, risk_of, ways_back
 
 
-@dataclass(frozen=True, slots=True)
-class StoredFile:
+class StoredFile(NamedTuple):
     """The current revision of a migration, in the form that Flyway's rules know a file."""
 
     path: str
@@ -27,8 +28,7 @@ class StoredFile:
     checksum: int
 
 
-@dataclass(frozen=True, slots=True)
-class Known:
+class Known(NamedTuple):
     """What is known of the migration that a line is about."""
 
     migration: int
@@ -130,7 +130,19 @@ class Overview:
     @cached_property
     def counts(self) -> dict[str, int]:
         """How many lines each view shows."""
-        return {key: sum(map(fits, self.lines)) for key, (_word, fits) in VIEWS.items()}
+        return {
+            key: sum(len(alike) for alike in self._alike if fits(alike[0]))
+            for key, (_word, fits) in VIEWS.items()
+        }
+
+    @cached_property
+    def _alike(self) -> list[list[Line]]:
+        """The lines, together those that no view tells apart: of many there are few sorts."""
+        found: dict[tuple[object, ...], list[Line]] = defaultdict(list)
+        for line in self.lines:
+            seen = line.flyway
+            found[seen.state, seen.drift, seen.version is None, line.back.stage.key].append(line)
+        return list(found.values())
 
     @property
     def newest(self) -> Line | None:
@@ -141,7 +153,8 @@ class Overview:
     @cached_property
     def coverage(self) -> Coverage:
         """How far the ways back of everything that is applied have come."""
-        return coverage(line.back.stage for line in self.lines if line.stands)
+        standing = (alike for alike in self._alike if alike[0].stands)
+        return coverage(stage for alike in standing for stage in [alike[0].back.stage] * len(alike))
 
     def drifted(self) -> list[Line]:
         """The lines whose file is another one than was applied."""
@@ -189,20 +202,25 @@ def _known(target: Target) -> dict[Identity, Known]:
             "checksum",
             "migration__kind",
             "migration__version",
-            "migration__version_key",
             "migration__description",
             "migration__removed_at",
         )
     )
     known = {}
-    for migration, risk, path, checksum, kind, version, key, description, removed in found:
-        parts = tuple(map(int, key))
-        name = FileName(
-            Kind(kind), Version(parts, version) if parts else None, description, path.rpartition("/")[2]
-        )
-        identity = (kind, description if kind == Migration.Kind.REPEATABLE else parts)
+    for migration, risk, path, checksum, kind, version, description, removed in found:
+        name = _name(kind, version, description, path)
+        identity = (kind, name.version.parts if name.version else description)
         known[identity] = Known(migration, risk, StoredFile(path, name, checksum), removed is not None)
     return known
+
+
+# Pages read the same few thousand names again and again.
+@lru_cache(maxsize=16_384)
+def _name(kind: str, version: str, description: str, path: str) -> FileName:
+    """The name of a stored file; a repeatable migration has no version."""
+    return FileName(
+        Kind(kind), Version.parse(version) if version else None, description, path.rpartition("/")[2]
+    )
 
 
 def _line(state: flyway.MigrationState, known: dict[Identity, Known], back: dict[int, WayBack]) -> Line:

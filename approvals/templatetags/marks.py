@@ -1,4 +1,4 @@
-"""What stands on a page a hundred times: moments, states, risks and lines of a log, each drawn by one tag.
+"""What stands on a page a hundred times: moments, states, risks, ways back, lines of a log; each by one tag.
 
 As templates of several tags they took a quarter of a long page's time.
 """
@@ -14,6 +14,7 @@ from django.utils.safestring import SafeString, mark_safe
 from django.utils.translation import gettext as _
 
 from approvals.models import ExecutionLog
+from approvals.pages.ways_back import Proven, Rehearsal, WayBack
 
 from .portal import as_state, icon, risk_level, risk_word, since, there, to_minute
 
@@ -42,6 +43,37 @@ def state_mark(status: str, word: str = "", pill: bool = False) -> SafeString:
     shape = icon(state.icon, "spin") if state.icon == "run" else icon(state.icon)
     css = f"state state-{state.tone} pill" if pill else f"state state-{state.tone}"
     return format_html('<span class="{}">{}{}</span>', css, shape, word or state.word)
+
+
+@register.simple_tag
+def way_back(back: WayBack, has_version: bool) -> SafeString:
+    """The newest script of a migration and what proves it, or that there is none."""
+    if back.script is None and not has_version:
+        return format_html('<span class="faint">{}</span>', _("only versioned ones have one"))
+    if back.script is None:
+        return format_html('<span class="state state-idle">{}{}</span>', icon("void"), _("none"))
+    given = {"n": back.script.number, "origin": back.script.word}
+    script = escape(_("script revision %(n)s, %(origin)s") % given)
+    proof, rehearsal = _proof_of(back.proof), _rehearsal_of(back.rehearsal)
+    return mark_safe(f"{script}<small>{proof}</small><small>{rehearsal}</small>")  # noqa: S308 (escaped)
+
+
+def _proof_of(proof: Proven | None) -> SafeString:
+    if proof is None:
+        return escape(_("not proven"))
+    said = proof.word
+    shape, words = icon(said.icon), f"{_('Proof:')} {said.word}"
+    return format_html('<span class="state state-{}">{}<span>{}</span></span>', said.tone, shape, words)
+
+
+def _rehearsal_of(rehearsal: Rehearsal | None) -> SafeString:
+    if rehearsal is None:
+        return escape(_("not rehearsed here"))
+    if not rehearsal.current:
+        said = _("an earlier script was rehearsed")
+    else:
+        said = _("rehearsed") if rehearsal.holds else _("rehearsal failed")
+    return escape(f"{said} {since(rehearsal.at)}")
 
 
 @register.simple_tag
