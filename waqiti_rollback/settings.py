@@ -131,6 +131,7 @@ PASSWORD_HASHERS = [
 # Accounts are made by an admin, never by signing up.
 ACCOUNT_ADAPTER = "approvals.accounts.AccountAdapter"
 ACCOUNT_LOGIN_METHODS = {"username"}
+ACCOUNT_FORMS = {"login": "approvals.forms.signing_in.LoginForm"}
 ACCOUNT_SIGNUP_FIELDS = ["username*", "password1*"]
 ACCOUNT_EMAIL_VERIFICATION = "none"
 ACCOUNT_SESSION_REMEMBER = False
