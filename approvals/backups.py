@@ -10,13 +10,26 @@ from django.db.models import Q
 from django.utils import timezone
 
 from . import audit, workflow
-from .models import Backup, Evidence, Execution
+from .models import Backup, Evidence, Execution, Grade
+
+# How the event of a verified backup is called by what it is worth: a point in time is no verified dump.
+VERIFIED_AS = {
+    Grade.FULL: "backup.verified",
+    Grade.POINT: "backup.point_in_time",
+    Grade.TABLES: "backup.tables",
+}
 
 
-def begin(execution: Execution) -> Backup:
-    """Record that a dump of the execution's target begins."""
+def begin(execution: Execution, *, gapless: bool = False) -> Backup:
+    """Record that a backup of the execution's target begins; `gapless`: within the script's transaction."""
     with audit.unit_of_work("backup.started", actor=None, execution=execution):
-        return Backup.objects.create(target=execution.target, execution=execution)
+        return Backup.objects.create(
+            target=execution.target,
+            execution=execution,
+            gapless=gapless,
+            system_identifier=execution.target.system_identifier,
+            database_oid=execution.target.database_oid,
+        )
 
 
 def progress(backup: Backup, stage: str, done: int, of: int, *, ended: bool = False) -> None:
@@ -37,22 +50,31 @@ def progress(backup: Backup, stage: str, done: int, of: int, *, ended: bool = Fa
 def record(backup: Backup, state: Backup.State, sentence: str, **fields: Any) -> Backup:
     """How the backup ended. Evidence for the gate is recorded with it: only a verified one holds."""
     execution = backup.execution
-    with audit.unit_of_work(f"backup.{state}", actor=None, execution=execution) as facts:
+    grade, base = Grade(fields.get("grade", backup.grade)), fields.get("base")
+    verified = state == Backup.State.VERIFIED
+    action = VERIFIED_AS[grade] if verified else f"backup.{state}"
+    with audit.unit_of_work(action, actor=None, execution=execution) as facts:
         Backup.objects.filter(pk=backup.pk).update(
             state=state,
             sentence=sentence,
-            verified_at=timezone.now() if state == Backup.State.VERIFIED else None,
+            verified_at=timezone.now() if verified else None,
             **fields,
         )
         facts |= {"sentence_sha256": audit.digest_of(sentence), "sha256": fields.get("sha256", "")}
+        if point := fields.get("point"):
+            facts |= {"restore_point": point["name"], "lsn": point["lsn"], "base_backup": base and base.pk}
         if execution is not None:
             Evidence.objects.create(
                 rollback=execution.rollback_target.rollback,
                 kind=Evidence.Kind.BACKUP,
                 change_digest=execution.change_digest,
-                holds=state == Backup.State.VERIFIED,
+                holds=verified,
                 sentence=sentence,
-                data={"backup": backup.pk},
+                data={
+                    "backup": backup.pk,
+                    "grade": int(grade),
+                    "base_taken_at": base.taken_at.isoformat() if base else "",
+                },
             )
     backup.refresh_from_db()
     return backup

@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
-from . import checklist, filling, halfway, history, policy, proofs, windows
+from . import checklist, filling, grades, halfway, history, policy, proofs, windows
 from .errors import Refused
 from .known import Known
 from .models import Evidence, FileFate, Proof, Role, RollbackItem, RollbackRequest
@@ -348,15 +348,17 @@ def _rehearsed(known: Known) -> Gate:
 def _backup_evidence(known: Known) -> Gate:
     rule = known.rule
     backup = known.evidence(Evidence.Kind.BACKUP)
+    lacking = grades.lacking(rule, backup, known.now)
     return _gate(
         "backup",
-        _("A backup of this target was verified by restore"),
-        holds=not rule.backup_required or (backup is not None and backup.holds),
+        _("There is the backup that the policy asks for"),
+        holds=not lacking,
         yes=backup.sentence if backup else _("The policy asks for none here."),
-        no=backup.sentence if backup else _("No verified backup yet; the rehearsal takes one."),
+        no=lacking,
         who=_("the worker; ask for a rehearsal on this page"),
         needed=Needed.APPROVE,
         at=backup.at if backup else None,
+        until=grades.holds_until(rule, backup),
     )
 
 

@@ -23,6 +23,8 @@ OWNER = "waqiti_rollback_owner"
 EXECUTOR = "waqiti_rollback_executor"
 BACKUP = "waqiti_rollback_backup"
 CLONER = "waqiti_rollback_clone"
+# Who sets a restore point needs these, which PostgreSQL gives to nobody.
+RESTORE_POINT_FUNCTIONS = ("pg_create_restore_point(text)", "pg_switch_wal()")
 # PostgreSQL's number of the newest version known here: the text is for it where a target was never read.
 NEWEST = 180000
 # Whoever sets one of these has the server run programs or load code. A script that nobody approved yet does
@@ -43,6 +45,8 @@ class Setup:
     `allow_replica_role` lets scripts ask for session_replication_role (PostgreSQL 15 and newer), and
     `alter_system` names the parameters that autocommit steps may change with ALTER SYSTEM (15 and newer).
     `clone_role` is for servers on which rehearsal clones are made: a login that may create them.
+    `restore_points` lets the executor's role name points in the write-ahead log, for databases that are too
+    large for a dump.
     """
 
     owner_role: str
@@ -55,6 +59,7 @@ class Setup:
     allow_replica_role: bool = False
     alter_system: tuple[str, ...] = ()
     clone_role: str | None = None
+    restore_points: bool = False
 
 
 def for_target(
@@ -63,11 +68,13 @@ def for_target(
     server_version: int = NEWEST,
     allow_replica_role: bool = False,
     alter_system: tuple[str, ...] = (),
+    restore_points: bool = False,
 ) -> Setup:
     """The setup of this target; `server_version` counts only where the target was never read.
 
     Besides `alter_system` it names the parameters that the newest scripts of the service change, but for
     those of `NAMED_ONLY`. A staging target gets the login that makes rehearsal clones on its server.
+    Where a physical backup is on record, restore points are allowed in any case.
     """
     read = target.server_version
     return Setup(
@@ -79,6 +86,7 @@ def for_target(
         allow_replica_role=allow_replica_role,
         alter_system=tuple(sorted({*alter_system, *_parameters(target)})),
         clone_role=None if target.is_production else CLONER,
+        restore_points=restore_points or bool(target.pk and target.base_backups.exists()),
     )
 
 
@@ -143,6 +151,9 @@ def _role_statements(setup: Setup) -> list[str]:
         f"GRANT pg_read_all_data TO {backup}",
         f"GRANT CONNECT ON DATABASE {_name(setup.database)} TO {executor}, {backup}",
     ]
+    if setup.restore_points:
+        functions = ", ".join(f"pg_catalog.{each}" for each in RESTORE_POINT_FUNCTIONS)
+        found.append(f"GRANT EXECUTE ON FUNCTION {functions} TO {executor}")
     if setup.server_version >= 150000:
         if setup.allow_replica_role:
             found.append(f"GRANT SET ON PARAMETER session_replication_role TO {executor}")

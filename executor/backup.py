@@ -180,6 +180,11 @@ def rehash(path: Path, sha256: str) -> None:
         raise BackupFailed(f"The dump {path.name} has changed since it was taken: its SHA-256 is {digest}.")
 
 
+def estimate_on(connection: Connection) -> int:
+    """The same over a connection. Raises psycopg.Error."""
+    return _estimate(connection)
+
+
 def _refuse_large(connection: Connection, limit_bytes: int | None, selection: Selection | None) -> int:
     """The size of the tables that are dumped; raises BackupRefused where it is above the limit."""
     size = _estimate(connection) if selection is None else selection.bytes

@@ -17,7 +17,7 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
@@ -25,12 +25,13 @@ from typing import IO
 import psycopg
 from psycopg import sql
 
+from approvals.masks import Masking
 from executor import marker
 from executor.children import Account, end, spawn
 from executor.connect import Connection, Endpoint
 from executor.errors import ExecutorError, plain
+from executor.masking import Filled, fill
 from executor.pgtools import ToolMissing, tool
-from executor.restore import restore
 
 HOST, SUPERUSER, NOBODY = "127.0.0.1", "postgres", "nobody"
 PATIENCE_S = 60.0
@@ -121,9 +122,11 @@ class Disposable:
             connect_timeout=5,
         )
 
-    def restored(self, dump: Path, setup: marker.Setup) -> Endpoint:
-        """The dump as a database of its own with the setup that a DBA runs on a target; returns it as the
-        executor's login sees it. Raises ExecutorError."""
+    def restored(
+        self, dump: Path, setup: marker.Setup, masking: Masking, without: Container[int] = ()
+    ) -> tuple[Endpoint, Filled]:
+        """The dump, masked, as a database of its own with the setup that a DBA runs on a target; returns it
+        as the executor's login sees it, and what was masked. Raises ExecutorError."""
         database, password = setup.database, secrets.token_urlsafe(24)
         endpoint = Endpoint(HOST, self.port, database, SUPERUSER, self.password)
         owner = sql.Identifier(setup.owner_role)
@@ -132,12 +135,15 @@ class Disposable:
                 admin.execute(sql.SQL("CREATE ROLE {} NOLOGIN").format(owner))
                 name = sql.Identifier(database)
                 admin.execute(sql.SQL("CREATE DATABASE {} OWNER {}").format(name, owner))
-            restore(dump, endpoint, role=setup.owner_role)
+            history = (setup.history_schema, setup.history_table)
+            filled = fill(
+                dump, endpoint, role=setup.owner_role, masking=masking, history=history, without=without
+            )
             with contextlib.closing(self.superuser(database)) as admin:
                 marker.install(admin, setup, passwords={setup.executor_role: password})
         except psycopg.Error as error:
             raise NoServer(f"The copy on the throw-away server could not be made: {plain(error)}.") from error
-        return Endpoint(HOST, self.port, database, setup.executor_role, password)
+        return Endpoint(HOST, self.port, database, setup.executor_role, password), filled
 
     def _log(self) -> IO[bytes]:
         return (self.directory / "server.log").open("ab")
@@ -151,11 +157,11 @@ class Disposable:
 def disposable(server_version: str) -> Iterator[Disposable]:
     """A running server of the target's major version (`server_version` is PostgreSQL's number), gone with the
     block. Raises NoServer."""
-    programs = _programs(server_version)
+    programs = server_programs(server_version)
     with tempfile.TemporaryDirectory(
         prefix="waqiti-rehearsal-", dir=os.environ.get("REHEARSAL_DIR")
     ) as place:
-        made = Disposable(programs, Path(place), _account())
+        made = Disposable(programs, Path(place), server_account())
         try:
             made.make()
             made.start()
@@ -164,7 +170,8 @@ def disposable(server_version: str) -> Iterator[Disposable]:
             made.stop()
 
 
-def _programs(server_version: str) -> Path:
+def server_programs(server_version: str) -> Path:
+    """The directory of server programs of this major version. Raises NoServer."""
     named = os.environ.get("SERVER_BIN")
     try:
         programs = Path(named) if named else tool("postgres").parent
@@ -173,20 +180,20 @@ def _programs(server_version: str) -> Path:
         ).stdout
     except (ToolMissing, OSError, subprocess.SubprocessError):
         raise NoServer(
-            "A rehearsal of this rollback takes a throw-away server, and this worker has no server programs. "
+            "This takes a throw-away server, and this worker has no server programs. "
             "Whoever runs the worker names their directory by SERVER_BIN."
         ) from None
     here = re.search(r"\d+", said)
     wanted = int(server_version) // 10000 if server_version.isdigit() else 0
     if here is None or wanted not in (0, int(here[0])):
         raise NoServer(
-            f"A rehearsal of this rollback takes a throw-away server of PostgreSQL {wanted}, and this worker "
+            f"This takes a throw-away server of PostgreSQL {wanted}, and this worker "
             f"has {said.strip()}. Whoever runs the worker names the right programs by SERVER_BIN."
         )
     return programs
 
 
-def _account() -> Account | None:
+def server_account() -> Account | None:
     """PostgreSQL refuses to run as root: as another account then."""
     if os.geteuid() != 0:
         return None

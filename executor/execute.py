@@ -9,12 +9,13 @@ import psycopg
 from approvals import attempts, policy
 from approvals.models import Execution, ExecutionStatus, Job
 from executor import briefing, credentials, preflight, vault
-from executor.attempt import carry_out, record, take_backup
+from executor.attempt import carry_out, record
 from executor.errors import ExecutorError
 from executor.pools import to_recycle
 from executor.read import in_plain_words, read_facts
 from executor.recorder import alive, worker_name
 from executor.spec import COMMITTED
+from executor.taking import take_backup
 
 
 def job(job: Job) -> str:

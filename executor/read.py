@@ -9,7 +9,7 @@ from typing import Any
 
 import psycopg
 
-from approvals import alarms, analysis, filling, history, rollbacks
+from approvals import alarms, analysis, base_backups, filling, history, rollbacks
 from approvals.errors import Refused
 from approvals.models import Job, RollbackRequest, Target
 from executor import credentials, facts, readiness
@@ -82,6 +82,7 @@ def _lacking(connection: Connection, target: Target) -> list[str]:
         owner=target.owner_role,
         history=(target.history_schema, target.history_table),
         marker=target.has_marker,
+        restore_points=base_backups.newest(target) is not None,
     )
 
 

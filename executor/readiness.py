@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from executor import points
 from executor.connect import Connection
 from executor.marker import SCHEMA
 
@@ -35,13 +36,18 @@ def lacking(
     owner: str,
     history: tuple[str, str],
     marker: bool = True,
+    restore_points: bool = False,
 ) -> list[str]:
     """What is missing for this login to run a rollback, the first cause first; empty where all is there.
 
-    `history` is schema and table; `marker`: whether the target is to have the marker schema. Any role may
-    ask: only catalogs are read. Raises psycopg.Error.
+    `history` is schema and table; `marker`: whether the target is to have the marker schema;
+    `restore_points`: whether points are to be set in its write-ahead log. Any role may ask: only catalogs are
+    read. Raises psycopg.Error.
     """
-    return list(_lacking(connection, executor, owner, history, marker))
+    found = list(_lacking(connection, executor, owner, history, marker))
+    if restore_points and not found:
+        found = points.objections(connection, executor)
+    return found
 
 
 def _lacking(

@@ -9,7 +9,7 @@ from dataclasses import replace
 from approvals import attempts, history
 from approvals.models import Backup, Execution, ExecutionStatus, Job, Target
 from executor import briefing, credentials, restarts, vault
-from executor.attempt import carry_out, record, take_backup
+from executor.attempt import carry_out, record
 from executor.checks import of_stage
 from executor.clone import drop_clone, make_clone
 from executor.connect import Endpoint, connect
@@ -22,6 +22,7 @@ from executor.read import in_plain_words
 from executor.recorder import alive, worker_name
 from executor.settle import clone_name
 from executor.spec import ObservedLock, Outcome, Result, RunSpec
+from executor.taking import take_backup
 
 log = logging.getLogger(__name__)
 

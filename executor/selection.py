@@ -83,20 +83,22 @@ _KEYS = """
 """
 
 
-def touched(
-    connection: Connection, relations: Iterable[str], *, search_path: str, history: tuple[str, str]
+def lost(
+    connection: Connection,
+    losses: Losses,
+    *,
+    search_path: str,
+    history: tuple[str, str],
+    relations: Iterable[str] = (),
 ) -> Selection:
-    """The tables of these names, with their partitions and children, and the history. A name that is no table
-    (any more) holds nothing. The connection is in a transaction. Raises psycopg.Error."""
+    """The tables whose rows a script destroys or rewrites, by itself or through foreign keys, and those of
+    these names, with their partitions and children, and the history. A name that is no table (any more) holds
+    nothing. The connection is in a transaction. Raises psycopg.Error."""
     set_local(connection, {"search_path": f"{search_path}, pg_temp"})
-    return _selection(connection, _oids(connection, relations), history)
+    return _selection(connection, [*_oids(connection, relations), *_lost(connection, losses)], history)
 
 
-def lost(connection: Connection, losses: Losses, *, search_path: str, history: tuple[str, str]) -> Selection:
-    """The tables whose rows a script destroys or rewrites, by itself or through foreign keys, and the
-    history. The connection is in a transaction. Raises psycopg.Error."""
-    set_local(connection, {"search_path": f"{search_path}, pg_temp"})
-    named = _oids(connection, losses.relations)
+def _lost(connection: Connection, losses: Losses) -> list[int]:
     carried = connection.execute(
         _CARRIED,
         {
@@ -104,7 +106,7 @@ def lost(connection: Connection, losses: Losses, *, search_path: str, history: t
             "emptied": _family(connection, _oids(connection, losses.emptied)),
         },
     ).fetchall()
-    return _selection(connection, [*named, *(row[0] for row in carried)], history)
+    return [*_oids(connection, losses.relations), *(row[0] for row in carried)]
 
 
 def _oids(connection: Connection, relations: Iterable[str]) -> list[int]:

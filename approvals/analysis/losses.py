@@ -36,6 +36,20 @@ class Losses:
         """All of them, each once, by name."""
         return tuple(sorted({*self.gone, *self.rewritten, *self.written, *self.emptied}))
 
+    def __add__(self, other: Losses) -> Losses:
+        """Those of two plans."""
+        return Losses(
+            gone=_both(self.gone, other.gone),
+            rewritten=_both(self.rewritten, other.rewritten),
+            written=_both(self.written, other.written),
+            emptied=_both(self.emptied, other.emptied),
+            hidden=self.hidden + other.hidden,
+        )
+
+
+def _both(these: tuple[str, ...], those: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(sorted({*these, *those}))
+
 
 def losses(plan: Plan) -> Losses:
     """What the plan's statements destroy or rewrite; what the script itself has made is no loss."""

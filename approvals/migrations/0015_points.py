@@ -1,4 +1,4 @@
-"""What a backup is worth, physical backups with tested restores, restore points, and what a policy asks of them."""
+"""What a backup is worth, physical backups with tested restores, restore points, and what a policy asks."""
 
 import django.db.models.deletion
 from django.db import migrations, models

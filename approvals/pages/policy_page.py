@@ -10,6 +10,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy as lazy
 from django.utils.translation import ngettext
 
+from approvals import grades
 from approvals.analysis import Risk
 from approvals.models import Environment, PolicyRule, PolicyVersion
 from approvals.pages.incident_page import hours
@@ -99,8 +100,7 @@ def _evidence(rule: PolicyRule) -> list[str]:
         found.append(
             _("rehearsal at most %(age)s old") % {"age": _age(age)} if age else _("rehearsal passed")
         )
-    if rule.backup_required:
-        found.append(_("backup verified"))
+    found += grades.told(rule)
     if rule.risk >= 4 and (rule.senior_dbas or rule.platform_leads):
         typed = _("what stays lost is typed by each approver")
         found.append(typed if rule.risk >= 5 else _("what stays lost is ticked by each approver"))

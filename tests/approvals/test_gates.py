@@ -246,7 +246,7 @@ def test_a_rehearsal_of_other_bytes_proves_nothing(world: World) -> None:
     script = factories.write_script(world, "3", sql="DROP INDEX IF EXISTS wallets_by_user;\n")
     rollbacks.edit(rollback, actor=world.alice, revision=1, scripts=[script])
     assert missing(rollback, "rehearsal") == NOT_YET
-    assert missing(rollback, "backup") == "No verified backup yet; the rehearsal takes one."
+    assert missing(rollback, "backup") == "No backup yet; the rehearsal takes one."
     assert missing(rollback, "facts") == "The worker has not read the target for this change yet."
 
 

@@ -32,6 +32,11 @@ class Command(BaseCommand):
             metavar="PARAMETER",
             help="server settings that scripts may change",
         )
+        parser.add_argument(
+            "--restore-points",
+            action="store_true",
+            help="for databases that are too large for a dump: points in the write-ahead log may be named",
+        )
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Raises CommandError where no such target exists."""
@@ -45,5 +50,6 @@ class Command(BaseCommand):
             server_version=options["server_version"] * 10000,
             allow_replica_role=options["allow_replica_role"],
             alter_system=tuple(options["alter_system"]),
+            restore_points=options["restore_points"],
         )
         self.stdout.write(setup_sql(setup))
