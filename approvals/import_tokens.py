@@ -53,15 +53,17 @@ def revoke(token: ImportToken, *, actor: User) -> None:
 
 
 def holder(text: str) -> ImportToken | None:
-    """The token in force with this text; None where there is none. One that was revoked is put on record,
-    at most once a minute: whoever goes on with it may not fill the record."""
-    token = ImportToken.objects.select_related("service").filter(digest=_digest(text)).first()
-    if token is not None and token.revoked_at is not None:
-        if limits.allows("revoked-token", token, per_minute=1):
-            why = _("The token %(pk)d was revoked.") % {"pk": token.pk}
-            audit.record_denial("import.requested", actor=None, why=why)
-        return None
-    return token
+    """The token in force with this text; None where there is none. The use of one that was revoked, or whose
+    maker may no longer import, is put on record, at most once a minute: whoever goes on with it may not fill
+    the record."""
+    found = ImportToken.objects.select_related("service", "made_by").filter(digest=_digest(text))
+    token = found.first()
+    if token is None or catalog.is_in_force(token):
+        return token
+    if limits.allows("revoked-token", token, per_minute=1):
+        why = _("The token %(pk)d was revoked, or whoever made it may no longer import.") % {"pk": token.pk}
+        audit.record_denial("import.requested", actor=None, why=why)
+    return None
 
 
 def used(token: ImportToken) -> None:

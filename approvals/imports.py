@@ -28,7 +28,7 @@ def ask(
     team or an admin; Refused for an archive that is too large, and for a URL, revision or folder that may not
     be read.
     """
-    catalog.require_importer(service, actor, action="import.requested")
+    catalog.require_importer(service, actor, token=token, action="import.requested")
     with audit.unit_of_work("import.requested", actor=actor) as facts:
         sources.clean_folder(folder)
         if archive is None:
@@ -59,7 +59,9 @@ def job_of(request: ImportRequest) -> Job | None:
 
 def job(job: Job) -> str:
     """Do what the job's request asks for, once. Returns a sentence for whoever asked; raises Refused."""
-    request = ImportRequest.objects.select_related("service", "by", "token", "run").get(pk=job.subject)
+    request = ImportRequest.objects.select_related(
+        "service", "by", "token__service", "token__made_by", "run"
+    ).get(pk=job.subject)
     if request.run is not None:
         return _("Imported already.")
     jobs.tell(job, _("Reading %(source)s.") % {"source": request.source})

@@ -13,15 +13,17 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path, PurePosixPath
+from typing import IO
 from urllib.parse import urlsplit
 
 from django.conf import settings
 from django.utils.translation import gettext as _
 
 from .sources import (
+    LARGEST_TOTAL,
     MOST_FILES,
     Commit,
     Source,
@@ -30,11 +32,15 @@ from .sources import (
     clean_folder,
     is_inside,
     require_size,
+    too_large,
     wanted,
     write,
 )
 
 SCHEMES = ("https", "ssh", "http", "file")
+LOOK_EVERY_S = 0.1
+# All files that may be read, with their names; and a list of a million files is a list of no migrations.
+LONGEST_ANSWER = LARGEST_TOTAL + 64 * 1024**2
 _REVISION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/+@-]{0,199}")
 # Nothing asks, nothing is read from the machine's or the user's settings, nothing but git itself is started.
 ENVIRONMENT = {
@@ -93,8 +99,8 @@ def require_revision(revision: str) -> str:
 def in_repository(url: str, *, revision: str = "", folder: str = "") -> Iterator[Source]:
     """The files below `folder` as of `revision` (the default branch without one), each with its commit.
 
-    Raises SourceRefused for a URL that is not allowed, a repository that does not answer in time, an unknown
-    revision, and for links, submodules or sizes that no directory of migrations has.
+    Raises SourceRefused for a URL that is not allowed, a repository that does not answer in time or is too
+    large, an unknown revision, and for links, submodules or sizes that no directory of migrations has.
     """
     scheme, inside = require_allowed(url), clean_folder(folder)
     asked = require_revision(revision) if revision else "HEAD"
@@ -127,7 +133,7 @@ class _GitFailed(SourceRefused):
 
 
 class _Git:
-    """git on one bare repository, with one allowed protocol, until its time is over."""
+    """git on one bare repository, with one allowed protocol, until its time or its room is over."""
 
     def __init__(self, repository: Path, scheme: str) -> None:
         self.repository = repository
@@ -202,30 +208,66 @@ class _Git:
         return found
 
     def _run(self, *arguments: str, stdin: bytes = b"", inside: bool = True) -> bytes:
-        """Standard output. Raises SourceRefused with git's own last line, or where time is over."""
+        """Standard output. Raises SourceRefused with git's own last line, or where time or room is over."""
         where = ["--git-dir", str(self.repository)] if inside else []
-        try:
-            process = subprocess.Popen(
-                ["git", *where, *arguments],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                env=self.environment,
-                start_new_session=True,
-            )
-        except FileNotFoundError:
-            raise SourceRefused(_("git is not installed where imports run.")) from None
-        with process:
+        with (
+            tempfile.TemporaryFile() as given,
+            tempfile.TemporaryFile() as out,
+            tempfile.TemporaryFile() as err,
+        ):
+            given.write(stdin)
+            given.seek(0)
             try:
-                out, err = process.communicate(stdin, timeout=max(self.until - time.monotonic(), 0))
-            except BaseException as end:
-                os.killpg(process.pid, signal.SIGKILL)  # ssh and others that git started, too
-                if not isinstance(end, subprocess.TimeoutExpired):
+                process = subprocess.Popen(
+                    ["git", *where, *arguments],
+                    stdin=given,
+                    stdout=out,
+                    stderr=err,
+                    env=self.environment,
+                    start_new_session=True,
+                )
+            except FileNotFoundError:
+                raise SourceRefused(_("git is not installed where imports run.")) from None
+            with process:
+                try:
+                    self._watch(process, out, err)
+                except BaseException:
+                    with suppress(ProcessLookupError):  # it ended, and was looked at too late
+                        os.killpg(process.pid, signal.SIGKILL)  # ssh and others that git started, too
                     raise
-                words = {"n": settings.IMPORT_GIT_SECONDS}
-                raise SourceRefused(_("The repository took more than %(n)d seconds.") % words) from None
-        if process.returncode:
-            said = err.decode("utf-8", "replace").strip().splitlines() or [_("no reason given")]
-            why = said[-1].removeprefix("fatal: ").rstrip(".")
-            raise _GitFailed(_("git refused: %(why)s.") % {"why": why})
-        return out
+            if process.returncode:
+                said = _whole(err).decode("utf-8", "replace").strip().splitlines() or [_("no reason given")]
+                why = said[-1].removeprefix("fatal: ").rstrip(".")
+                raise _GitFailed(_("git refused: %(why)s.") % {"why": why})
+            return _whole(out)
+
+    def _watch(self, process: subprocess.Popen[bytes], *written: IO[bytes]) -> None:
+        """Wait until git ends. Raises SourceRefused as soon as its time is over, or what it writes too large:
+        a small repository may unfold into a list of files without end."""
+        while process.returncode is None:
+            left = self.until - time.monotonic()
+            try:
+                process.wait(max(min(left, LOOK_EVERY_S), 0))
+            except subprocess.TimeoutExpired:
+                if left <= LOOK_EVERY_S:
+                    words = {"n": settings.IMPORT_GIT_SECONDS}
+                    raise SourceRefused(_("The repository took more than %(n)d seconds.") % words) from None
+            if any(os.fstat(each.fileno()).st_size > LONGEST_ANSWER for each in written):
+                raise too_large(_("What git says of the repository"), LONGEST_ANSWER)
+            if _size(self.repository) > (limit := settings.IMPORT_GIT_MEGABYTES * 1024**2):
+                raise too_large(_("The repository"), limit)
+
+
+def _whole(file: IO[bytes]) -> bytes:
+    file.seek(0)
+    return file.read()
+
+
+def _size(directory: Path) -> int:
+    """Bytes of all files below it, while somebody writes there: what is gone again counts nothing."""
+    total = 0
+    for folder, _folders, names in os.walk(directory):
+        for name in names:
+            with suppress(FileNotFoundError):
+                total += os.lstat(os.path.join(folder, name)).st_size
+    return total

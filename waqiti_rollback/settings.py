@@ -147,6 +147,7 @@ WORKER_SILENCE_SECONDS = env.float("WORKER_SILENCE_SECONDS", default=15.0)
 # Git repositories that migrations may be imported from: URLs, or their beginnings; none unless named.
 IMPORT_GIT_URLS = env.list("IMPORT_GIT_URLS", default=[])
 IMPORT_GIT_SECONDS = env.float("IMPORT_GIT_SECONDS", default=300.0)
+IMPORT_GIT_MEGABYTES = env.int("IMPORT_GIT_MEGABYTES", default=1024)
 IMPORT_PROCESSES = env.int("IMPORT_PROCESSES", default=min(os.cpu_count() or 1, 4))
 
 SESSION_COOKIE_AGE = 12 * 3600
@@ -220,6 +221,12 @@ if IS_PRODUCTION:
 BACKUP_KEEP_DAYS = env.int("BACKUP_KEEP_DAYS", default=90)
 # Of each process of a worker's pool.
 WORKER_MEMORY_MIB = env.int("WORKER_MEMORY_MIB", default=2048)
+
+# A rehearsal relies on a verified backup that is this young, and takes another where there is none; 0: always.
+REHEARSAL_BACKUP_HOURS = env.float("REHEARSAL_BACKUP_HOURS", default=24.0)
+# Masked clones of which copies are made: how long one rests unused, and how much all on a server may take.
+REHEARSAL_KEEP_HOURS = env.float("REHEARSAL_KEEP_HOURS", default=72.0)
+REHEARSAL_KEEP_BYTES = env.int("REHEARSAL_KEEP_BYTES", default=50 * 1024**3)
 
 LOGGING = {
     "version": 1,

@@ -157,6 +157,16 @@ SORTS: dict[str, Sort] = {
         ),
         lazy("Flyway takes none of them until only one is left."),
     ),
+    "same-checksum": Sort(
+        FAIL,
+        lazy("Changed unnoticed"),
+        ngettext_lazy(
+            "%(n)d text was changed in a way that leaves its checksum as it was.",
+            "%(n)d texts were changed in a way that leaves their checksums as they were.",
+            "n",
+        ),
+        lazy("Flyway does not notice, and the history could not tell which text was applied. Not taken in."),
+    ),
     "malformed-name": Sort(
         WARN,
         lazy("Skipped silently"),

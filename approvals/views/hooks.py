@@ -35,7 +35,9 @@ def _with_token(per_minute: int) -> Callable[[View], View]:
         def guarded(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
             token = import_tokens.holder(_given(request))
             if token is None:
-                answer = _no(401, _("There is no such token, or it was revoked."))
+                answer = _no(
+                    401, _("There is no such token, it was revoked, or whoever made it may no longer import.")
+                )
                 answer["WWW-Authenticate"] = "Bearer"
                 return answer
             if not limits.allows(view.__name__, token, per_minute=per_minute):

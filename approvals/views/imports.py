@@ -151,6 +151,7 @@ def import_tokens_of(request: Request, name: str) -> HttpResponse:
         "service": service,
         "form": form,
         "page": paging.page(request, found),
+        "importers": frozenset(catalog.importers(service).values_list("pk", flat=True)),
         "made": made,
         "text": text,
         "hook": request.build_absolute_uri(reverse("import_hook")),

@@ -117,6 +117,25 @@ def test_what_left_the_directory_and_came_back_is_told(world: World, tmp_path: P
     assert third.differences == {"returned": ["V2__own.sql"]}
 
 
+def test_a_changed_text_of_equal_checksum_is_not_taken_in(world: World, tmp_path: Path) -> None:
+    """Flyway would not notice: a rollback would be made for a text that was never applied."""
+    good = {"V1__a.sql": "-- Never: \nDROP TABLE accounts;\n", "V2__b.sql": "SELECT 2;\n"}
+    imported(world, tmp_path, good)
+    forged = imported(world, tmp_path, {"V1__a.sql": "-- Never: DROP TABLE accounts;\n"})
+    assert [(p["path"], p["code"], p["severity"]) for p in forged.problems] == [
+        ("V1__a.sql", "same-checksum", "error")
+    ]
+    assert "SHA-256" in forged.problems[0]["message"]
+    assert (forged.differences, forged.summary["unchanged"]) == ({}, 1)
+    first = Migration.objects.get(service=world.foreign, version="1")
+    assert (first.removed_at, first.revisions.get().sql) == (None, good["V1__a.sql"])
+    imported(world, tmp_path, {"V1__a.sql": "SELECT 3;\n"})
+    again = imported(world, tmp_path, {"V1__a.sql": "-- Never: DROP TABLE accounts;\n"})
+    assert again.summary["problems"] == {"same-checksum": 1}, "also of a revision before the last"
+    ends = imported(world, tmp_path, {"V1__a.sql": "-- Never: \r\n\r\nDROP TABLE accounts;\r\n"})
+    assert (ends.problems, ends.differences) == ([], {"changed": ["V1__a.sql"]})
+
+
 def test_the_author_of_the_commit_counts_as_author_of_an_undo_file(
     world: World, repository: Repository
 ) -> None:

@@ -210,6 +210,50 @@ def test_what_git_started_is_ended_with_it(
         pass
 
 
+def test_a_repository_that_grows_too_large_is_ended_and_removed_while_it_grows(
+    settings: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A git that would go on for ever: only being watched ends it."""
+    git = tmp_path / "git"
+    git.write_text(
+        "#!/bin/sh\nfor where; do :; done\nmkdir -p $where/objects\n"
+        "while :; do head -c 100000 /dev/zero >> $where/objects/pack; done\n"
+    )
+    git.chmod(0o755)
+    (tmp_path / "places").mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "places"))
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    settings.IMPORT_GIT_URLS, settings.IMPORT_GIT_MEGABYTES = ["https://git.example.com/"], 1
+    with pytest.raises(SourceRefused, match="The repository is larger than 1 MB"):
+        in_repository("https://git.example.com/wallets").__enter__()
+    assert list((tmp_path / "places").iterdir()) == []
+
+
+def test_a_repository_that_was_copied_before_anybody_looked_is_measured_too(
+    repository: Repository, settings: Any
+) -> None:
+    repository.commit({"V1__a.sql": "SELECT 1;\n"})
+    settings.IMPORT_GIT_MEGABYTES = 0
+    with pytest.raises(SourceRefused, match="The repository is larger than 0 MB"):
+        files(repository)
+
+
+def test_a_small_repository_that_unfolds_into_files_without_end_is_refused(
+    repository: Repository, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    repository.commit({"V1__a.sql": "SELECT 1;\n"})
+    tree = repository.git("rev-parse", "HEAD^{tree}")
+    for _ in range(10):  # ten times the folder before in each: ten thousand million files
+        entries = "".join(f"040000 tree {tree}\tfolder_{n}\n" for n in range(10))
+        (repository.path / "entries").write_text(entries)
+        tree = repository.git("-c", "alias.made=!git mktree < entries", "made")
+    commit = repository.git("commit-tree", tree, "-m", "unfolds")
+    repository.git("update-ref", "refs/heads/main", commit)
+    monkeypatch.setattr(repositories, "LONGEST_ANSWER", 1024**2)
+    with pytest.raises(SourceRefused, match="What git says of the repository is larger than 1 MB"):
+        files(repository)
+
+
 def test_what_git_says_is_passed_on_in_a_sentence(repository: Repository) -> None:
     with pytest.raises(SourceRefused, match="git refused"), in_repository(f"{repository.path}-gone"):
         pass

@@ -8,7 +8,16 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from approvals.flyway.checksums import BOM, EncodingProblem, checksum, decode, line_starts, position
+from approvals.flyway.checksums import (
+    BOM,
+    EncodingProblem,
+    checksum,
+    checksum_of_text,
+    decode,
+    line_starts,
+    position,
+    same_lines,
+)
 
 # Computed by Flyway 13.0.0 itself for files of these bytes.
 BY_FLYWAY = [
@@ -132,3 +141,18 @@ def test_positions_count_lines_by_flyways_ends_only(text: str, offset: int) -> N
     before = text[: line_starts(text)[line - 1]]
     assert before.count("\n") + before.count("\r") - before.count("\r\n") == line - 1
     assert len(before) + column - 1 == offset
+
+
+@pytest.mark.parametrize(
+    ("other", "same"),
+    [
+        ("\ufeff-- a\r\nDROP TABLE b;\r\n", True),
+        ("-- a\n\n\nDROP TABLE b;", True),
+        ("-- aDROP TABLE b;\n", False),
+        ("-- a\nDROP TABLE \nb;\n", False),
+    ],
+)
+def test_texts_of_one_checksum_are_told_apart_by_their_lines(other: str, same: bool) -> None:
+    text = "-- a\nDROP TABLE b;\n"
+    assert checksum_of_text(other) == checksum_of_text(text)
+    assert same_lines(text, other) is same

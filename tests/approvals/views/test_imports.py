@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -10,7 +11,8 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
 
 from approvals import import_tokens, imports, jobs
-from approvals.models import ImportRequest, ImportRun, ImportToken, Job, Migration
+from approvals.errors import Denied
+from approvals.models import ImportRequest, ImportRun, ImportToken, Job, Migration, User
 from tests.approvals.factories import World, body, trail
 from tests.approvals.test_imports import FILES, done, packed
 from tests.approvals.test_imports import repository as repository
@@ -235,6 +237,36 @@ def test_nobody_gets_in_without_a_token_in_force(world: World) -> None:
     foreign = ImportRequest.objects.create(service=world.service, source="x")
     of_others = Client().get(f"{HOOK}{foreign.pk}/", headers={"Authorization": f"Bearer {token}"})
     assert of_others.status_code == 404
+
+
+def disabled(user: User) -> None:
+    user.is_active = False
+    user.save()
+
+
+def without_role(user: User) -> None:
+    user.groups.clear()
+
+
+def out_of_the_team(user: User) -> None:
+    user.teams.clear()
+
+
+@pytest.mark.parametrize("loses", [disabled, without_role, out_of_the_team])
+def test_a_token_is_worth_no_more_than_whoever_made_it(world: World, loses: Callable[[User], None]) -> None:
+    token = made(world)
+    assert push(token, data=packed(FILES), content_type="application/zip").status_code == 202
+    asked = ImportRequest.objects.get(service=world.foreign)
+    loses(world.eve)
+    answer = push(token, data=packed(FILES), content_type="application/zip")
+    assert (answer.status_code, trail()[-1]) == (401, "import.requested.denied")
+    assert "may no longer import" in answer.json()["error"]
+    with pytest.raises(Denied, match="may no longer import"):
+        done(asked)
+    asked.refresh_from_db()
+    assert (asked.run, asked.archive) == (None, None), "what was handed in before is not imported any more"
+    assert trail()[-1] == "catalog.imported.denied"
+    assert "not in force" in see(as_(world.adam), TOKENS)
 
 
 def test_a_pipeline_that_asks_too_often_has_to_wait(world: World) -> None:
