@@ -25,6 +25,9 @@ OLDEST_VERSION = 140000
 """PostgreSQL 14: older servers lack client_connection_check_interval and pg_read_all_data."""
 
 
+_ADDRESS = re.compile(r"^connection failed: connection to server .*? failed: (FATAL:\s+)?")
+
+
 @dataclass(frozen=True, slots=True)
 class Endpoint:
     """Where a database is and who asks. The password is in no repr and in no error message.
@@ -102,7 +105,8 @@ def connect(endpoint: Endpoint, *, connect_timeout_s: int = CONNECT_TIMEOUT_S) -
             autocommit=True,
         )
     except psycopg.Error as error:
-        reason = plain(error, endpoint.password)
+        # libpq says the address first, which stands here already.
+        reason = _ADDRESS.sub("", plain(error, endpoint.password))
         raise ConnectFailed(f"{endpoint} could not be reached: {reason}") from None
     try:
         _ask_for_connection_checks(connection)

@@ -83,7 +83,7 @@ class AuditFilter(PortalForm):
         label=_("Target or service"),
         required=False,
         max_length=80,
-        widget=_example(_("name, or part of it"), list="places"),
+        widget=_example(_("part of a name"), list="places"),
     )
     since = MomentField(label=_("From"))
     until = MomentField(label=_("To"), ends=True)

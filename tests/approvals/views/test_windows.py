@@ -43,7 +43,9 @@ def test_one_person_asks_for_a_window_and_another_makes_it_one(world: World) -> 
     assert "You asked for it, so somebody else has to confirm it." in page
     assert "It has no windows, so it is always open." in page
     entry = CalendarEntry.objects.get()
-    assert "wait for a second person" in see(as_(world.olga), "/")
+    dashboard = see(as_(world.olga), "/")
+    assert "wait for a second person" in dashboard
+    assert "22:00 to 02:00 on the next day" in dashboard, "whoever confirms it has to know which hours"
     page = send(as_(world.olga), f"/calendar/{entry.pk}/confirm/")
     assert "Confirmed." in page
     assert "Nairobi, UTC+03:00" in page
@@ -61,6 +63,7 @@ def test_wrong_times_are_said_beside_their_field_and_kept(world: World) -> None:
     fields["begins_at"] = "2089-12-31T00:00"
     page = send(client, f"{CALENDAR}new/freeze/", **fields)
     assert "The freeze is in force." in page
+    assert "Olga declared it" in page
     begins = CalendarEntry.objects.get().begins_at
     assert begins is not None
     assert begins.astimezone(ZoneInfo("Europe/Berlin")).strftime("%H:%M") == "00:00"
