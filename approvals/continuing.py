@@ -1,4 +1,5 @@
-"""Going on with what an execution left partly done, or taking it back; or settling it by hand."""
+"""Going on with what an execution left partly done, taking it back, or settling it by hand: asked for by ops,
+signed by as many as the policy asks for, carried out by ops."""
 
 from __future__ import annotations
 
@@ -8,6 +9,7 @@ from typing import Any
 
 from django.utils import timezone
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy as _l
 
 from . import attempts, audit, halfway, jobs, workflow
 from .attempts import locked
@@ -15,6 +17,7 @@ from .decisions import DECIDES, require_confirmed
 from .errors import Conflict, Denied, Refused
 from .halfway import Offer
 from .models import (
+    OPEN,
     Continuation,
     ContinuationApproval,
     Execution,
@@ -26,6 +29,11 @@ from .models import (
 )
 
 Course, _How = Execution.Course, ExecutionStep.How
+_SAY = {
+    Course.GO_ON: _l("Say why."),
+    Course.TAKE_BACK: _l("Say why."),
+    Course.BY_HAND: _l("Say what was done by hand, and how it stands now."),
+}
 
 
 def open_one(execution: Execution) -> Continuation | None:
@@ -36,31 +44,32 @@ def open_one(execution: Execution) -> Continuation | None:
 def ask(
     execution: Execution, *, course: str, digest: str, reason: str, actor: User, confirmed_at: datetime | None
 ) -> Continuation:
-    """Ask to send exactly what `halfway.offer` shows, whose digest was read. Ops only. What was asked for
-    before is given up.
+    """Ask to send exactly what `halfway.offer` shows, whose digest was read; or to call it settled by hand,
+    with what people did as the reason. Ops only. What was asked for before is given up.
 
     Raises Denied, Refused, or Conflict where it would send something else by now.
     """
     with audit.unit_of_work(f"execution.{course}_asked", actor=actor, execution=execution) as facts:
         execution = _unsettled(execution, actor)
         require_confirmed(confirmed_at)
-        if not reason.strip():
-            raise Refused(_("Say why."))
+        if not (reason := reason.strip()):
+            raise Refused(_SAY[Course(course)])
         offered = halfway.offer(execution, course)
         if offered.why_not:
             raise Refused(offered.why_not)
         if halfway.digest_of(execution, course, offered.steps) != digest:
             raise Conflict(_("It stands differently by now. Read again what would run, then ask."))
         _give_up(execution, why="asked anew")
+        steps = offered.signed(reason)
         continuation = Continuation.objects.create(
             execution=execution,
             course=course,
-            steps=offered.steps,
-            digest=digest,
-            reason=reason.strip(),
+            steps=steps,
+            digest=halfway.digest_of(execution, course, steps),
+            reason=reason,
             asked_by=actor,
         )
-        facts |= {"digest": digest, "reason_sha256": audit.digest_of(reason.strip())}
+        facts |= {"digest": continuation.digest, "reason_sha256": audit.digest_of(reason)}
         facts["signatures"] = len(halfway.missing_roles(continuation))
     return continuation
 
@@ -73,6 +82,8 @@ def _unsettled(execution: Execution, actor: User) -> Execution:
         raise Denied(_("Only ops can go on with what is partly done, or have it taken back."))
     if not execution.is_unsettled:
         raise Refused(_("%(execution)s is not partly done any more.") % {"execution": execution})
+    if (running := execution.continued_by.filter(status__in=OPEN).first()) is not None:
+        raise Refused(_("%(running)s continues it at this moment.") % {"running": running})
     return execution
 
 
@@ -145,7 +156,8 @@ def sign(
 
 
 def start(continuation: Continuation, *, actor: User, confirmed_at: datetime | None) -> Execution:
-    """Queue what was asked and signed for, as an execution of its own. Ops only.
+    """Queue what was asked and signed for, as an execution of its own, and return that; settling by hand
+    queues nothing. Ops only.
 
     Raises Denied, Refused, or Conflict where it would send something else by now.
     """
@@ -160,13 +172,17 @@ def start(continuation: Continuation, *, actor: User, confirmed_at: datetime | N
             roles = ", ".join(str(role.label) for role in missing)
             raise Refused(_("Signatures are missing: %(roles)s.") % {"roles": roles})
         offered = halfway.offer(execution, continuation.course)
-        if halfway.digest_of(execution, continuation.course, offered.steps) != continuation.digest:
+        steps = offered.signed(continuation.reason)
+        if halfway.digest_of(execution, continuation.course, steps) != continuation.digest:
             raise Conflict(_("It stands differently by now. Ask anew."))
+        facts["digest"] = continuation.digest
+        if continuation.course == Course.BY_HAND:
+            return _settle_by_hand(execution, continuation, actor)
         made = _queue(execution, continuation, offered, actor)
         Continuation.objects.filter(pk=continuation.pk).update(carried_out=made)
         digest = execution.rollback_target.rollback.request_digest
         jobs.ask(Job.Kind.EXECUTE, subject=made.pk, actor=actor, digest=digest)
-        facts |= {"continued_by": str(made.pk), "digest": continuation.digest}
+        facts["continued_by"] = str(made.pk)
     return made
 
 
@@ -210,20 +226,14 @@ def _step(execution: Execution, position: int, entry: dict[str, Any], stand: hal
     )
 
 
-def settle_by_hand(execution: Execution, *, actor: User, reason: str) -> Execution:
-    """Ops say that people have seen to it outside the portal. The rollback then counts as failed, and its
-    target is free again."""
-    with audit.unit_of_work("execution.settled_by_hand", actor=actor, execution=execution) as facts:
-        execution = _unsettled(execution, actor)
-        if not reason.strip():
-            raise Refused(_("Say what was done by hand, and how it stands now."))
-        _give_up(execution, why="settled by hand")
-        execution.settled_at, execution.settled_as = timezone.now(), Execution.Settled.BY_HAND
-        execution.settled_by, execution.settled_because = actor, reason.strip()
-        execution.save(update_fields=["settled_at", "settled_as", "settled_by", "settled_because"])
-        attempts.fail(workflow.locked(execution.rollback_target.rollback), why="settled by hand")
-        jobs.ask(Job.Kind.SYNC, subject=execution.target_id, actor=actor)
-        facts["reason_sha256"] = audit.digest_of(reason.strip())
+def _settle_by_hand(execution: Execution, continuation: Continuation, actor: User) -> Execution:
+    """People have seen to it outside the portal: the rollback failed, and its target is free again."""
+    execution.settled_at, execution.settled_as = timezone.now(), Execution.Settled.BY_HAND
+    execution.settled_by, execution.settled_because = actor, continuation.reason
+    execution.save(update_fields=["settled_at", "settled_as", "settled_by", "settled_because"])
+    _give_up(execution, why="settled by hand")
+    attempts.fail(workflow.locked(execution.rollback_target.rollback), why="settled by hand")
+    jobs.ask(Job.Kind.SYNC, subject=execution.target_id, actor=actor)
     return execution
 
 

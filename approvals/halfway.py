@@ -119,8 +119,12 @@ class Offer:
 
     @property
     def steps(self) -> dict[str, Any]:
-        """What is stored and signed for."""
+        """What would be sent."""
         return {"transaction": self.transaction, "steps": list(self.entries)}
+
+    def signed(self, reason: str) -> dict[str, Any]:
+        """What is stored and signed for: by hand nothing is sent, but what people say that they did."""
+        return self.steps | ({"by_hand": reason} if self.course == Course.BY_HAND else {})
 
 
 def digest_of(execution: Execution, course: str, steps: dict[str, Any]) -> str:
@@ -136,7 +140,9 @@ def digest_of(execution: Execution, course: str, steps: dict[str, Any]) -> str:
 
 
 def offer(execution: Execution, course: str, standing: Sequence[Stand] | None = None) -> Offer:
-    """What going on, or taking back, would send now. Only what is known is ever offered."""
+    """What a course would send now: by hand nothing, else only what is known is ever offered."""
+    if course == Course.BY_HAND:
+        return Offer(course, False, ())
     standing = stands(execution) if standing is None else standing
     if unknown := [stand for stand in standing if stand.in_place is None]:
         why_not = _("Step %(step)d has to be looked at first: nobody knows how it stands.") % {

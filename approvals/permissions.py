@@ -186,7 +186,6 @@ TABLE: dict[str, Rule] = {
     "execution_continue": Rule(NOBODY, OPS, about="execution"),
     "execution_carry_on": Rule(NOBODY, OPS, about="execution"),
     "execution_sign": Rule(NOBODY, DECIDERS, about="execution"),
-    "execution_by_hand": Rule(NOBODY, OPS, about="execution"),
     "execution_restarted": Rule(NOBODY, OPS, about="execution"),
 }
 

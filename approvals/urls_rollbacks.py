@@ -39,7 +39,6 @@ urlpatterns: list[URLPattern] = [
     path("executions/<uuid:pk>/continue/", partly.execution_continue, name="execution_continue"),
     path("executions/<uuid:pk>/sign/", partly.execution_sign, name="execution_sign"),
     path("executions/<uuid:pk>/carry-on/", partly.execution_carry_on, name="execution_carry_on"),
-    path("executions/<uuid:pk>/by-hand/", partly.execution_by_hand, name="execution_by_hand"),
     path("executions/<uuid:pk>/restarted/", partly.execution_restarted, name="execution_restarted"),
     path("executions/<uuid:pk>/cancel/", executions.execution_cancel, name="execution_cancel"),
 ]

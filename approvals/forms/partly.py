@@ -11,7 +11,7 @@ from . import PortalForm
 
 
 class AskForm(PortalForm):
-    """Go on or take back, exactly as the page showed it."""
+    """Go on, take back or call it settled by hand, exactly as the page showed it."""
 
     course = forms.ChoiceField(choices=Execution.Course.choices, widget=forms.HiddenInput)
     digest = forms.CharField(max_length=64, widget=forms.HiddenInput)

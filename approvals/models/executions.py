@@ -52,6 +52,7 @@ class Execution(models.Model):
     class Course(models.TextChoices):
         GO_ON = "go_on", _("go on")
         TAKE_BACK = "take_back", _("take back")
+        BY_HAND = "by_hand", _("settle by hand")
 
     class Settled(models.TextChoices):
         GONE_ON = "gone_on", _("gone on with")

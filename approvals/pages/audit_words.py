@@ -106,6 +106,9 @@ WORDS: dict[str, tuple[str | Promise, str, str]] = {
     "execution.continuing_signed": (lazy("signed for continuing"), "key", OK),
     "execution.go_on": (lazy("started to go on with what is partly done"), "run", RUN),
     "execution.take_back": (lazy("started to take back what is partly done"), "run", RUN),
+    "execution.by_hand_asked": (lazy("asked to call it settled by hand"), "talk", WARN),
+    "execution.by_hand": (lazy("called it settled by hand"), "warn", WARN),
+    # Until 2026-11 one person could.
     "execution.settled_by_hand": (lazy("called it settled by hand"), "warn", WARN),
     "execution.restart_confirmed": (lazy("said that the server was restarted"), "restart", PLAIN),
     "execution.committed_check_failed": (lazy("committed; a check after commit failed"), "warn", WARN),

@@ -47,11 +47,13 @@ class Asked:
 
 @dataclass(frozen=True)
 class Partly:
-    """Everything about continuing one execution; the flags say what this reader may do."""
+    """Everything about continuing one execution; the flags say what this reader may do. `by_hand` is the
+    digest of settling it by hand, before anybody said what was done."""
 
     ways: list[Way] = field(default_factory=list)
     asked: Asked | None = None
     continued_by: Execution | None = None
+    by_hand: str = ""
     is_ops: bool = False
     decides: bool = False
 
@@ -72,7 +74,9 @@ def partly(execution: Execution, user: User) -> Partly | None:
     ways = [_way(execution, course, standing) for course in (Course.GO_ON, Course.TAKE_BACK)]
     continuation = continuing.open_one(execution)
     asked = _asked(continuation, user) if continuation is not None else None
-    return Partly(ways=ways, asked=asked, is_ops=is_ops, decides=decides)
+    nothing = halfway.offer(execution, Course.BY_HAND).steps
+    by_hand = halfway.digest_of(execution, Course.BY_HAND, nothing)
+    return Partly(ways=ways, asked=asked, by_hand=by_hand, is_ops=is_ops, decides=decides)
 
 
 def _way(execution: Execution, course: str, standing: Sequence[halfway.Stand]) -> Way:
@@ -93,6 +97,8 @@ def title(course: str, target: str) -> str:
     """What a course does to a target, as a heading and a button say it."""
     if course == Course.TAKE_BACK:
         return _("Take back on %(target)s") % {"target": target}
+    if course == Course.BY_HAND:
+        return _("Call it settled by hand: %(target)s is free again") % {"target": target}
     return _("Go on on %(target)s") % {"target": target}
 
 

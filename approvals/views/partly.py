@@ -1,4 +1,4 @@
-"""What is partly done: ask to go on or take back, sign, start, settle by hand; and confirm a restart."""
+"""What is partly done: ask to go on, take back or call it settled; sign; carry out. And confirm a restart."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ from approvals import continuing, halfway, stepup
 from approvals.errors import Refused
 from approvals.forms import REFUSED
 from approvals.forms.partly import AskForm, SignForm
-from approvals.forms.rollbacks import ReasonForm
 from approvals.models import Continuation, Execution
 from approvals.pages import progress
 from approvals.requests import Request
@@ -22,7 +21,8 @@ from .executions import visible
 
 
 def execution_continue(request: Request, pk: str) -> HttpResponse:
-    """Ask to go on or to take back exactly what was shown; where the policy asks for nobody it starts."""
+    """Ask to go on or to take back exactly what was shown, or to call it settled by hand; where the policy
+    asks for nobody it starts."""
     execution, form = visible(request, pk), AskForm(request.POST)
 
     def do() -> HttpResponse:
@@ -35,7 +35,7 @@ def execution_continue(request: Request, pk: str) -> HttpResponse:
             confirmed_at=stepup.confirmed_at(request),
         )
         if halfway.missing_roles(continuation):
-            messages.success(request, _("Asked for. It starts once it is signed."))
+            messages.success(request, _("Asked for. Ops can carry it out once it is signed."))
             return redirect("execution_detail", execution.pk)
         return _start(request, continuation)
 
@@ -67,18 +67,6 @@ def execution_sign(request: Request, pk: str) -> HttpResponse:
     return _try(request, execution, form, do)
 
 
-def execution_by_hand(request: Request, pk: str) -> HttpResponse:
-    """Say that people have seen to it outside the portal."""
-    execution, form = visible(request, pk), ReasonForm(request.POST)
-
-    def do() -> HttpResponse:
-        continuing.settle_by_hand(execution, actor=request.user, reason=form.cleaned_data["reason"])
-        messages.success(request, _("It counts as settled by hand. The target is free again."))
-        return redirect("execution_detail", execution.pk)
-
-    return _try(request, execution, form, do)
-
-
 def execution_restarted(request: Request, pk: str) -> HttpResponse:
     """Say that the server was restarted; a worker looks by itself whether it was."""
     execution = visible(request, pk)
@@ -104,13 +92,15 @@ def _asked(request: Request, execution: Execution) -> Continuation:
 
 def _start(request: Request, continuation: Continuation) -> HttpResponse:
     made = continuing.start(continuation, actor=request.user, confirmed_at=stepup.confirmed_at(request))
+    if made.settled_as == Execution.Settled.BY_HAND:
+        messages.success(request, _("It counts as settled by hand. The target is free again."))
     return redirect("execution_detail", made.pk)
 
 
 def _try(
     request: Request,
     execution: Execution,
-    form: AskForm | SignForm | ReasonForm | None,
+    form: AskForm | SignForm | None,
     do: Callable[[], HttpResponse],
 ) -> HttpResponse:
     """Do it, or show the execution as it is now and why it can't be done."""

@@ -196,7 +196,7 @@ def test_the_database_lets_one_execution_be_open_on_a_target(status: ExecutionSt
     if status == "partial":
         with pytest.raises(IntegrityError, match="is not settled"), transaction.atomic():
             second.save(force_insert=True)
-        Execution.objects.filter(pk=first.pk).update(settled_at=timezone.now(), settled_as="by_hand")
+        Execution.objects.filter(pk=first.pk).update(settled_at=timezone.now(), settled_as="gone_on")
     if status in ended:
         second.save(force_insert=True)
     else:

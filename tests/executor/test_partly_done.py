@@ -53,7 +53,9 @@ def killed_in_the_build(portal: Portal, rollback: RollbackRequest) -> Execution:
     return ended
 
 
-def continued(portal: Portal, execution: Execution, course: str) -> Execution:
+def continued(
+    portal: Portal, execution: Execution, course: str, reason: str = "The night is long."
+) -> Execution:
     """Asked by ops, signed by two others, started by ops, ended."""
     from django.utils import timezone
 
@@ -62,14 +64,20 @@ def continued(portal: Portal, execution: Execution, course: str) -> Execution:
     from approvals.models import Role
 
     offered = halfway.offer(execution, course)
-    asked: Continuation = continuing.ask(
-        execution,
-        course=course,
-        digest=halfway.digest_of(execution, course, offered.steps),
-        reason="The night is long.",
-        actor=portal.world.olga,
-        confirmed_at=timezone.now(),
-    )
+
+    def ask(why: str) -> Continuation:
+        return continuing.ask(
+            execution,
+            course=course,
+            digest=halfway.digest_of(execution, course, offered.steps),
+            reason=why,
+            actor=portal.world.olga,
+            confirmed_at=timezone.now(),
+        )
+
+    with pytest.raises(Refused, match="Say w"):
+        ask(" ")
+    asked = ask(reason)
     for nobody in (portal.world.alice, portal.world.bob):
         with pytest.raises(Denied):
             sign(asked, nobody)
@@ -151,6 +159,7 @@ def test_what_is_partly_done_keeps_its_target_until_somebody_settles_it(
     portal: Portal, plan: RollbackRequest
 ) -> None:
     from django.db import IntegrityError, transaction
+    from django.utils import timezone
 
     from approvals import continuing
     from approvals.errors import Refused
@@ -170,7 +179,12 @@ def test_what_is_partly_done_keeps_its_target_until_somebody_settles_it(
     other.continues, other.course = execution, "go_on"
     with pytest.raises(IntegrityError, match="was signed by 0"), transaction.atomic():
         other.save(force_insert=True)
-    with pytest.raises(Refused, match="Say what was done by hand"):
-        continuing.settle_by_hand(execution, actor=portal.world.olga, reason=" ")
-    continuing.settle_by_hand(execution, actor=portal.world.olga, reason="Dropped the rest in psql.")
+    mine = Execution.objects.filter(pk=execution.pk)
+    with pytest.raises(IntegrityError, match="was signed by 0"), transaction.atomic():
+        mine.update(settled_at=timezone.now(), settled_as="by_hand")
+    with pytest.raises(IntegrityError, match="what a step sends"), transaction.atomic():
+        execution.steps.update(sql="SELECT 1")
+    settled = continued(portal, execution, "by_hand", "Dropped the rest in psql.")
+    assert (settled.pk, settled.settled_as) == (execution.pk, "by_hand")
+    assert settled.settled_because == "Dropped the rest in psql."
     assert portal.again(plan).status == "failed"
