@@ -9,14 +9,17 @@ from approvals import attempts
 from approvals.models import Execution, ExecutionStatus
 from executor.connect import Endpoint
 from executor.recorder import PortalRecorder, blocker_json, check_json, lock_json, restart_json
-from executor.run import run
+from executor.run import BackUp, run
 from executor.spec import Result, RunSpec
 
 
-def carry_out(execution: Execution, spec: RunSpec, endpoint: Endpoint) -> Result:
-    """Run the specification and tell the portal as it goes; the outcome is the caller's to record."""
+def carry_out(
+    execution: Execution, spec: RunSpec, endpoint: Endpoint, *, back_up: BackUp | None = None
+) -> Result:
+    """Run the specification and tell the portal as it goes; the outcome is the caller's to record. `back_up`
+    as with `executor.run.run`."""
     with PortalRecorder(execution, secrets=[endpoint.password], limits=spec.limits) as recorder:
-        result = run(spec, endpoint, recorder)
+        result = run(spec, endpoint, recorder, back_up=back_up)
         if result.failed_step is not None:
             recorder.step_failed(result.failed_step)
         recorder.log("info", result.sentence)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import uuid
+from dataclasses import replace
+from functools import partial
 
 import psycopg
 
 from approvals import attempts, policy
-from approvals.models import Execution, ExecutionStatus, Job
+from approvals.models import Execution, ExecutionStatus, Job, PolicyRule
 from executor import briefing, credentials, preflight, vault
 from executor.attempt import carry_out, record
 from executor.errors import ExecutorError
@@ -17,15 +19,19 @@ from executor.recorder import alive, worker_name
 from executor.spec import COMMITTED
 from executor.taking import take_backup
 
+GAPLESS_S = 30 * 60.0
+"""So much longer a run may take from this side where its backup is taken within."""
+
 
 def job(job: Job) -> str:
     """Execute the job's execution, once. Returns the sentence that was recorded."""
     execution = attempts.claim(uuid.UUID(job.subject), worker=worker_name())
     if execution is None:
         return "Nothing to do: it was taken before, or what is stored is not what was approved."
+    rule = policy.rule_for(execution.rollback_target.rollback)
     with alive(execution):
         # What continues another was signed for on its own; the first one was made ready and backed up.
-        if execution.continues_id is None and (no_go := _ready(execution)):
+        if execution.continues_id is None and (no_go := _ready(execution, rule)):
             attempts.record_outcome(execution, ExecutionStatus.NO_EFFECT, no_go)
             return no_go
         target = credentials.endpoint(execution.target, "executor")
@@ -34,20 +40,32 @@ def job(job: Job) -> str:
         except ExecutorError as error:
             attempts.record_outcome(execution, ExecutionStatus.NO_EFFECT, str(error))
             return str(error)
-        result = carry_out(execution, spec, target)
+        back_up = None
+        if execution.continues_id is None and rule.backup_required and rule.backup_gapless:
+            back_up = partial(_within, execution)
+            limits = replace(spec.limits, client_deadline_s=spec.limits.client_deadline_s + GAPLESS_S)
+            spec = replace(spec, limits=limits)
+        result = carry_out(execution, spec, target, back_up=back_up)
         record(execution, result, pools=to_recycle(target) if result.outcome in COMMITTED else None)
         return result.sentence
 
 
-def _ready(execution: Execution) -> str:
-    """Preflight and backup, before any lock on the target; the reason not to go, or nothing."""
+def _within(execution: Execution, snapshot: str) -> None:
+    """The backup by the snapshot of the script's own transaction, which keeps writers out."""
+    backup = take_backup(execution, snapshot=snapshot)
+    vault.check(backup.path, backup.sha256)
+
+
+def _ready(execution: Execution, rule: PolicyRule) -> str:
+    """Preflight and backup, before any lock on the target; the reason not to go, or nothing. A backup without
+    a gap comes later."""
     rollback = execution.rollback_target.rollback
     try:
         attempts.enter(execution, ExecutionStatus.PREFLIGHT)
         read_facts(rollback, change_digest=execution.change_digest)
         if no_go := preflight.at_start(execution):
             return no_go
-        if policy.rule_for(rollback).backup_required:
+        if rule.backup_required and not rule.backup_gapless:
             backup = take_backup(execution)
             vault.check(backup.path, backup.sha256)
         if attempts.cancel_requested(execution.pk):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import psycopg
 from psycopg import sql
@@ -73,6 +73,11 @@ def take_relations(connection: Connection, wanted: Iterable[Wanted]) -> None:
         table = sql.Identifier(lock.schema, lock.table)
         with _granted_in_time(LockBusy(str(lock), oid=lock.oid)):
             connection.execute(sql.SQL("LOCK TABLE {} IN {} MODE").format(table, sql.SQL(lock.mode.value)))
+
+
+def against_writers(wanted: Iterable[Wanted]) -> list[Wanted]:
+    """The same tables, each in the mode that keeps writers out and lets readers in."""
+    return [replace(each, mode=LockMode.SHARE_ROW_EXCLUSIVE) for each in wanted]
 
 
 @contextlib.contextmanager

@@ -56,13 +56,20 @@ PAUSE_S = (0.2, 1.0)
 ENDS = {Outcome.NO_EFFECT: " Nothing was changed.", Outcome.ROLLED_BACK: " Everything was rolled back."}
 
 
-def run(spec: RunSpec, endpoint: Endpoint, recorder: Recorder) -> Result:
+BackUp = Callable[[str], object]
+"""Takes a backup by an exported snapshot, or raises ExecutorError."""
+
+
+def run(spec: RunSpec, endpoint: Endpoint, recorder: Recorder, *, back_up: BackUp | None = None) -> Result:
     """Run `spec` once against `endpoint`, telling `recorder`, and say how it ended.
+
+    `back_up` is called within the transaction, once its locks keep writers out of the plan's tables; what
+    others may still read they can read until it has returned.
 
     Never raises for what target, script or portal do: every such end is a Result. Nothing is repeated in
     here but the try for the locks, before which nothing has happened.
     """
-    return _Run(spec, endpoint, recorder).run()
+    return _Run(spec, endpoint, recorder, back_up).run()
 
 
 class _Run:
@@ -75,8 +82,11 @@ class _Run:
     script: Script
     alone: Alone
 
-    def __init__(self, spec: RunSpec, endpoint: Endpoint, recorder: Recorder) -> None:
+    def __init__(
+        self, spec: RunSpec, endpoint: Endpoint, recorder: Recorder, back_up: BackUp | None = None
+    ) -> None:
         self.spec = spec
+        self.back_up = back_up
         self.endpoint = endpoint
         self.recorder = recorder
         self.tell = Telling(recorder, spec.limits.portal_write_s, endpoint.password)
@@ -219,19 +229,42 @@ class _Run:
             self.progress.lock_tries += 1
             self.watch.forget()
             try:
-                self.transaction.begin()
+                self.transaction.begin(readers_in=self.back_up is not None)
             except locks.LockBusy as busy:
                 self._wait(busy, until)
             else:
+                if self.back_up is not None:
+                    self._back_up(self.back_up)
                 self.progress.locks_had = time.monotonic()
                 return
 
-    def _wait(self, busy: locks.LockBusy, until: float) -> None:
-        """Somebody holds what we need: let go of all, say who, and pause; raises Stop when time is up."""
+    def _back_up(self, back_up: BackUp) -> None:
+        """The backup, while our locks keep writers out; then the locks of the plan, without letting go of
+        these: who only reads there ends by itself."""
+        self.progress.doing = "The backup within the transaction"
+        self.tell(self.recorder.log, "info", "Writers wait from here on; the backup is taken meanwhile.")
+        with self.transaction.unhurried() as snapshot:
+            back_up(snapshot)
+        self.progress.doing = "The locks after the backup"
+        until = time.monotonic() + self.spec.limits.lock_phase_s
+        while True:
+            self._stop_if_cancelled()
+            self.progress.lock_tries += 1
+            try:
+                self.transaction.take_all()
+            except locks.LockBusy as busy:
+                self._wait(busy, until, keep=True)
+            else:
+                return
+
+    def _wait(self, busy: locks.LockBusy, until: float, *, keep: bool = False) -> None:
+        """Somebody holds what we need: let go of all (but what we `keep`), say who, and pause; raises Stop
+        when time is up."""
         pid = self.transaction.who.backend_pid
         blocker = locks.holder(self.control, pid, busy) or self.watch.blocker
-        self.transaction.rollback()
-        self.transaction.locked_at = None
+        if not keep:
+            self.transaction.rollback()
+            self.transaction.locked_at = None
         if blocker and blocker.application == session_name(self.spec.execution_id):
             raise Stop(Outcome.UNRESOLVED, "This very execution runs already, over another connection.")
         held = f"held by {blocker}" if blocker else "held by somebody who has let go since"

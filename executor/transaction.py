@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 import psycopg
@@ -30,10 +31,12 @@ class Transaction:
     xid: int = 0
     locked_at: float | None = None
     _history: str = field(default="", repr=False)
+    _wanted: list[locks.Wanted] = field(default_factory=list, repr=False)
 
-    def begin(self) -> None:
-        """Begin, claim, and take every lock. Raises LockBusy where somebody else holds one, Stop where the
-        execution id has a marker already, HistoryChanged, psycopg.Error."""
+    def begin(self, *, readers_in: bool = False) -> None:
+        """Begin, claim, and take every lock; with `readers_in` only such as keep writers out, until
+        `take_all`. Raises LockBusy where somebody else holds one, Stop where the execution id has a marker already,
+        HistoryChanged, psycopg.Error."""
         self.locked_at = None
         self.connection.execute("BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE")
         set_local(self.connection, settings_of(self.spec, self.who.version))
@@ -43,9 +46,34 @@ class Transaction:
         history.require_pins(self.connection, self.spec)
         self._history = history.digest_without_pins(self.connection, self.spec)
         self._become_owner()
-        wanted = locks.wanted(self.connection, self.spec)
+        self._wanted = locks.wanted(self.connection, self.spec)
         self.locked_at = time.monotonic()
-        locks.take_relations(self.connection, wanted)
+        now = locks.against_writers(self._wanted) if readers_in else self._wanted
+        locks.take_relations(self.connection, now)
+
+    @contextlib.contextmanager
+    def unhurried(self) -> Iterator[str]:
+        """A snapshot of this transaction, in which nothing ends it while somebody else reads by that. Raises
+        psycopg.Error."""
+        patient = {"idle_in_transaction_session_timeout": "0"}
+        if self.who.version >= 170000:
+            patient["transaction_timeout"] = "0"
+        set_local(self.connection, patient)
+        yield str(one(self.connection, "SELECT pg_export_snapshot()")[0])
+        set_local(self.connection, settings_of(self.spec, self.who.version))
+
+    def take_all(self) -> None:
+        """The locks of the plan, after those that let readers in. Raises LockBusy where somebody reads there;
+        what was held before is held still."""
+        self.connection.execute("SAVEPOINT before_all_locks")
+        try:
+            locks.take_relations(self.connection, self._wanted)
+        except locks.LockBusy:
+            self.connection.execute("ROLLBACK TO SAVEPOINT before_all_locks")
+            raise
+        finally:
+            if not self.connection.closed:
+                self.connection.execute("RELEASE SAVEPOINT before_all_locks")
 
     def rollback(self) -> None:
         """Give everything back, if there is still a connection; never raises for a lost one."""

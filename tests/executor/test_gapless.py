@@ -1,0 +1,149 @@
+"""A backup within the script's own transaction: no write falls between the two, and readers go on."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from approvals.analysis.losses import Losses
+from executor import backup, selection
+from executor.connect import Endpoint
+from executor.errors import BackupFailed
+from executor.run import run
+from executor.spec import Outcome, Result, RunSpec
+from tests.executor.target import DROP_STATUS, STATUS_IS_GONE, Recording, Target, check, spec
+from tests.executor.test_backup import scratch  # noqa: F401
+
+pytestmark = pytest.mark.integration
+
+
+def ours(**limits: float) -> RunSpec:
+    return spec(DROP_STATUS, checks=[check(*STATUS_IS_GONE)], limits=limits)
+
+
+def go(target: Target, attempt: RunSpec, back_up: Callable[[str], object]) -> Result:
+    return run(attempt, target.executor, Recording(), back_up=back_up)
+
+
+def test_writers_wait_and_readers_do_not_and_what_is_backed_up_is_what_the_script_finds(
+    target: Target,
+    tmp_path: Path,
+    scratch: Endpoint,  # noqa: F811
+) -> None:
+    """A writer that comes during the backup is in neither: it waits for the commit, and then it fails."""
+    kept: list[backup.Dump] = []
+    ended: list[object] = []
+
+    def write() -> None:
+        try:
+            target.do("INSERT INTO users (id, email, status) VALUES (1001, 'late', 'late')")
+        except psycopg.errors.UndefinedColumn as error:
+            ended.append(error)
+
+    writer = threading.Thread(target=write)
+
+    def back_up(snapshot: str) -> None:
+        writer.start()
+        with target.superuser() as reader:
+            waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE 'INSERT INTO users%'"
+            while reader.execute(waiting).fetchone() != (1,):
+                pass
+            assert reader.execute("SELECT count(*) FROM users WHERE status = 'active'").fetchone() == (100,)
+        pick = partial(
+            selection.lost,
+            losses=Losses(gone=("users",)),
+            search_path="public",
+            history=("public", "flyway_schema_history"),
+        )
+        kept.append(backup.dump(target.backup, tmp_path, "within", snapshot=snapshot, select=pick))
+        assert backup.verify(kept[0], scratch).ok
+
+    result = go(target, ours(), back_up)
+
+    writer.join()
+    assert result.outcome is Outcome.SUCCEEDED, result.sentence
+    assert len(ended) == 1
+    assert kept[0].tables["public.users"][0] == 100
+    assert target.value("SELECT count(*) FROM users") == 100
+
+
+def test_a_backup_that_fails_leaves_the_target_as_it_was(target: Target) -> None:
+    before = target.fingerprint()
+
+    def back_up(_snapshot: str) -> None:
+        raise BackupFailed("The disk is full.")
+
+    attempt = ours()
+    result = go(target, attempt, back_up)
+    assert result.outcome is Outcome.NO_EFFECT
+    assert result.sentence == "The disk is full. Nothing was changed."
+    assert target.fingerprint() == before
+    assert target.marker_of(attempt) is None
+    assert (
+        target.value(
+            "SELECT count(*) FROM pg_locks l JOIN pg_class c ON c.oid = relation WHERE relname = 'users'"
+        )
+        == 0
+    )
+
+
+def test_a_reader_that_does_not_end_is_named_and_costs_the_run_not_the_target(target: Target) -> None:
+    before = target.fingerprint()
+    with target.superuser() as reader:
+        reader.execute("SET application_name = 'report'")
+        reader.execute("BEGIN")
+
+        def back_up(_snapshot: str) -> None:
+            reader.execute("SELECT count(*) FROM users")
+
+        result = go(target, ours(lock_phase_s=1.0), back_up)
+    assert result.outcome is Outcome.NO_EFFECT
+    assert result.blocker is not None
+    assert result.blocker.application == "report"
+    assert "public.users was still held by" in result.sentence
+    assert target.fingerprint() == before
+
+
+def test_a_reader_that_ends_in_time_costs_a_try_and_no_second_backup(target: Target) -> None:
+    taken = []
+    with target.superuser() as reader:
+        reader.execute("BEGIN")
+
+        def back_up(_snapshot: str) -> None:
+            taken.append(1)
+            reader.execute("SELECT count(*) FROM users")
+
+        recording = Recording(
+            on={"log": lambda level, _text: level == "warning" and reader.execute("COMMIT")}
+        )
+        result = run(ours(), target.executor, recording, back_up=back_up)
+    assert result.outcome is Outcome.SUCCEEDED, result.sentence
+    assert taken == [1]
+    assert "Not granted in time: public.users" in recording.lines
+
+
+def test_a_backup_may_take_longer_than_a_session_may_idle(target: Target) -> None:
+    def back_up(_snapshot: str) -> None:
+        with target.superuser() as other:
+            other.execute("SELECT pg_sleep(1)")
+
+    assert go(target, ours(idle_timeout_ms=300), back_up).outcome is Outcome.SUCCEEDED
+
+
+def test_whoever_loses_the_session_meanwhile_never_runs_the_script(target: Target) -> None:
+    before = target.fingerprint()
+
+    def back_up(_snapshot: str) -> None:
+        target.do(
+            "SELECT pg_terminate_backend(l.pid) FROM pg_locks l JOIN pg_class c ON c.oid = relation"
+            " WHERE relname = 'users' AND mode = 'ShareRowExclusiveLock'"
+        )
+
+    result = go(target, ours(), back_up)
+    assert result.outcome is Outcome.NO_EFFECT, result.sentence
+    assert target.fingerprint() == before
