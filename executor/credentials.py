@@ -5,6 +5,7 @@ TARGET_CREDENTIALS names a JSON file that only the worker's account may read:
     {"wallet-production": {"executor": {"user": "…", "password": "…"}, "backup": {…}, "clone": {…}}}
 
 `executor` runs scripts, `backup` reads everything, `clone` (staging targets only) may create databases there.
+A staging target may have `tests` too, as whom the tests of services run; without it they run as `executor`.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from approvals.models import Target
 from executor.connect import Endpoint
 from executor.errors import ExecutorError
 
-Purpose = Literal["executor", "backup", "clone"]
+Purpose = Literal["executor", "backup", "clone", "tests"]
 
 
 class CredentialsMissing(ExecutorError):
@@ -45,6 +46,14 @@ def endpoint(target: Target, purpose: Purpose) -> Endpoint:
         sslmode=entry.get("sslmode", "prefer"),
         sslrootcert=entry.get("sslrootcert"),
     )
+
+
+def tests(target: Target) -> Endpoint:
+    """As whom a service's own tests run on copies there. Raises CredentialsMissing."""
+    try:
+        return endpoint(target, "tests")
+    except CredentialsMissing:
+        return endpoint(target, "executor")
 
 
 def scratch() -> Endpoint:

@@ -17,7 +17,7 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
@@ -25,12 +25,13 @@ from typing import IO
 import psycopg
 from psycopg import sql
 
+from approvals.masks import Masking
 from executor import marker
 from executor.children import Account, end, spawn
 from executor.connect import Connection, Endpoint
 from executor.errors import ExecutorError, plain
+from executor.masking import Filled, fill
 from executor.pgtools import ToolMissing, tool
-from executor.restore import restore
 
 HOST, SUPERUSER, NOBODY = "127.0.0.1", "postgres", "nobody"
 PATIENCE_S = 60.0
@@ -121,9 +122,11 @@ class Disposable:
             connect_timeout=5,
         )
 
-    def restored(self, dump: Path, setup: marker.Setup) -> Endpoint:
-        """The dump as a database of its own with the setup that a DBA runs on a target; returns it as the
-        executor's login sees it. Raises ExecutorError."""
+    def restored(
+        self, dump: Path, setup: marker.Setup, masking: Masking, without: Container[int] = ()
+    ) -> tuple[Endpoint, Filled]:
+        """The dump, masked, as a database of its own with the setup that a DBA runs on a target; returns it
+        as the executor's login sees it, and what was masked. Raises ExecutorError."""
         database, password = setup.database, secrets.token_urlsafe(24)
         endpoint = Endpoint(HOST, self.port, database, SUPERUSER, self.password)
         owner = sql.Identifier(setup.owner_role)
@@ -132,12 +135,15 @@ class Disposable:
                 admin.execute(sql.SQL("CREATE ROLE {} NOLOGIN").format(owner))
                 name = sql.Identifier(database)
                 admin.execute(sql.SQL("CREATE DATABASE {} OWNER {}").format(name, owner))
-            restore(dump, endpoint, role=setup.owner_role)
+            history = (setup.history_schema, setup.history_table)
+            filled = fill(
+                dump, endpoint, role=setup.owner_role, masking=masking, history=history, without=without
+            )
             with contextlib.closing(self.superuser(database)) as admin:
                 marker.install(admin, setup, passwords={setup.executor_role: password})
         except psycopg.Error as error:
             raise NoServer(f"The copy on the throw-away server could not be made: {plain(error)}.") from error
-        return Endpoint(HOST, self.port, database, setup.executor_role, password)
+        return Endpoint(HOST, self.port, database, setup.executor_role, password), filled
 
     def _log(self) -> IO[bytes]:
         return (self.directory / "server.log").open("ab")

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import uuid
 from dataclasses import replace
 
-from approvals import attempts, history
-from approvals.models import Backup, Execution, ExecutionStatus, Job, Target
+from django.conf import settings
+
+from approvals import attempts, clones, history, policy
+from approvals.masking import masking_for
+from approvals.models import Backup, Execution, ExecutionStatus, Job
 from executor import briefing, credentials, restarts, vault
 from executor.attempt import carry_out, record
 from executor.checks import of_stage
-from executor.clone import drop_clone, make_clone
+from executor.clone import drop_clone
 from executor.connect import Endpoint, connect
 from executor.disposable import disposable
-from executor.ending import lasted
-from executor.errors import ExecutorError
+from executor.errors import BackupFailed, ExecutorError
+from executor.ground import Ground
 from executor.history import read_history
+from executor.kept import OtherHistory, copy_of, difference, left_out, pins_of
 from executor.marker import Setup
 from executor.read import in_plain_words
 from executor.recorder import alive, worker_name
@@ -45,30 +50,37 @@ def job(job: Job) -> str:
 
 
 def _rehearse(execution: Execution) -> str:
-    """Backup, clone, run, drop the clone, and record what was seen as evidence for these bytes."""
-    backup = take_backup(execution)
+    """Backup, masked clone, a copy of it, run, the service's tests, drop the copy, and record what was seen
+    as evidence for these bytes."""
+    target = execution.target
+    rule = policy.rule_for(execution.rollback_target.rollback)
+    masking = masking_for(target.service, with_rows=rule.rehearsal_with_rows)
+    ground = Ground(execution, masking)
+    younger = clones.newest_backup(target, hours=settings.REHEARSAL_BACKUP_HOURS)
+    if younger is not None and not clones.is_of_another_history(younger, pins_of(target)):
+        try:
+            return _rehearse_from(execution, ground, younger, relied_on=True)
+        except (OtherHistory, BackupFailed) as error:  # gone, damaged, or from before what is to be undone
+            ground.say(f"Another backup is taken: {error}")
+    return _rehearse_from(execution, ground, take_backup(execution), relied_on=False)
+
+
+def _rehearse_from(execution: Execution, ground: Ground, backup: Backup, *, relied_on: bool) -> str:
     attempts.enter(execution, ExecutionStatus.PREFLIGHT)
     spec = briefing.signed_spec(execution, on_clone=True)
     if concerns_the_server(spec):
-        return _rehearse_on_own_server(execution, spec, backup)
+        return _rehearse_on_own_server(execution, ground, spec, backup, relied_on=relied_on)
     server = credentials.endpoint(execution.target.rehearsal_target or execution.target, "clone")
     name = clone_name(execution)
-    with vault.taken_out(backup.path, backup.sha256) as dump:
-        clone = make_clone(
-            dump,
-            server,
-            name,
-            owner_role=execution.target.owner_role,
-            history_schema=execution.target.history_schema,
-            history_table=execution.target.history_table,
-        )
     try:
-        if difference := _history_difference(clone, execution.target):
-            raise ExecutorError(difference)
+        clone, kept = copy_of(backup, execution.target, ground.masking, name, say=ground.say)
+        ground.stands_on(backup, kept.filled, kept, relied_on=relied_on)
         result = carry_out(execution, spec, _as_executor(execution, clone))
+        tests = credentials.tests(execution.target.rehearsal_target or execution.target)
+        ground.test(result, spec, replace(tests, host=clone.host, port=clone.port, dbname=name))
     finally:
         left_over = _drop(server, name)
-    return _told(execution, result, f"{_sentence(result)} {left_over}".rstrip())
+    return _told(execution, ground, result, left_over)
 
 
 def concerns_the_server(spec: RunSpec) -> bool:
@@ -77,7 +89,9 @@ def concerns_the_server(spec: RunSpec) -> bool:
     return bool(spec.parameters or of_stage(spec.checks, "after restart"))
 
 
-def _rehearse_on_own_server(execution: Execution, spec: RunSpec, backup: Backup) -> str:
+def _rehearse_on_own_server(
+    execution: Execution, ground: Ground, spec: RunSpec, backup: Backup, *, relied_on: bool
+) -> str:
     """On a server that is made for it and thrown away, restarted where that is waited for."""
     target = execution.target
     setup = Setup(
@@ -89,14 +103,19 @@ def _rehearse_on_own_server(execution: Execution, spec: RunSpec, backup: Backup)
     )
     with disposable(target.server_version) as server:
         with vault.taken_out(backup.path, backup.sha256) as dump:
-            copy = server.restored(dump, setup)
-        if difference := _history_difference(copy, target):
-            raise ExecutorError(difference)
+            copy, filled = server.restored(dump, setup, ground.masking, left_out(backup))
+        with contextlib.closing(connect(copy)) as connection:
+            rows = read_history(connection, target.history_schema, target.history_table)
+        there, here = [history.pin_of(row) for row in rows], pins_of(target)
+        if there != here:
+            raise OtherHistory(difference(there, here, target))
+        ground.stands_on(backup, filled.as_json(), None, relied_on=relied_on)
         result = carry_out(execution, spec, copy)
         if result.outcome is Outcome.AWAITING_RESTART and result.restart is not None:
             server.restart()
             result = _after_restart(result, copy, spec)
-    return _told(execution, result, f"{_sentence(result)} It ran on a server made for it and thrown away.")
+        ground.test(result, spec, copy)
+    return _told(execution, ground, result, "It ran on a server made for it and thrown away.")
 
 
 def _after_restart(result: Result, copy: Endpoint, spec: RunSpec) -> Result:
@@ -115,10 +134,14 @@ def _after_restart(result: Result, copy: Endpoint, spec: RunSpec) -> Result:
     )
 
 
-def _told(execution: Execution, result: Result, sentence: str) -> str:
+def _told(execution: Execution, ground: Ground, result: Result, more: str) -> str:
     """Record what was seen as evidence for these bytes, and as the execution's outcome."""
-    holds = result.outcome is Outcome.SUCCEEDED
-    attempts.record_rehearsal(execution, holds=holds, sentence=sentence, data=_data(result))
+    passed = ground.tested is None or ground.tested.passed
+    holds = result.outcome is Outcome.SUCCEEDED and passed
+    sentence = f"{ground.sentence(result)} {more}".rstrip()
+    if not passed:
+        result = replace(result, outcome=Outcome.COMMITTED_CHECK_FAILED)
+    attempts.record_rehearsal(execution, holds=holds, sentence=sentence, data=_data(result) | ground.data)
     record(execution, result, sentence=sentence)
     return sentence
 
@@ -145,28 +168,6 @@ def _as_executor(execution: Execution, clone: Endpoint) -> Endpoint:
         login.application_name,
         clone.sslmode,
     )
-
-
-def _history_difference(clone: Endpoint, target: Target) -> str:
-    """Why the clone is not the target the request was written for, as a sentence; empty if it is."""
-    with connect(clone) as connection:
-        rows = read_history(connection, target.history_schema, target.history_table)
-    there = {(row.version, row.checksum, row.success) for row in rows}
-    here = {(row.version, row.checksum, row.success) for row in history.rows_of(target)}
-    if there == here:
-        return ""
-    other = sorted(str(version) for version, _checksum, _success in there ^ here)
-    return (
-        f"The copy's history is not the one that was read from {target}: {', '.join(other)} differs. "
-        "Read the target again, then rehearse."
-    )
-
-
-def _sentence(result: Result) -> str:
-    if result.outcome is Outcome.SUCCEEDED:
-        seconds, held = lasted(result.timings.total_s), lasted(result.timings.lock_held_s)
-        return f"Passed on a copy of the target in {seconds}, locks held for {held}."
-    return f"Not passed: {result.sentence}"
 
 
 def _data(result: Result) -> dict[str, object]:

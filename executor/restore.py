@@ -137,17 +137,20 @@ def restore(
     *,
     role: str | None = None,
     without: Container[int] = (),
+    options: Sequence[str] = (),
     while_running: Callable[[], None] | None = None,
 ) -> None:
     """Restore a dump in custom format into an empty database; everything belongs to `role`, or else to the
     login, and grants, publications and subscriptions stay out, and so do the constraints with the OIDs
-    `without`. `while_running` as with `run_tool`. Raises BackupFailed at the first error."""
+    `without`. `options` are more of pg_restore's own, for a part of the dump. `while_running` as with
+    `run_tool`. Raises BackupFailed at the first error."""
     arguments: list[str | Path] = [
         "--exit-on-error",
         "--no-owner",
         "--no-privileges",
         "--no-publications",
         "--no-subscriptions",
+        *options,
     ]
     if role is not None:
         arguments.append(f"--role={role}")

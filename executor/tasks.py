@@ -105,6 +105,13 @@ def remove_old_backups() -> None:
     retention.remove_old()
 
 
+@shared_task(name="executor.drop_clones")
+def drop_clones() -> None:
+    """Drop masked clones that were kept long enough or replaced, and copies of work that is over."""
+    kept.drop_what_must_go()
+    trials.sweep_all()
+
+
 @worker_ready.connect
 def resolve_at_start(**_kwargs: object) -> None:
     """A worker that starts may follow one that was killed: look at once, not at the next beat."""

@@ -6,21 +6,24 @@ import contextlib
 import logging
 import uuid
 from collections.abc import Iterator
-from pathlib import Path
+from functools import partial
 from typing import Any
 
 import psycopg
 from psycopg import sql
 
-from approvals import analysis, filling, history, trials
+from approvals import analysis, filling, policy, trials
+from approvals.clones import is_of_another_history, newest_backup
 from approvals.flyway.treatment import Treatment
-from approvals.models import Backup, Execution, Job, RollbackItem, Target, Trial
+from approvals.masking import masking_for
+from approvals.masks import Masking
+from approvals.models import Execution, Job, RollbackItem, Target, Trial
 from executor import credentials, vault
-from executor.clone import PREFIX, clones, drop_clone, make_clone
+from executor.clone import KEPT, PREFIX, clones, copy_kept, drop_clone, make_kept
 from executor.connect import Endpoint, connect
 from executor.errors import BackupFailed, ExecutorError, plain
-from executor.history import read_history
-from executor.marker import SCHEMA
+from executor.kept import OtherHistory, copy_of, pins_of
+from executor.marker import SCHEMA, Setup
 from executor.restore import run_tool
 from executor.spec import HistoryPin, ItemSpec, Limits, RunSpec, StepSpec
 from executor.trying import attempt
@@ -55,12 +58,22 @@ def clone_name(trial: Trial) -> str:
     return f"{PREFIX}{trial.pk.hex}"
 
 
+def sweep_all() -> None:
+    """`_sweep` on every server on which copies are made."""
+    for target in Target.objects.filter(rehearses_for__isnull=False).distinct():
+        try:
+            _sweep(credentials.endpoint(target, "clone"))
+        except ExecutorError as error:
+            log.warning("copies on the server of %s can't be looked for: %s", target, error)
+
+
 def _sweep(server: Endpoint) -> None:
     """Drop the copies there whose work is over: of killed workers, and those that could not be dropped."""
     try:
-        over = [name for name in clones(server) if _is_over(uuid.UUID(name.removeprefix(PREFIX)))]
-        for name in over:
-            drop_clone(server, name)
+        for prefix in (PREFIX, KEPT):
+            for name in clones(server, prefix):
+                if _is_over(uuid.UUID(name.removeprefix(prefix))):
+                    drop_clone(server, name)
     except (ExecutorError, psycopg.Error) as error:
         log.warning("a copy that nobody needs is still there: %s", plain(error))
 
@@ -91,56 +104,34 @@ def _copy(trial: Trial) -> Iterator[tuple[Endpoint, str]]:
     target = _target_of(trial)
     server, name = _server(target, "clone"), clone_name(trial)
     try:
-        tried_on = _from_backup(trial, target, server) or _from_structure(trial, target, server)
+        tried_on = _from_backup(trial, target) or _from_structure(trial, target, server)
         yield _server(target, "executor").on(name), tried_on
     finally:
         drop_clone(server, name)
 
 
-def _make(dump: Path, target: Target, server: Endpoint, trial: Trial) -> Endpoint:
-    return make_clone(
-        dump,
-        server,
-        clone_name(trial),
-        owner_role=target.owner_role,
-        history_schema=target.history_schema,
-        history_table=target.history_table,
-    )
-
-
-def _from_backup(trial: Trial, target: Target, server: Endpoint) -> str:
-    """Restore the newest verified backup; empty where there is none that fits."""
-    found = (
-        Backup.objects.filter(target=target, state=Backup.State.VERIFIED, bytes__lte=LARGEST_DUMP)
-        .order_by("-created_at")
-        .first()
-    )
-    if found is None:
+def _from_backup(trial: Trial, target: Target) -> str:
+    """A copy of the masked clone of the newest verified backup; empty where there is none that fits."""
+    found = newest_backup(target)
+    if found is None or (found.bytes or 0) > LARGEST_DUMP or is_of_another_history(found, pins_of(target)):
         return ""
-    trials.enter(trial, f"Restoring the backup of {found.created_at:%Y-%m-%d %H:%M} UTC as a copy")
+    rule = policy.rule_for(trial.rollback)
+    masking = masking_for(target.service, with_rows=rule.rehearsal_with_rows)
     try:
-        with vault.taken_out(found.path, found.sha256) as dump:
-            clone = _make(dump, target, server, trial)
-    except BackupFailed as error:  # gone or changed: it is no backup any more, the structure will do
+        copy_of(found, target, masking, clone_name(trial), say=partial(trials.enter, trial))
+    except (OtherHistory, BackupFailed) as error:  # the structure will do
         log.warning("%s", error)
         return ""
-    if not _same_history(clone, target):
-        drop_clone(server, clone_name(trial))
-        return ""
-    return f"on a copy with the rows of the backup of {found.created_at:%Y-%m-%d %H:%M} UTC"
-
-
-def _same_history(clone: Endpoint, target: Target) -> bool:
-    """Are the same migrations applied there as were last read from the target?"""
-    with contextlib.closing(connect(clone)) as connection:
-        there = read_history(connection, target.history_schema, target.history_table)
-    return [history.pin_of(row) for row in there] == [history.pin_of(row) for row in history.rows_of(target)]
+    taken = f"{found.created_at:%Y-%m-%d %H:%M} UTC"
+    if not masking.with_rows:
+        return f"on a copy of the structure in the backup of {taken}; the policy lets no rows into it"
+    return f"on a copy with the rows of the backup of {taken}, masked"
 
 
 def _from_structure(trial: Trial, target: Target, server: Endpoint) -> str:
     """Dump the target's structure and its history, and make a copy of that."""
     trials.enter(trial, f"Reading the structure of {target}")
-    source = credentials.endpoint(target, "backup")
+    source, kept = credentials.endpoint(target, "backup"), f"{KEPT}{trial.pk.hex}"
     with vault.workplace() as directory:
         dump = directory / "structure.dump"
         arguments = [
@@ -152,7 +143,13 @@ def _from_structure(trial: Trial, target: Target, server: Endpoint) -> str:
         ]
         run_tool("pg_dump", source, arguments, while_running=lambda: None)
         trials.enter(trial, "Making a copy of the structure")
-        clone = _make(dump, target, server, trial)
+        setup = Setup(target.owner_role, kept, target.history_schema, target.history_table)
+        make_kept(dump, server, kept, setup=setup, masking=Masking(with_rows=False))
+    try:
+        guests = [_server(target, "executor").user]
+        clone = copy_kept(server, kept, clone_name(trial), owner_role=target.owner_role, guests=guests)
+    finally:
+        drop_clone(server, kept)
     _copy_history(source, clone, target)
     return f"on a copy of the structure of {target} as it is now, without rows"
 

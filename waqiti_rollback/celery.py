@@ -26,6 +26,7 @@ BEAT = {  # what it does: (task, seconds between two ticks)
     "watch the history after rollbacks": ("executor.watch_histories", 60.0),
     "start what is scheduled": ("executor.start_scheduled", 5.0),
     "expire rollbacks": ("executor.expire_rollbacks", 60.0),
+    "drop rehearsal clones": ("executor.drop_clones", 300.0),
     "remove old backups": ("executor.remove_old_backups", 3600.0),
 }
 # A late tick is worthless, the next one does the same work. Assigned whole: reading app.conf would load the

@@ -222,7 +222,7 @@ BACKUP_KEEP_DAYS = env.int("BACKUP_KEEP_DAYS", default=90)
 # Of each process of a worker's pool.
 WORKER_MEMORY_MIB = env.int("WORKER_MEMORY_MIB", default=2048)
 
-# A rehearsal relies on a verified backup that is this young, and takes another where there is none; 0: always.
+# A rehearsal relies on a verified backup that is this young, and takes one where there is none; 0: always.
 REHEARSAL_BACKUP_HOURS = env.float("REHEARSAL_BACKUP_HOURS", default=24.0)
 # Masked clones of which copies are made: how long one rests unused, and how much all on a server may take.
 REHEARSAL_KEEP_HOURS = env.float("REHEARSAL_KEEP_HOURS", default=72.0)

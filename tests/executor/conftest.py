@@ -10,7 +10,7 @@ import psycopg
 import pytest
 
 from executor.connect import Endpoint
-from executor.marker import BACKUP, EXECUTOR, Setup, install
+from executor.marker import BACKUP, CLONER, EXECUTOR, Setup, install
 from tests.executor.target import OWNER, SCHEMA, Target
 from tests.servers import Database
 from waqiti_rollback.embedded import HOST, Cluster, Estate
@@ -66,6 +66,26 @@ def target(
         executor=endpoint(EXECUTOR, target_template.executor_password),
         backup=endpoint(BACKUP, target_template.backup_password),
     )
+
+
+@pytest.fixture(scope="module")
+def staging(staging_cluster: Cluster) -> Endpoint:
+    """The login that makes clones on the staging server, prepared by the same setup as a target."""
+    passwords = {role: staging_cluster.login_password(role) for role in (EXECUTOR, BACKUP, CLONER)}
+    with psycopg.connect(staging_cluster.superuser_dsn(), autocommit=True) as admin:
+        if not admin.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", (OWNER,)).fetchone():
+            admin.execute(f"CREATE ROLE {OWNER}")
+        if not admin.execute("SELECT 1 FROM pg_database WHERE datname = 'staging_wallet'").fetchone():
+            admin.execute(f"CREATE DATABASE staging_wallet OWNER {OWNER}")
+            with psycopg.connect(
+                staging_cluster.superuser_dsn("staging_wallet"), autocommit=True
+            ) as database:
+                database.execute(f"SET ROLE {OWNER}")
+                database.execute(SCHEMA)
+                database.execute("RESET ROLE")
+                setup = Setup(OWNER, "staging_wallet", clone_role=CLONER)
+                install(database, setup, passwords=passwords)
+    return Endpoint(HOST, staging_cluster.port, "postgres", CLONER, passwords[CLONER])
 
 
 @pytest.fixture(scope="module")

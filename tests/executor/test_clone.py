@@ -4,91 +4,115 @@ from __future__ import annotations
 
 import contextlib
 import secrets
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import psycopg
 import pytest
 
+from approvals.masks import Masking
 from executor import backup
-from executor.clone import drop_clone, make_clone
+from executor.clone import KEPT, clones, copy_kept, drop_clone, make_kept
 from executor.connect import Endpoint, connect
-from executor.errors import CloneFailed
-from executor.marker import BACKUP, CLONER, EXECUTOR, Setup, install
+from executor.errors import CloneFailed, ConnectFailed
+from executor.marker import EXECUTOR, Setup
 from executor.run import run
 from executor.spec import Outcome
-from tests.executor.target import DROP_STATUS, OWNER, SCHEMA, STATUS_IS_GONE, Recording, Target, check, spec
-from waqiti_rollback.embedded import HOST, Cluster
-
-
-@pytest.fixture(scope="module")
-def staging(staging_cluster: Cluster) -> Endpoint:
-    """The login that makes clones on the staging server, prepared by the same setup as a target."""
-    passwords = {role: staging_cluster.login_password(role) for role in (EXECUTOR, BACKUP, CLONER)}
-    with psycopg.connect(staging_cluster.superuser_dsn(), autocommit=True) as admin:
-        if not admin.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", (OWNER,)).fetchone():
-            admin.execute(f"CREATE ROLE {OWNER}")
-        admin.execute(f"CREATE DATABASE staging_wallet OWNER {OWNER}")
-    with psycopg.connect(staging_cluster.superuser_dsn("staging_wallet"), autocommit=True) as connection:
-        connection.execute(f"SET ROLE {OWNER}")
-        connection.execute(SCHEMA)
-        connection.execute("RESET ROLE")
-        install(connection, Setup(OWNER, "staging_wallet", clone_role=CLONER), passwords=passwords)
-    PASSWORDS.update(passwords)
-    return Endpoint(HOST, staging_cluster.port, "postgres", CLONER, passwords[CLONER])
-
-
-PASSWORDS: dict[str, str] = {}
+from tests.executor.target import DROP_STATUS, OWNER, STATUS_IS_GONE, Recording, Target, check, spec
+from waqiti_rollback.embedded import Cluster
 
 
 def clones_on(server: Endpoint) -> list[str]:
     with contextlib.closing(connect(server)) as connection:
-        query = "SELECT datname FROM pg_database WHERE datname LIKE 'waqiti_rehearsal%'"
+        query = "SELECT datname FROM pg_database WHERE datname ~ '^waqiti_(rehearsal|kept)'"
         return [row[0] for row in connection.execute(query).fetchall()]
 
 
-def test_an_execution_runs_in_the_clone_and_leaves_the_target_alone(
-    target: Target, staging: Endpoint, tmp_path: Path
+def setup_in(name: str) -> Setup:
+    return Setup(OWNER, name, server_version=180000)
+
+
+@pytest.fixture
+def kept(target: Target, staging: Endpoint, tmp_path: Path) -> Iterator[str]:
+    """A clone of the target of which copies are made."""
+    made = backup.dump(target.backup, tmp_path, "rehearsal")
+    name = f"{KEPT}{secrets.token_hex(16)}"
+    make_kept(made.path, staging, name, setup=setup_in(name), masking=Masking())
+    yield name
+    drop_clone(staging, name)
+    assert clones_on(staging) == []
+
+
+def copied(staging: Endpoint, kept: str, name: str = "") -> Endpoint:
+    name = name or f"waqiti_rehearsal_{secrets.token_hex(16)}"
+    return copy_kept(staging, kept, name, owner_role=OWNER, guests=[EXECUTOR])
+
+
+def test_an_execution_runs_in_a_copy_and_leaves_target_and_other_copies_alone(
+    target: Target, staging: Endpoint, kept: str, staging_cluster: Cluster
 ) -> None:
     before = target.fingerprint()
-    made = backup.dump(target.backup, tmp_path, "rehearsal")
-    name = f"waqiti_rehearsal_{secrets.token_hex(16)}"
-    clone = make_clone(made.path, staging, name, owner_role=OWNER)
+    first = copied(staging, kept)
     try:
-        executor = replace(clone, user=EXECUTOR, password=PASSWORDS[EXECUTOR])
+        executor = replace(first, user=EXECUTOR, password=staging_cluster.login_password(EXECUTOR))
         rehearsal = spec(DROP_STATUS, checks=[check(*STATUS_IS_GONE)])
         result = run(rehearsal, executor, Recording())
         assert result.outcome is Outcome.SUCCEEDED, result.sentence
-        with contextlib.closing(connect(clone)) as connection:
+        with contextlib.closing(connect(first)) as connection:
             assert connection.execute(STATUS_IS_GONE[0]).fetchone() == (0,)
             owner = "SELECT DISTINCT tableowner FROM pg_tables WHERE schemaname = 'public'"
             assert connection.execute(owner).fetchall() == [(OWNER,)]
+        second = copied(staging, kept)
+        with contextlib.closing(connect(second)) as connection:
+            assert connection.execute(STATUS_IS_GONE[0]).fetchone() == (1,)
+            owner = "SELECT datdba::regrole::text FROM pg_database WHERE datname = current_database()"
+            assert connection.execute(owner).fetchall() == [(OWNER,)]
+            public = "SELECT nspowner::regrole::text FROM pg_namespace WHERE nspname = 'public'"
+            assert connection.execute(public).fetchall() == [("pg_database_owner",)]
     finally:
-        drop_clone(staging, name)
-    assert clones_on(staging) == []
+        for name in clones(staging):
+            drop_clone(staging, name)
     assert target.fingerprint() == before
-    drop_clone(staging, name)  # gone already: nothing happens
+    drop_clone(staging, first.dbname)  # gone already: nothing happens
+
+
+def test_nobody_but_its_maker_enters_a_kept_clone_and_only_the_executor_its_copies(
+    staging: Endpoint, kept: str, staging_cluster: Cluster
+) -> None:
+    owner = staging_cluster.ensure_login("member_of_owner")
+    with psycopg.connect(staging_cluster.superuser_dsn(), autocommit=True) as admin:
+        admin.execute(f"GRANT {OWNER} TO member_of_owner")
+    stranger = replace(staging, user="stranger", password=staging_cluster.ensure_login("stranger"))
+    member = replace(staging, user="member_of_owner", password=owner)
+    for login in (stranger, member, staging):
+        with pytest.raises(ConnectFailed):
+            connect(login.on(kept))
+    with (
+        contextlib.closing(connect(member)) as connection,
+        pytest.raises(psycopg.errors.InsufficientPrivilege),
+    ):
+        connection.execute(f"ALTER DATABASE {kept} ALLOW_CONNECTIONS true")
+    copy = copied(staging, kept, "waqiti_rehearsal_ab")
+    with pytest.raises(ConnectFailed):
+        connect(replace(copy, user="stranger", password=stranger.password))
+    with contextlib.closing(connect(copy)):
+        drop_clone(staging, "waqiti_rehearsal_ab")  # while somebody is connected
 
 
 def test_a_dump_that_does_not_restore_leaves_no_clone(staging: Endpoint, tmp_path: Path) -> None:
     broken = tmp_path / "broken.dump"
     broken.write_bytes(b"PGDMP is not enough")
     with pytest.raises(CloneFailed, match="could not be made"):
-        make_clone(broken, staging, "waqiti_rehearsal_00ff", owner_role=OWNER)
+        make_kept(broken, staging, "waqiti_kept_00ff", setup=setup_in("waqiti_kept_00ff"), masking=Masking())
     assert clones_on(staging) == []
 
 
 @pytest.mark.parametrize("name", ["postgres", "wallet", "waqiti_rehearsal_", "waqiti_rehearsal_xyz; --", ""])
-def test_only_clones_are_made_and_dropped(staging: Endpoint, tmp_path: Path, name: str) -> None:
+def test_only_clones_are_made_copied_and_dropped(staging: Endpoint, tmp_path: Path, name: str) -> None:
     with pytest.raises(CloneFailed):
         drop_clone(staging, name)
     with pytest.raises(CloneFailed):
-        make_clone(tmp_path, staging, name, owner_role=OWNER)
-
-
-def test_a_clone_goes_while_somebody_is_connected(target: Target, staging: Endpoint, tmp_path: Path) -> None:
-    made = backup.dump(target.backup, tmp_path, "busy")
-    clone = make_clone(made.path, staging, "waqiti_rehearsal_ab", owner_role=OWNER)
-    with contextlib.closing(connect(clone)):
-        drop_clone(staging, "waqiti_rehearsal_ab")
-    assert clones_on(staging) == []
+        make_kept(tmp_path, staging, name, setup=setup_in(name), masking=Masking())
+    with pytest.raises(CloneFailed):
+        copied(staging, "postgres", name or "x")
