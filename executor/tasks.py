@@ -14,6 +14,7 @@ from approvals.models import Job
 from executor import (
     execute,
     generating,
+    kept,
     preflight,
     proving,
     read,
