@@ -109,12 +109,13 @@ _HOLDERS = """
 
 
 def obstacles(
-    connection: Connection, spec: RunSpec, wanted: Sequence[Wanted], *, backup: bool
+    connection: Connection, spec: RunSpec, wanted: Sequence[Wanted], *, backup: bool, needs: int | None = None
 ) -> Iterator[Point]:
     """Every point that a start depends on, in the order in which people read them.
 
     `connection` is the executor's own login, in no transaction; `wanted` are the tables of the plan as the
-    target has them; `backup`: whether one is taken before. Raises psycopg.Error.
+    target has them; `backup`: whether one is taken before, which `needs` so many bytes where that is known.
+    Raises psycopg.Error.
     """
     yield _server(connection, spec)
     holders = _holders(connection, wanted)
@@ -125,7 +126,7 @@ def obstacles(
     yield _locks(holders, wanted, names)
     yield _replicas(connection)
     yield _headroom(connection)
-    yield _disk(connection, backup)
+    yield _disk(connection, backup, needs)
     yield _sizes(connection, wanted)
     yield _timeouts(connection, spec)
 
@@ -265,17 +266,18 @@ def _headroom(connection: Connection) -> Point:
     return Point("connections", title, "go" if free >= NEEDS else "stop", said)
 
 
-def _disk(connection: Connection, backup: bool) -> Point:
+def _disk(connection: Connection, backup: bool, needs: int | None) -> Point:
     title = "Room for the backup"
     unknown = "How much disk the target itself has left, PostgreSQL does not tell."
     if not backup:
         return Point("disk", title, "unknown", f"No backup is taken. {unknown}")
-    size = int(one(connection, "SELECT pg_database_size(current_database())")[0])
+    if needs is None:
+        needs = int(one(connection, "SELECT pg_database_size(current_database())")[0])
     try:
-        vault.require_room(size)
+        vault.require_room(needs)
     except BackupRefused as error:
         return Point("disk", title, "stop", str(error))
-    return Point("disk", title, "go", f"For a dump of up to {_bytes(size)}, twice. {unknown}")
+    return Point("disk", title, "go", f"For a dump of up to {_bytes(needs)}, twice. {unknown}")
 
 
 def _sizes(connection: Connection, wanted: Sequence[Wanted]) -> Point:

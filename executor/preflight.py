@@ -12,9 +12,9 @@ from dataclasses import replace
 
 import psycopg
 
-from approvals import preflights
+from approvals import policy, preflights
 from approvals.models import Execution, Job, RollbackRequest, RollbackTarget
-from executor import briefing, credentials, locks
+from executor import briefing, credentials, foreseen, locks
 from executor.breaks import breaks
 from executor.connect import Connection, connect, set_session
 from executor.errors import ExecutorError
@@ -75,9 +75,10 @@ def _look(rollback_target: RollbackTarget) -> tuple[list[Point], list[Point]]:
             },
         )
         wanted = _wanted(connection, spec, preflights.rehearsed_locks(rollback_target))
-        found = list(
-            obstacles(connection, spec, wanted, backup=preflights.takes_backup(rollback_target.rollback))
-        )
+        rule = policy.rule_for(rollback_target.rollback)
+        about, needs = foreseen.backup(connection, rollback_target, rule)
+        found = list(obstacles(connection, spec, wanted, backup=rule.backup_required, needs=needs))
+        found += about
         return found, list(breaks(connection, spec, wanted))
 
 

@@ -35,8 +35,8 @@ class Transaction:
 
     def begin(self, *, readers_in: bool = False) -> None:
         """Begin, claim, and take every lock; with `readers_in` only such as keep writers out, until
-        `take_all`. Raises LockBusy where somebody else holds one, Stop where the execution id has a marker already,
-        HistoryChanged, psycopg.Error."""
+        `take_all`. Raises LockBusy where somebody else holds one, Stop where the execution id has a marker
+        already, HistoryChanged, psycopg.Error."""
         self.locked_at = None
         self.connection.execute("BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE")
         set_local(self.connection, settings_of(self.spec, self.who.version))

@@ -22,6 +22,10 @@ from tests.executor.test_backup import scratch  # noqa: F401
 pytestmark = pytest.mark.integration
 
 
+WAITING = """SELECT count(*) FROM pg_stat_activity
+              WHERE wait_event_type = 'Lock' AND query LIKE 'INSERT INTO users%'"""
+
+
 def ours(**limits: float) -> RunSpec:
     return spec(DROP_STATUS, checks=[check(*STATUS_IS_GONE)], limits=limits)
 
@@ -50,8 +54,7 @@ def test_writers_wait_and_readers_do_not_and_what_is_backed_up_is_what_the_scrip
     def back_up(snapshot: str) -> None:
         writer.start()
         with target.superuser() as reader:
-            waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE 'INSERT INTO users%'"
-            while reader.execute(waiting).fetchone() != (1,):
+            while reader.execute(WAITING).fetchone() != (1,):
                 pass
             assert reader.execute("SELECT count(*) FROM users WHERE status = 'active'").fetchone() == (100,)
         pick = partial(
@@ -118,9 +121,11 @@ def test_a_reader_that_ends_in_time_costs_a_try_and_no_second_backup(target: Tar
             taken.append(1)
             reader.execute("SELECT count(*) FROM users")
 
-        recording = Recording(
-            on={"log": lambda level, _text: level == "warning" and reader.execute("COMMIT")}
-        )
+        def end_it(level: str, _text: str) -> None:
+            if level == "warning":
+                reader.execute("COMMIT")
+
+        recording = Recording(on={"log": end_it})
         result = run(ours(), target.executor, recording, back_up=back_up)
     assert result.outcome is Outcome.SUCCEEDED, result.sentence
     assert taken == [1]
