@@ -74,7 +74,7 @@ PAGES = (
     Picture("rejection", "emeka", "/rollbacks/?status=in_review&sort=risk", REJECT),
     Picture("comment", "emeka", "/rollbacks/?status=in_review&sort=risk", COMMENT),
     Picture("rollback-draft", "amina", "/rollbacks/?status=draft", LIST),
-    Picture("rollback-approved", "grace", "/rollbacks/?status=approved", LIST),
+    Picture("rollback-approved", "grace", "/rollbacks/?status=approved&risk=3", LIST),
     Picture("rollback-executed", "emeka", "/rollbacks/?status=executed", LIST),
     Picture("rollback-failed", "amina", "/rollbacks/?status=failed", LIST),
     Picture("start", "grace", "/rollbacks/?status=approved&risk=3", START),

@@ -109,3 +109,10 @@ class ScheduleForm(ZonedForm):
         widget=_Clock(),
         help_text=_("Leave it empty for the next opening."),
     )
+
+    def __init__(self, *args: Any, opens: bool, **kwargs: Any) -> None:
+        """`opens`: an opening is to come in the time to execute, so that no time has to be named."""
+        super().__init__(*args, **kwargs)
+        if not opens:
+            self.fields["at"].help_text = _("The target has no opening to wait for: name the time.")
+            self.fields["at"].required = True

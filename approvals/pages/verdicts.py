@@ -144,9 +144,10 @@ def _executed(page: Sheet) -> Verdict:
         )
     if execution is not None and execution.status == ExecutionStatus.COMMITTED_CHECK_FAILED:
         return Verdict(_("It is committed, but a check after the commit failed."), execution.sentence, "warn")
-    return Verdict(
-        _("It is taken back, committed and verified."), execution.sentence if execution else "", "ok"
-    )
+    more = execution.sentence if execution else ""
+    if any(gate.is_for_later for gate in page.missing):
+        more += " " + _("See to its file before the next deployment, or the migration comes back.")
+    return Verdict(_("It is taken back, committed and verified."), more.strip(), "ok")
 
 
 def _partly(_page: Sheet) -> Verdict:

@@ -49,7 +49,7 @@ def state_mark(status: str, word: str = "", pill: bool = False) -> SafeString:
 def way_back(back: WayBack, has_version: bool) -> SafeString:
     """The newest script of a migration and what proves it, or that there is none."""
     if back.script is None and not has_version:
-        return format_html('<span class="faint">{}</span>', _("only versioned ones have one"))
+        return format_html('<span class="faint">{}</span>', _("none: it has no version"))
     if back.script is None:
         return format_html('<span class="state state-idle">{}{}</span>', icon("void"), _("none"))
     given = {"n": back.script.number, "origin": back.script.word}

@@ -53,8 +53,12 @@ def rollback_schedule(request: Request, pk: int) -> HttpResponse:
     if request.method != "POST" and stepup.confirmed_at(request) is None:
         return redirect(f"{reverse('confirm')}?{urlencode({'next': request.get_full_path()})}")
     target = page.target.target
+    opening = schedules.next_opening(rollback, page.known)
     form = ScheduleForm(
-        posted(request), initial={"digest": rollback.request_digest}, zone=windows.zone_of(target)
+        posted(request),
+        initial={"digest": rollback.request_digest},
+        zone=windows.zone_of(target),
+        opens=opening is not None,
     )
     if form.is_valid():
         try:
@@ -66,7 +70,7 @@ def rollback_schedule(request: Request, pk: int) -> HttpResponse:
         "page": page,
         "form": form,
         "calendar": calendar_page.read(target),
-        "opening": schedules.next_opening(rollback, page.known),
+        "opening": opening,
         "says": [(entry.get_kind_display(), calendar_page.says(entry)) for entry in page.known.calendar],
     }
     return render(request, "rollbacks/schedule.html", context, status=form.status)

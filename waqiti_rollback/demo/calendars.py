@@ -15,7 +15,7 @@ from .services import LEDGER_PRODUCTION, WALLET_PRODUCTION, WALLET_STAGING
 
 def fill_calendars() -> None:
     """Nights only on one target, with a freeze to come; a window that waits for a second person on another;
-    and what is approved on staging starts tomorrow."""
+    a freeze to come on staging, and what is approved there starts tomorrow."""
     Target.objects.filter(name=LEDGER_PRODUCTION).update(time_zone="Africa/Nairobi")
     ledger = Target.objects.get(name=LEDGER_PRODUCTION)
     nights = windows.propose(
@@ -45,6 +45,15 @@ def fill_calendars() -> None:
         starts=time(1),
         ends=time(5),
         reason="Fewer than 1 in 100 payments fall into these hours.",
+    )
+    tested = timezone.now() + timedelta(days=3)
+    windows.propose(
+        Target.objects.get(name=WALLET_STAGING),
+        CalendarEntry.Kind.FREEZE,
+        actor=user("grace"),
+        begins_at=tested,
+        ends_at=tested + timedelta(days=1),
+        reason="The release is tested; nobody changes the schema meanwhile.",
     )
     for rollback in _approved(WALLET_STAGING):
         expires_at = rollback.expires_at or timezone.now()

@@ -44,8 +44,10 @@ def load_stories(servers: Estate, *, say: Say) -> None:
     say("Two that wait for approvals, each rehearsed on a clone …")
     stories.waiting()
     fill_calendars()
-    say("One whose process is killed in the middle …")
-    interrupt(servers, stories.preview())
+    killed = stories.preview()
+    say("One that waits for ops to choose its hour, and one whose process is killed in the middle …")
+    stories.not_yet_scheduled()
+    interrupt(servers, killed)
 
 
 def create_catalog(servers: Estate, targets: Iterable[DemoTarget] = TARGETS) -> None:

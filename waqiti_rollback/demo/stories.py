@@ -154,6 +154,11 @@ def waiting() -> None:
     journey.decide(cascades, "dunya", comment="The eight keys are named in the checks; fine by me.")
 
 
+def not_yet_scheduled() -> None:
+    """Approved, two migrations at once, and nobody has chosen yet when it starts."""
+    sign(journey.submit(journey.ask(wishes.CASCADES_ON_STAGING)))
+
+
 def preview() -> RollbackRequest:
     """Approved, on a target that nothing else needs."""
     rollback = journey.submit(journey.ask(wishes.PARTITIONS_ON_PREVIEW))

@@ -44,6 +44,17 @@ CASCADES = Wish(
     forward_fix="Three services clean up; all would have to change before that may run again.",
     app_version="wallet-service 4.11.1",
 )
+CASCADES_ON_STAGING = Wish(
+    by="amina",
+    target=WALLET_STAGING,
+    versions=(*LIMIT, *KEYS),
+    title="Testers lose their wallets with every clean-up",
+    reason="The clean-up of staging deletes people every evening, and the keys cascade to their wallets.",
+    impact="Tests of top-ups begin with empty tables every morning.",
+    forward_fix="Production is to lose the cascades by a rollback; a migration would do it there twice.",
+    app_version="wallet-service 4.11.1",
+    urgency=Urgency.PLANNED,
+)
 CASCADES_TOO_EARLY = Wish(
     by="kwame",
     target=WALLET_PRODUCTION,
