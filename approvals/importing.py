@@ -9,7 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, NamedTuple
 
 from django.conf import settings as portal
@@ -156,6 +156,7 @@ def settings_json(settings: Settings) -> dict[str, Any]:
         "file": settings.path.name,
         "history_schema": settings.history_schema,
         "table": settings.table,
+        "grammar": asdict(settings.grammar),
         "locations": list(settings.locations),
         "out_of_order": settings.out_of_order,
         "ignore_patterns": [str(pattern) for pattern in settings.ignore_patterns],

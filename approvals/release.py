@@ -9,7 +9,7 @@ from django.db.models import QuerySet
 
 from . import filling
 from .flyway.checksums import checksum_of_text
-from .flyway.names import FileName, Kind
+from .flyway.names import DEFAULT, FileName, Grammar, Kind
 from .flyway.patterns import FUTURE, Pattern
 from .flyway.placeholders import PlaceholderProblem
 from .flyway.versions import Version
@@ -97,6 +97,12 @@ def _filled(sql: str | None, values: filling.Values) -> int | None:
 def last_import(service: Service) -> ImportRun | None:
     """The newest reading of the service's files."""
     return service.import_runs.order_by("-at", "-id").first()
+
+
+def grammar_of(run: ImportRun | None) -> Grammar:
+    """How the files of this import write their names; Flyway's defaults where no settings file says."""
+    said: dict[str, Any] = run.settings.get("grammar", {}) if run is not None else {}
+    return Grammar(**said | {"suffixes": tuple(said["suffixes"])}) if said else DEFAULT
 
 
 def deployment_of(run: ImportRun | None) -> Deployment:

@@ -8,9 +8,9 @@ from pathlib import PurePosixPath
 
 from django.utils.translation import gettext as _
 
-from . import filling, history
+from . import filling, history, release
 from .errors import Refused
-from .flyway.names import DEFAULT, Grammar
+from .flyway.names import Grammar
 from .flyway.versions import MalformedVersion, Version
 from .models import Migration, RollbackItem, RollbackRequest, Status
 
@@ -18,24 +18,23 @@ APPROVED = frozenset({Status.APPROVED, Status.EXECUTING, Status.EXECUTED})
 LONGEST_DESCRIPTION = 150
 
 
-def undo_files(rollback: RollbackRequest, *, grammar: Grammar = DEFAULT) -> dict[str, str]:
-    """The approved script of each migration as an undo file, text by name.
+def undo_files(rollback: RollbackRequest) -> dict[str, str]:
+    """The approved script of each migration as an undo file, text by name as the project writes names.
 
     It holds the steps that people approved and nothing else: `flyway undo` begins the transaction and writes
     the history by itself. Where a script holds what Flyway would take for a placeholder, a `.conf` beside it
-    says that it is none. Raises Refused unless the rollback is approved and every step may run in a
-    transaction.
+    says that it is none. Raises Refused unless the rollback is approved, every step may run in a
+    transaction, and the script reads the same on all targets of the service.
     """
     files: dict[str, str] = {}
+    grammar = release.grammar_of(release.last_import(rollback.service))
     for item in _items(rollback):
         name = _undo_name(item, grammar)
         files |= _with_rules(name, "\n".join([*_head(rollback, item), _body([item])]))
     return files
 
 
-def forward_file(
-    rollback: RollbackRequest, *, version: str = "", grammar: Grammar = DEFAULT
-) -> dict[str, str]:
+def forward_file(rollback: RollbackRequest, *, version: str = "") -> dict[str, str]:
     """One versioned migration that takes back everything of the rollback, newest first, text by name.
 
     For teams that go forward instead: nobody touches the history, and the files stay in the release. The
@@ -51,6 +50,7 @@ def forward_file(
     except MalformedVersion as bad:
         raise Refused(f"{bad}.") from None
     what = ", ".join(str(item.migration) for item in items)
+    grammar = release.grammar_of(release.last_import(rollback.service))
     described = _described("Take back " + " and ".join(str(item.migration) for item in items))
     name = f"{grammar.versioned}{number}{grammar.separator}{described}{grammar.suffixes[0]}"
     head = [f"-- Takes back {what} by going forward. The history keeps all of them."]
@@ -82,7 +82,22 @@ def _items(rollback: RollbackRequest) -> list[RollbackItem]:
                 _("The script of %(migration)s has steps that refuse a transaction; no one file holds it.")
                 % {"migration": item.migration}
             )
+    _require_one_text(rollback, items)
     return items
+
+
+def _require_one_text(rollback: RollbackRequest, items: Iterable[RollbackItem]) -> None:
+    """A release goes everywhere: what was approved with one target's values is wrong where others count."""
+    targets = list(rollback.service.targets.all())
+    for item in items:
+        if len({filling.text_for(item, target) for target in targets}) > 1:
+            raise Refused(
+                _(
+                    "The script of %(migration)s reads otherwise with the values of other targets; no one "
+                    "file holds it."
+                )
+                % {"migration": item.migration}
+            )
 
 
 def _undo_name(item: RollbackItem, grammar: Grammar) -> str:

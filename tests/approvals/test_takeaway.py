@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
-from approvals import proofs, scripts, takeaway
+from approvals import catalog, proofs, scripts, takeaway
 from approvals.analysis import plan_script
 from approvals.errors import Refused
 from approvals.flyway.names import Kind, parse_name
 from approvals.flyway.versions import Version
-from approvals.models import RollbackScript, Status
+from approvals.models import RollbackRequest, RollbackScript, Status
 from tests.approvals import factories
 from tests.approvals.factories import UNDO, World, approved, draft, rollback_in, submitted
 
@@ -62,6 +64,51 @@ def test_what_looks_like_a_placeholder_stays_as_it_was_approved(world: World) ->
     rollback = approved(world, submitted(world, draft(world)))
     files = takeaway.undo_files(rollback)
     assert files["U3__index_wallets.sql.conf"] == "placeholderReplacement=false\n"
+
+
+def with_script(world: World, sql: str) -> RollbackRequest:
+    """An approved rollback of V3 by this script."""
+    script, _created = scripts.store(
+        world.migration("3"),
+        sql=sql,
+        checks=[factories.CHECK["3"]],
+        origin=RollbackScript.Origin.WRITTEN,
+        authors=[world.bob],
+    )
+    proofs.ask(script, actor=world.bob)
+    factories.examined(script)
+    return approved(world, submitted(world, draft(world)))
+
+
+def test_steps_that_refuse_a_transaction_are_in_no_file(world: World) -> None:
+    rollback = with_script(world, "DROP INDEX CONCURRENTLY wallets_by_user;\n")
+    for made in (takeaway.undo_files, takeaway.forward_file):
+        with pytest.raises(Refused, match="V3 has steps that refuse a transaction"):
+            made(rollback)
+
+
+def test_what_reads_otherwise_on_other_targets_is_in_no_file(world: World) -> None:
+    """It was approved with the values of one target, and a release goes to all of them."""
+    world.service.placeholders = world.production.service.placeholders = {"why": "too slow"}
+    world.service.save()
+    rollback = with_script(world, "COMMENT ON TABLE wallets IS '${why}';\nDROP INDEX wallets_by_user;\n")
+    (text,) = takeaway.undo_files(rollback).values()
+    assert "IS 'too slow';" in text
+    world.staging.placeholders = {"why": "tried first"}
+    world.staging.save()
+    for made in (takeaway.undo_files, takeaway.forward_file):
+        with pytest.raises(Refused, match="V3 reads otherwise with the values of other targets"):
+            made(rollback)
+
+
+def test_names_are_written_as_the_project_writes_them(world: World, tmp_path: Path) -> None:
+    rollback = rollback_in(world, Status.APPROVED)
+    settings = 'sqlMigrationPrefix = "M"\nundoSqlMigrationPrefix = "B_"\nsqlMigrationSuffixes = [".ddl"]\n'
+    (tmp_path / "flyway.toml").write_text(f"[flyway]\n{settings}")
+    catalog.import_directory(world.service, tmp_path, actor=None)
+    assert list(takeaway.undo_files(rollback)) == ["B_3__index_wallets.ddl"]
+    ((name, _text),) = takeaway.forward_file(rollback).items()
+    assert (name[0], name.rpartition(".")[2]) == ("M", "ddl")
 
 
 @pytest.mark.parametrize("status", [Status.DRAFT, Status.IN_REVIEW])
