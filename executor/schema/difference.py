@@ -8,7 +8,7 @@ from typing import Any
 
 from executor.schema.objects import Object, Ref, Snapshot
 
-NEVER_COMPARED = frozenset({"label_oids"})
+NEVER_COMPARED = frozenset({"label_oids", "attribute_numbers"})
 COMMON = frozenset({"owner", "grants", "comment", "security_labels"})
 """Attributes that objects of every kind may have."""
 

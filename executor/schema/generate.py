@@ -29,7 +29,8 @@ class Generated:
     """A script and all that is known of it. `origin` is `by running` or, the weaker, `by reading`; `because`
     says why it was not run. `gaps` are what the script does not undo; any blocks. `from_backup` is data that
     no script gives back; `restore` brings kept data back behind the migration; `goes` pairs steps with what
-    they take away, for `loss.measure`. `verdict` is the generator's own (a proof has the last word)."""
+    they take away, for `loss.measure`. `left` are effects that stay by choice, and why. `verdict` is the
+    generator's own (a proof has the last word)."""
 
     script: str
     origin: str
@@ -41,6 +42,7 @@ class Generated:
     restore: str = ""
     goes: tuple[tuple[int, Lost], ...] = ()
     because: str = ""
+    left: tuple[tuple[str, str], ...] = ()
     inverse: Inverse | None = None
 
     def json(self) -> dict[str, Any]:
@@ -58,6 +60,7 @@ class Generated:
             ],
             "notes": list(self.notes),
             "restore": self.restore,
+            "left": dict(self.left),
             "goes": [{"step": step, "what": str(lost)} for step, lost in self.goes],
         }
 
@@ -103,6 +106,7 @@ def _told(inverse: Inverse, beyond: list[str]) -> Generated:
         notes=inverse.notes,
         restore=inverse.restore,
         goes=inverse.goes,
+        left=inverse.left,
         inverse=inverse,
     )
 

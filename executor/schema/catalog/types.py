@@ -57,6 +57,9 @@ def _types() -> Query:
                          FROM pg_attribute a JOIN pg_type u ON u.oid = a.atttypid
                         WHERE a.attrelid = t.typrelid AND a.attnum > 0 AND NOT a.attisdropped ORDER BY
                           a.attnum) END AS attributes,
+               CASE WHEN t.typtype = 'c' THEN
+                 ARRAY(SELECT a.attnum::integer FROM pg_attribute a WHERE a.attrelid = t.typrelid
+                          AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum) END AS attribute_numbers,
                CASE WHEN t.typtype = 'd' THEN format_type(t.typbasetype, t.typtypmod) END AS base,
                CASE WHEN t.typtype = 'd' AND t.typcollation <> b.typcollation THEN
                  (SELECT format('%I.%I', cn.nspname, o.collname) FROM pg_collation o

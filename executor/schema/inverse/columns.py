@@ -5,6 +5,7 @@ from __future__ import annotations
 from executor.schema.inverse.action import Action, Statement, statements
 from executor.schema.inverse.column_sql import column_definition, fine_clauses, set_not_null, table_word
 from executor.schema.inverse.family import Changes, Context, Family, relation
+from executor.schema.inverse.fields import Fields, fields_of
 from executor.schema.inverse.fills import fill_value, needs_fill
 from executor.schema.inverse.identities import identity_changes
 from executor.schema.lost import CHANGED, VALUES, Lost, may_change
@@ -91,6 +92,8 @@ def _retype(now: Object, before: Object, column: str, context: Context) -> Actio
     collation = f" COLLATE {before['collation']}" if before["collation"] else ""
     plain = f"{column} TYPE {target}{collation}"
     name = quoted(now.ref.name)
+    if (fields := fields_of(target.removesuffix("[]"), context)) is not None:
+        return _by_fields(now, fields, target, name, plain, context)
     if target.endswith("[]"):
         conversions = [f"{name}::{target}", f"{name}::text[]::{target}"]
     else:
@@ -102,6 +105,21 @@ def _retype(now: Object, before: Object, column: str, context: Context) -> Actio
     action = Action("alter", now.ref, (Statement(plain, alternatives),), loses=loses, disturbs={now.ref})
     action.why = f"back from {now['type']}; fails where a value does not fit"
     return action
+
+
+def _by_fields(now: Object, fields: Fields, target: str, name: str, plain: str, context: Context) -> Action:
+    """Values of a type that was made anew: field by field, or by their text where they are in arrays and each
+    field has its place."""
+    loses = (Lost(CHANGED, now.ref.relation, now.ref.name, target),) if fields.left_over else ()
+    why = "its type was made anew: values are brought over field by field"
+    first, *others = (f"{plain} USING {way}" for way in fields.conversions(name, target))
+    if target.endswith("[]"):
+        first, others = f"{plain} USING {name}::text[]::{target}", []
+        why = "its type was made anew, each field in its place"
+        if not fields.positional:
+            context.refused.append(f"{now.ref} is an array of {target[:-2]}, whose fields have other places")
+    made = Statement(first, tuple(others))
+    return Action("alter", now.ref, (made,), loses=loses, disturbs={now.ref}, why=why)
 
 
 def is_enum(written: str, context: Context) -> bool:

@@ -7,11 +7,12 @@ from typing import Any
 import psycopg
 
 from executor.schema.difference import Change, Difference, difference
+from executor.schema.effects import Effect
 from executor.schema.inverse import options as choices
 from executor.schema.inverse import rebuild, replace
 from executor.schema.inverse.action import Action
 from executor.schema.inverse.deletions import Deletion
-from executor.schema.inverse.family import Context
+from executor.schema.inverse.family import Context, comma
 from executor.schema.inverse.foreseen import foreseen
 from executor.schema.inverse.from_backup import FromBackup, data_gone
 from executor.schema.inverse.live import Run
@@ -23,6 +24,7 @@ from executor.schema.inverse.rows import RowChanges, row_changes
 from executor.schema.inverse.script import render, steps
 from executor.schema.names import dotted
 from executor.schema.objects import Object, Ref, Snapshot
+from executor.schema.reading.said import CHANGED
 from executor.schema.scope import without
 from executor.schema.snapshot import snapshot
 
@@ -200,7 +202,7 @@ class _Derivation:
 
     def _told(self, found: Difference) -> Inverse:
         left = self._left(found)
-        gaps = [*left]
+        gaps = [*self.context.refused, *left]
         gaps += [f"{failure}" for failure in self.run.failed if left]
         made = steps(self.run.done)
         verdict = DIFFERS if gaps else MODULO_ORDER if found.reordered else EXACT
@@ -216,7 +218,16 @@ class _Derivation:
             restore=restore,
             notes=notes,
             from_backup=tuple(self.from_backup),
+            left=tuple(map(self._declared, filter(self._on_purpose, found.changed))),
         )
+
+    def _declared(self, change: Change) -> tuple[str, str]:
+        """An enum that keeps what the migration added: the effect, and why it stays."""
+        was, now = change.attributes["labels"]
+        there = self.after.by_address.get(self.context.before[change.ref].address, change.ref)
+        added = comma(label for label in now if label not in was)
+        reason = f"Chosen when it was generated: {added} stays. No row of before has it; rows may by now."
+        return str(Effect(CHANGED, there, "labels")), reason
 
     def _left(self, found: Difference) -> list[str]:
         """What still differs, but for what was left on purpose."""

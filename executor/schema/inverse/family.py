@@ -19,10 +19,12 @@ Changes = dict[str, tuple[Any, Any]]
 @dataclass(slots=True)
 class Context:
     """What families may ask: the schema now, the one to come back to, the one at the `start`, and the
-    engineer's choices. `attempt` counts passes from 1; `gaps` are findings that no statement can undo;
+    engineer's choices. `attempt` counts passes from 1; `gaps` are findings that no statement can undo, and
+    `refused` those that stay so in every pass;
     `replaced` says under which name a type or table was set aside; `restoring` is SQL that brings kept data
     back; `notes` are what the engineer should know; `reordered` are tables that an attempt left with columns
-    out of place."""
+    out of place; `routed` are partitioned tables whose rows find their partitions by the key of before, and
+    `routes` the statements for that which are still to run."""
 
     now: Snapshot
     before: Snapshot
@@ -30,11 +32,14 @@ class Context:
     user: str
     attempt: int = 1
     gaps: list[str] = field(default_factory=list)
+    refused: list[str] = field(default_factory=list)
     replaced: dict[Ref, Ref] = field(default_factory=dict)
     restoring: dict[str, None] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     start: Snapshot | None = None
     reordered: frozenset[Ref] = frozenset()
+    routed: set[Ref] = field(default_factory=set)
+    routes: dict[Ref, list[Statement]] = field(default_factory=dict)
 
     @property
     def major(self) -> int:

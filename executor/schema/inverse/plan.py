@@ -45,6 +45,7 @@ class _Plan:
         self._close()
         drops, creations = list(self._drops()), list(self._creations())
         altered = [action for ref, made in self.in_place.items() if ref not in self.again for action in made]
+        creations += refill.routing(creations, self.context)
         all_of_them = [*drops, *creations, *altered, *self.late]
         if self.context.options.keep_data:
             all_of_them += self._keep(all_of_them)
@@ -144,6 +145,8 @@ class _Plan:
                 if ref in self.context.replaced.values():
                     action.loses = refill.not_carried(ref, self.context)
                     action.why = "set aside above; what takes its place is there"
+                elif ref.kind == "table" and refill.emptied(ref, self.context):
+                    action.loses = ()
                 elif ref in self.again:
                     action.why = "comes back below"
                     action.loses = ()

@@ -1,5 +1,6 @@
 """Which tables are written anew, and what that costs: those whose columns must return to their places, and
-partitioned ones that were plain. A partition is written anew with its whole tree. (How: see `refill`.)"""
+those that were not partitioned, or not so. A partition is written anew with its whole tree. (How: see
+`refill`.)"""
 
 from __future__ import annotations
 
@@ -11,11 +12,13 @@ from executor.schema.inverse.action import Action
 from executor.schema.inverse.family import Context, comma
 from executor.schema.inverse.options import Choice
 from executor.schema.names import dotted, quoted
-from executor.schema.objects import Ref, Snapshot
+from executor.schema.objects import Object, Ref, Snapshot
 
 ORDER = "columns must return to their places: the table is written anew"
 KEY = "a type of its partition key is replaced: the table is written anew"
 FORM = "it is partitioned now and was not: the table is written anew"
+ROUTED = "it was partitioned, or by another key: its rows go back to their former partitions"
+ALONE = "stands on its own now, and whether its rows are also in {table} can't be told: take it away by hand"
 
 
 def set_aside(context: Context) -> tuple[list[Action], list[Choice]]:
@@ -24,8 +27,12 @@ def set_aside(context: Context) -> tuple[list[Action], list[Choice]]:
     found: list[Choice] = []
     for table in context.before.of_kind("table"):
         now = context.now.get(table.ref)
-        if now is not None and (now["form"], table["form"]) == ("p", "r"):
+        if now is None or table.ref in reasons:
+            continue
+        if (now["form"], table["form"]) == ("p", "r"):
             reasons[table.ref] = FORM
+        elif _other_key(now, table):
+            reasons.update(_routed(_root(table.ref, context.before), context))
     for root in _partitioned_by_replaced_types(context):
         reasons.update(dict.fromkeys(_members(root, context), KEY))
     for root, members in _out_of_place(context).items():
@@ -39,6 +46,27 @@ def set_aside(context: Context) -> tuple[list[Action], list[Choice]]:
     return [*renamed, *refill.functions_away(context, list(reasons))], found
 
 
+def _other_key(now: Object, before: Object) -> bool:
+    """Whether a table was partitioned and is not, or by another key."""
+    if before["form"] != "p" or now["form"] not in "rp":
+        return False
+    return bool(now["form"] == "r" or now["partition_key"] != before["partition_key"])
+
+
+def _routed(table: Ref, context: Context) -> dict[Ref, str]:
+    """The table and what of its former partitions is below it now, to be written anew; nothing, and a gap,
+    where a former partition stands on its own with rows that may be the same."""
+    inside, former = set(context.now.tree(table)), context.before.tree(table)
+    for ref in former:
+        if ref in context.now and ref not in inside:
+            context.refused.append(f"{ref} {ALONE.format(table=dotted(table.path))}")
+            return {}
+    if table not in context.now:
+        return {}
+    context.routed.add(table)
+    return {ref: ROUTED for ref in former if ref in context.now}
+
+
 def _choose(context: Context, root: Ref, members: list[Ref]) -> Choice:
     options, now = context.options, context.now
     size = _bytes(context, members)
@@ -46,7 +74,9 @@ def _choose(context: Context, root: Ref, members: list[Ref]) -> Choice:
     if taken == choices.BY_SIZE:
         small = size is not None and size <= options.rebuild_below
         taken = choices.REBUILD if small else choices.APPEND
-    if not can_be_rebuilt(members, now, context.before):
+    if why := hindrance(members, now, context.before):
+        if taken == choices.REBUILD:
+            context.notes.append(f"{dotted(root.path)} can't be written anew: {why}.")
         taken = choices.APPEND
     missing = [c.ref.name for ref in members for c in context.before.columns(*ref.path) if c.ref not in now]
     names = comma(dict.fromkeys(missing)) or "columns"
@@ -129,22 +159,44 @@ def _root(table: Ref, schema: Snapshot) -> Ref:
 
 
 def can_be_rebuilt(members: list[Ref], now: Snapshot, before: Snapshot) -> bool:
-    """Whether the tables stand for themselves: nothing foreign, no inheritance, no column of a row type."""
+    """Whether nothing hinders that the tables are written anew."""
+    return not hindrance(members, now, before)
+
+
+def hindrance(members: list[Ref], now: Snapshot, before: Snapshot) -> str:
+    """Why the tables can't be written anew, in a few words; '' where they can."""
     inside = {ref.path for ref in members}
     for ref in members:
         thing = now[ref]
         if thing["form"] not in "rp" or thing["form"] != before[ref]["form"]:
-            return False
-        if thing["parents"] or thing["of_type"]:
-            return False
+            return "it is another kind of table"
+        if thing["parents"]:
+            return "it inherits from another table"
+        if thing["of_type"]:
+            return "it is a table of a type"
         for dependent in now.needed_by.get(ref, ()):
             if dependent.kind == "table" and Ref("partition", dependent.path) not in now:
-                return False
-            if dependent.kind == "column" and dependent.relation not in inside:
-                partition = Ref("partition", dependent.relation)
-                if partition not in now or _root(Ref("table", dependent.relation), now).path not in inside:
-                    return False
-    return True
+                return f"{dependent} inherits from it"
+            if dependent.kind == "type":
+                return f"{dependent} is made of its rows"
+            if dependent.kind == "column" and (why := _of_its_rows(dependent, ref, inside, now, before)):
+                return why
+    return ""
+
+
+def _of_its_rows(
+    column: Ref, table: Ref, inside: set[tuple[str, ...]], now: Snapshot, before: Snapshot
+) -> str:
+    """Why a column that needs the table hinders: one of its row type can be brought over field by field,
+    where it is not an array."""
+    if column.relation in inside:
+        return ""
+    partition = Ref("partition", column.relation)
+    if partition in now and _root(Ref("table", column.relation), now).path in inside:
+        return ""
+    if now[column]["type"] == dotted(table.path):
+        return "" if column in before else f"{column} is of its row type, and came with the migration"
+    return f"{column} is made of its rows"
 
 
 # What it costs

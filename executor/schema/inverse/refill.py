@@ -8,6 +8,7 @@ from executor.schema.inverse.action import Action, Statement, statements
 from executor.schema.inverse.columns import is_enum
 from executor.schema.inverse.families import family_of
 from executor.schema.inverse.family import Context, comma
+from executor.schema.inverse.fields import fields_of
 from executor.schema.inverse.fills import fill_value, needs_fill
 from executor.schema.inverse.identities import carry_position
 from executor.schema.inverse.taken import away
@@ -15,18 +16,38 @@ from executor.schema.lost import CHANGED, ROWS, VALUES, Lost, may_change
 from executor.schema.names import dotted, quoted
 from executor.schema.objects import Object, Ref
 
+ROUTE = 76
+"""Among the priorities: with the partitions, before keys that refer to them, views and triggers."""
+
 
 def rename_away(context: Context, ref: Ref, why: str) -> Action:
     """Rename a table and its identity sequences, whose names are needed."""
     new = away(ref, context.now)
     context.replaced[ref] = new
     texts = [f"ALTER TABLE {dotted(ref.path)} RENAME TO {quoted(new.name)}"]
+    if any(ref in context.before.tree(root) for root in context.routed):
+        texts += _indexes_away(context, ref)
     for column in context.now.columns(*ref.path):
         if column["identity"]:
             schema, name = column["identity_sequence"][:2]
             other = away(Ref("sequence", (schema, name)), context.now)
             texts.append(f"ALTER SEQUENCE {dotted((schema, name))} RENAME TO {quoted(other.name)}")
     return Action("set aside", ref, statements(*texts), why=why)
+
+
+def _indexes_away(context: Context, table: Ref) -> Iterator[str]:
+    """Free the names of a table's indexes: those of before must be there before the rows can go back."""
+    for thing in context.now.of_kind("index", "constraint"):
+        path = thing.ref.path
+        if thing.ref.kind == "index":
+            if tuple(thing["relation"]) != table.path:
+                continue
+        elif thing.ref.relation != table.path or thing["type"] not in "pux":
+            continue
+        else:
+            path = (path[0], path[2])
+        other = away(Ref("index", path), context.now)
+        yield f"ALTER INDEX {dotted(path)} RENAME TO {quoted(other.name)}"
 
 
 def functions_away(context: Context, tables: list[Ref]) -> Iterator[Action]:
@@ -67,10 +88,57 @@ def copying(creation: Action, context: Context) -> None:
     texts = (_insert(creation.ref, old, columns, list(values)) for values in zip(*ways, strict=True))
     first, *others = dict.fromkeys(texts) or [_insert(creation.ref, old, [], [])]
     rows = [Statement(first, tuple(others), fills=True)]
-    if context.before[creation.ref]["form"] == "p":
+    if creation.ref in context.routed:
+        context.routes[creation.ref] = rows
+    if context.before[creation.ref]["form"] == "p" or _is_routed(creation.ref, context):
         rows = []
     creation.statements = (*creation.statements, *rows, *carried)
     creation.reads = set(context.now.tree(old))
+
+
+def routing(creations: list[Action], context: Context) -> Iterator[Action]:
+    """Give rows back to the partitions of before, once all of these are attached, and before anything is
+    there that looks at rows which come."""
+    for root, rows in context.routes.items():
+        old, tree = context.replaced[root], context.before.tree(root)
+        bonds = {Ref("partition", ref.path) for ref in tree[1:]}
+        mark = Ref("rows", root.path)
+        for creation in creations:
+            if _looks_at_rows(creation.ref, {ref.path for ref in tree}, context):
+                creation.after.add(mark)
+        yield Action(
+            "route",
+            root,
+            rows,
+            why="each row finds its partition; fails where one fits none",
+            provides={mark},
+            reads=set(context.now.tree(old)),
+            after={root, *tree, *bonds},
+            priority=ROUTE,
+        )
+    context.routes = {}
+
+
+def _looks_at_rows(ref: Ref, tree: set[tuple[str, ...]], context: Context) -> bool:
+    """Whether an object that is made would change rows that come, or must find them all."""
+    thing = context.before.get(ref)
+    if ref.kind in ("trigger", "rule", "policy"):
+        return ref.path[:2] in tree
+    references = thing["references"] if thing is not None and ref.kind == "constraint" else None
+    return bool(references) and tuple(references or ()) in tree
+
+
+def _is_routed(table: Ref, context: Context) -> bool:
+    """Whether the table is a partition, of before, of one whose rows are routed."""
+    return any(table in context.before.tree(root) for root in context.routed)
+
+
+def emptied(table: Ref, context: Context) -> bool:
+    """Whether all rows of a table that goes were routed to partitions of before."""
+    return any(
+        root in context.replaced and table in context.now.tree(context.replaced[root])
+        for root in context.routed
+    )
 
 
 def _values(column: Object, old: Ref, context: Context) -> tuple[str, ...]:
@@ -81,6 +149,9 @@ def _values(column: Object, old: Ref, context: Context) -> tuple[str, ...]:
     was = context.now.get(Ref("column", (*old.path, column.ref.name)))
     name, kind = quoted(column.ref.name), column["type"]
     if was is not None:
+        if (fields := fields_of(kind, context)) is not None:
+            plain, by_text = fields.conversions(name, kind)
+            return (plain, by_text, by_text)
         same = was["type"] == kind
         return (name, name, name) if same else (name, f"{name}::{kind}", f"{name}::text::{kind}")
     default = context.before.get(Ref("default", column.ref.path))
@@ -107,7 +178,7 @@ def not_carried(old: Ref, context: Context) -> tuple[Lost, ...]:
             and not is_enum(back["type"], context)
         ):
             lost.append(Lost(CHANGED, column.ref.relation, column.ref.name, back["type"]))
-    if context.before[table]["form"] == "p":
+    if context.before[table]["form"] == "p" and table not in context.routed:
         lost += [Lost(ROWS, (ref.path[0], ref.path[1])) for ref in _new_partitions(old, context)]
     return tuple(lost)
 

@@ -17,7 +17,8 @@ class Inverse:
     """The way back. `gaps` is what it does not undo, one sentence each; with any, the verdict is not exact.
     `verdict` compares snapshots; `pg_dump` has the last word (see `prove`). `retried` counts actions whose
     order had to be found by trying. `from_backup` is data that the migration took away and no statement gives
-    back; `restore` is SQL that brings kept data back behind the migration; `notes` are for people."""
+    back; `restore` is SQL that brings kept data back behind the migration; `notes` are for people; `left` are
+    effects that stay by choice, as completeness calls them, each with a reason."""
 
     script: str
     steps: tuple[InverseStep, ...]
@@ -28,6 +29,7 @@ class Inverse:
     restore: str = ""
     notes: tuple[str, ...] = ()
     from_backup: tuple[FromBackup, ...] = ()
+    left: tuple[tuple[str, str], ...] = ()
 
     @property
     def goes(self) -> tuple[tuple[int, Lost], ...]:

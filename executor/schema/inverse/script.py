@@ -94,6 +94,7 @@ def _title(step: InverseStep) -> str:
         "rename": "Former names",
         "keep": "Keep the data in place",
         "rows": "Take away the rows that the migration added",
+        "route": "Give rows back to their partitions",
         "set aside": "Set aside what can't be altered",
     }
     if step.verb == "keep":

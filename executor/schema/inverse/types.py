@@ -97,19 +97,44 @@ class Type(Family):
 def attributes_in_place(now: Object, before: Object) -> bool:
     """Whether dropping and adding attributes at the end leads a composite type back; its columns may stay
     then."""
-    stay = [attribute for attribute in now["attributes"] if attribute in before["attributes"]]
-    missing = [attribute for attribute in before["attributes"] if attribute not in now["attributes"]]
+    there, _ = _names_back(now, before)
+    stay = [attribute for attribute in there if attribute in before["attributes"]]
+    missing = [attribute for attribute in before["attributes"] if attribute not in there]
     return bool(stay + missing == before["attributes"])
 
 
 def _attributes(now: Object, before: Object) -> list[str]:
     name = f"ALTER TYPE {dotted(now.ref.path)}"
-    made = []
-    for attribute in now["attributes"]:
+    there, renamed = _names_back(now, before)
+    made = [f"{name} RENAME ATTRIBUTE {old} TO {new}" for old, new in renamed]
+    for attribute in there:
         if attribute not in before["attributes"]:
             made.append(f"{name} DROP ATTRIBUTE {first_identifier(attribute)}")
-    made += [f"{name} ADD ATTRIBUTE {one}" for one in before["attributes"] if one not in now["attributes"]]
+    made += [f"{name} ADD ATTRIBUTE {one}" for one in before["attributes"] if one not in there]
     return made
+
+
+def _names_back(now: Object, before: Object) -> tuple[list[str], list[tuple[str, str]]]:
+    """The attributes of now under the names that they had, and the renames that this takes: found by their
+    numbers, and none where the name is taken."""
+    there = list(now["attributes"])
+    if now.address != before.address:
+        return there, []
+    wanted = dict(zip(before["attribute_numbers"], before["attributes"], strict=True))
+    taken = {first_identifier(attribute) for attribute in there}
+    renamed = []
+    for place, number in enumerate(now["attribute_numbers"]):
+        old, new = first_identifier(there[place]), first_identifier(wanted.get(number, there[place]))
+        if old != new and new not in taken:
+            renamed.append((old, new))
+            there[place] = new + there[place][len(old) :]
+            taken.add(new)
+    return there, renamed
+
+
+def attribute_type(attribute: str) -> str:
+    """The type in an attribute's definition, without its collation."""
+    return attribute[len(first_identifier(attribute)) :].strip().partition(" COLLATE ")[0]
 
 
 def first_identifier(text: str) -> str:

@@ -301,6 +301,60 @@ CASES = (
         loses=("the values of column public.t.y",),
     ),
     Case(
+        "a partitioned table that was made a plain one",
+        """CREATE TABLE t (id bigint, d date NOT NULL, x text, PRIMARY KEY (id, d)) PARTITION BY RANGE (d);
+           CREATE TABLE t1 PARTITION OF t FOR VALUES FROM ('2024-01-01') TO ('2025-01-01');
+           CREATE TABLE t2 PARTITION OF t FOR VALUES FROM ('2025-01-01') TO ('2026-01-01');
+           CREATE INDEX ON t (x); CREATE TABLE k (id bigint, d date, FOREIGN KEY (id, d) REFERENCES t);
+           INSERT INTO t VALUES (1, '2024-02-02', 'a'), (2, '2025-02-02', 'b');
+           INSERT INTO k VALUES (1, '2024-02-02'); CREATE VIEW v AS SELECT x FROM t;
+           CREATE FUNCTION no() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RAISE EXCEPTION ''seen''; END';
+           CREATE TRIGGER no BEFORE INSERT ON t FOR EACH ROW EXECUTE FUNCTION no()""",
+        """DROP VIEW v; ALTER TABLE k DROP CONSTRAINT k_id_d_fkey;
+           CREATE TABLE n (id bigint, d date NOT NULL, x text, PRIMARY KEY (id, d));
+           INSERT INTO n SELECT * FROM t;
+           DROP TABLE t; ALTER TABLE n RENAME TO t; CREATE INDEX ON t (x);
+           ALTER TABLE k ADD FOREIGN KEY (id, d) REFERENCES t; CREATE VIEW v AS SELECT x FROM t""",
+        has=("INSERT INTO public.t (id, d, x)", "FROM public.t__rollback;"),
+    ),
+    Case(
+        "a partitioned table with another key, whose partitions have the names of former ones",
+        """CREATE TABLE t (id bigint NOT NULL, d int NOT NULL, x text) PARTITION BY LIST (d);
+           CREATE TABLE t1 PARTITION OF t FOR VALUES IN (1);
+           CREATE TABLE t2 PARTITION OF t FOR VALUES IN (2) PARTITION BY RANGE (id);
+           CREATE TABLE t21 PARTITION OF t2 FOR VALUES FROM (0) TO (100); CREATE INDEX ON t (x);
+           INSERT INTO t VALUES (7, 1, 'a'), (8, 2, 'b')""",
+        """CREATE TABLE n (id bigint NOT NULL, d int NOT NULL, x text, y int) PARTITION BY HASH (id);
+           CREATE TABLE n1 PARTITION OF n FOR VALUES WITH (MODULUS 2, REMAINDER 0);
+           CREATE TABLE n2 PARTITION OF n FOR VALUES WITH (MODULUS 2, REMAINDER 1);
+           INSERT INTO n SELECT * FROM t;
+           DROP TABLE t; ALTER TABLE n RENAME TO t; ALTER TABLE n1 RENAME TO t1; CREATE INDEX ON t (x)""",
+        loses=("the values of column public.t.y",),
+    ),
+    Case(
+        "a table whose rows are a column elsewhere that lost a middle column",
+        """CREATE TABLE t (a int, b text, c int); CREATE TABLE u (id int PRIMARY KEY, was t, n int);
+           CREATE VIEW v AS SELECT id, (was).c FROM u; CREATE INDEX ON u (((was).a));
+           INSERT INTO u VALUES (1, ROW(1, 'x', 2)), (2, NULL), (3, ROW(NULL, NULL, NULL))""",
+        "ALTER TABLE t DROP COLUMN b",
+        has=("ROW((was).a, NULL, (was).c)::public.t END",),
+        cheap=ORDER,
+    ),
+    Case(
+        "a composite type that lost one attribute and won another",
+        """CREATE TYPE c AS (a text, b text); CREATE TABLE u (x c, y int);
+           INSERT INTO u VALUES (ROW('1', '2')::c, 3)""",
+        "ALTER TYPE c DROP ATTRIBUTE a, ADD ATTRIBUTE z text",
+        has=("ROW(NULL, (x).b)::public.c",),
+        loses=("values of column public.u.x that public.c can't hold as they are",),
+    ),
+    Case(
+        "a composite type with a renamed attribute",
+        "CREATE TYPE c AS (a text, b text); CREATE TABLE u (x c); INSERT INTO u VALUES (ROW('1', '2')::c)",
+        "ALTER TYPE c RENAME ATTRIBUTE b TO z",
+        has=("ALTER TYPE public.c RENAME ATTRIBUTE z TO b;",),
+    ),
+    Case(
         "a table that became the partition of one that took its name",
         "CREATE TABLE t (d int NOT NULL, x text); INSERT INTO t VALUES (1)",
         """ALTER TABLE t RENAME TO t1; CREATE TABLE t (d int NOT NULL, x text) PARTITION BY LIST (d);

@@ -8,7 +8,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from executor.proof import prove
+from executor.examine import examine
+from executor.proof import AS_DECLARED, prove
 from executor.schema.generate import generate, generate_all
 from executor.schema.inverse import Options, undo
 from executor.schema.replay import File, Replay
@@ -73,6 +74,23 @@ def test_tables_whose_keys_are_checked_again_count_for_the_size(shadow: Shadow) 
     for limit, verdict in ((100_000, "exact modulo column order"), (1_000_000, "exact")):
         options = Options(sizes=sizes(shadow.connection), rebuild_below=limit)
         assert undo(shadow.connection, before, None, options).verdict == verdict
+
+
+def test_what_stays_by_choice_is_declared_as_completeness_calls_it(replay: Replay) -> None:
+    chain = [
+        File("V1.sql", "CREATE TYPE mood AS ENUM ('calm'); CREATE TABLE t (m mood)"),
+        File("V2.sql", "ALTER TYPE mood ADD VALUE 'grim'; ALTER TABLE t ADD COLUMN n int"),
+    ]
+    found = generate(replay, chain, Options(enum_value="leave"))
+    assert found.script.endswith("ALTER TABLE public.t DROP COLUMN n;\n")
+    assert dict(found.left) == {
+        "changed labels of type mood": "Chosen when it was generated: grim stays. No row of before has it; "
+        "rows may by now."
+    }
+    examined = examine(replay, chain, found.script, left=dict(found.left))
+    assert examined.completeness.complete
+    assert examined.proof.verdict == AS_DECLARED
+    assert generate(replay, chain).left == ()
 
 
 def test_settings_of_the_server_are_gaps(replay: Replay) -> None:

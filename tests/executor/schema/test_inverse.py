@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import psycopg
 import pytest
 
 from executor.schema.dump import dump
@@ -63,6 +64,85 @@ def test_rows_survive_a_rebuilt_table(shadow: Shadow) -> None:
     shadow.apply("INSERT INTO t (b) VALUES (3)")
     assert shadow.connection.execute("SELECT max(id) FROM t").fetchone() == (3,)
     assert inverse.losses == ()
+
+
+MOVED = {
+    "a partitioned table that was made a plain one": (
+        "SELECT tableoid::regclass::text, id, x FROM t ORDER BY id",
+        [("t1", 1, "a"), ("t2", 2, "b")],
+    ),
+    "a partitioned table with another key, whose partitions have the names of former ones": (
+        "SELECT tableoid::regclass::text, id, x FROM t ORDER BY id",
+        [("t1", 7, "a"), ("t21", 8, "b")],
+    ),
+    "a table whose rows are a column elsewhere that lost a middle column": (
+        "SELECT id, was::text FROM u ORDER BY id",
+        [(1, "(1,,2)"), (2, None), (3, "(,,)")],
+    ),
+    "a composite type that lost one attribute and won another": ("SELECT x::text FROM u", [("(,2)",)]),
+    "a composite type with a renamed attribute": ("SELECT x::text FROM u", [("(1,2)",)]),
+}
+
+
+@pytest.mark.parametrize("name", MOVED)
+@pytest.mark.parametrize("server", ["shadow", "older_shadow"])
+def test_rows_that_are_moved_keep_their_values(
+    name: str, server: str, request: pytest.FixtureRequest
+) -> None:
+    made: Shadow = request.getfixturevalue(server)
+    case = next(case for case in CASES if case.name == name)
+    made.apply(case.prior)
+    made.apply(derive(case.forward, made, Options.exact()).script)
+    query, rows = MOVED[name]
+    assert made.connection.execute(query).fetchall() == rows
+
+
+@pytest.mark.parametrize("server", ["shadow", "older_shadow"])
+@pytest.mark.parametrize(
+    ("prior", "forward", "why"),
+    [
+        (
+            """CREATE TABLE t (id int NOT NULL) PARTITION BY LIST (id);
+               CREATE TABLE t1 PARTITION OF t FOR VALUES IN (1); INSERT INTO t VALUES (1)""",
+            """ALTER TABLE t DETACH PARTITION t1; CREATE TABLE n (id int NOT NULL);
+               INSERT INTO n SELECT * FROM t1; DROP TABLE t; ALTER TABLE n RENAME TO t""",
+            "table public.t1 stands on its own now, and whether its rows are also in public.t can't be told",
+        ),
+        (
+            "CREATE TYPE c AS (a text, b text); CREATE TABLE u (x c[])",
+            "ALTER TYPE c DROP ATTRIBUTE a, ADD ATTRIBUTE z text",
+            "column public.u.x is an array of public.c, whose fields have other places",
+        ),
+    ],
+    ids=["a partition that stands on its own", "an array of rows"],
+)
+def test_what_would_be_guessed_is_refused_with_words(
+    prior: str, forward: str, why: str, server: str, request: pytest.FixtureRequest
+) -> None:
+    made: Shadow = request.getfixturevalue(server)
+    made.apply(prior)
+    inverse = derive(forward, made, Options.exact())
+    assert why in inverse.gaps[0]
+
+
+def test_a_row_that_fits_no_former_partition_stops_the_script(shadow: Shadow) -> None:
+    shadow.apply(
+        """CREATE TABLE t (id int NOT NULL) PARTITION BY LIST (id);
+           CREATE TABLE t1 PARTITION OF t FOR VALUES IN (1); INSERT INTO t VALUES (1)"""
+    )
+    forward = "CREATE TABLE n AS SELECT * FROM t; DROP TABLE t; ALTER TABLE n RENAME TO t"
+    script = derive(forward, shadow, Options.exact()).script
+    shadow.apply("INSERT INTO t VALUES (2)")
+    with pytest.raises(psycopg.errors.CheckViolation, match="no partition"):
+        shadow.apply(script)
+    assert shadow.connection.execute("SELECT count(*) FROM t").fetchone() == (2,)
+
+
+def test_an_array_of_rows_keeps_its_table_from_being_written_anew(shadow: Shadow) -> None:
+    shadow.apply("CREATE TABLE t (a int, b text, c int); CREATE TABLE u (was t[])")
+    inverse = derive("ALTER TABLE t DROP COLUMN b", shadow, Options.exact())
+    assert inverse.verdict == ORDER
+    assert inverse.notes == ("public.t can't be written anew: column public.u.was is made of its rows.",)
 
 
 def test_a_column_that_cannot_be_null_asks_for_a_value(shadow: Shadow) -> None:
