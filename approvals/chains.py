@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 from django.utils.translation import gettext as _
 
-from . import filling, history
+from . import digests, filling, history
 from .errors import Refused
 from .flyway.history import HistoryRow
 from .flyway.placeholders import PlaceholderProblem
 from .models import Environment, Migration, MigrationRevision, RollbackScript, Service, Target
 
+CHAINED = (Migration.Kind.VERSIONED, Migration.Kind.BASELINE)
 CHANGING = {
     "flyway:user": "flyway",
     "flyway:timestamp": "1970-01-01 00:00:00",
@@ -29,6 +30,16 @@ class ChainFile:
 
     name: str
     sql: str
+
+
+@dataclass(frozen=True, slots=True)
+class Chain:
+    """The files, the migration's own last, and what a proof made with them is bound to: the digest, and the
+    names of the placeholders whose values are in it (see `bound`)."""
+
+    files: tuple[ChainFile, ...]
+    placeholders: tuple[str, ...]
+    sha256: str
 
 
 def target_of(service: Service) -> Target | None:
@@ -58,28 +69,73 @@ def applied_revision(migration: Migration, target: Target | None) -> MigrationRe
     return newest_revision(migration)
 
 
-def chain_of(revision: MigrationRevision, target: Target | None) -> list[ChainFile]:
+def chain_of(revision: MigrationRevision, target: Target | None, *, used: Iterable[str] = ()) -> Chain:
     """The files below the revision's migration in Flyway's order, and the revision as the last one.
 
     Of each file the text that is applied on the target, else the one that was imported last. Files that the
     last import did not find count only where they are applied. A baseline file begins the chain where no
-    versioned file stands at or below it. Raises Refused for a placeholder without a value, naming file, line
-    and column.
+    versioned file stands at or below it. `used` are placeholders beside those of the files. Raises Refused
+    for a placeholder without a value, naming file, line and column.
     """
+    files, values = _read(revision, target)
+    return _chain(files, values, used, tuple(_file(each, values) for each in files))
+
+
+def unfilled(revision: MigrationRevision, target: Target | None, *, used: Iterable[str] = ()) -> Chain:
+    """The same without texts, where `chain_of` lacks a value: what a refusal is bound to."""
+    return _chain(*_read(revision, target), used, ())
+
+
+def _chain(
+    files: list[MigrationRevision],
+    values: filling.Values,
+    used: Iterable[str],
+    written: tuple[ChainFile, ...],
+) -> Chain:
+    names = sorted({*used, *(name for each in files for name in _names(each, values))})
+    return Chain(written, tuple(names), bound(files, values, names))
+
+
+def _read(
+    revision: MigrationRevision, target: Target | None
+) -> tuple[list[MigrationRevision], filling.Values]:
     migration = revision.migration
     standing = _standing(target) if target is not None else {}
     below = Migration.objects.filter(
-        service=migration.service_id,
-        version_key__lt=migration.version_key,
-        kind__in=[Migration.Kind.VERSIONED, Migration.Kind.BASELINE],
+        service=migration.service_id, version_key__lt=migration.version_key, kind__in=CHAINED
     )
-    chosen = [each for each in below if each.removed_at is None or _key(each) in standing]
-    # Flyway's order is that of the numbers, which the database's comparison of arrays is too.
-    chosen = _from_baseline(sorted(chosen, key=_key))
-    revisions = _revisions(chosen, standing)
-    files = [revisions[each.pk] for each in chosen if each.pk in revisions]
+    chosen = chosen_of(below, standing)
+    rows = MigrationRevision.objects.filter(migration__in=chosen).order_by("migration_id", "number")
+    revisions = counting(chosen, rows.select_related("migration").defer("analysis"), standing)
+    files = [*(revisions[each.pk] for each in chosen if each.pk in revisions), revision]
     values = filling.on_target(target) if target is not None else filling.of_service(migration.service)
-    return [_file(each, values) for each in [*files, revision]]
+    return files, values
+
+
+def bound(files: Iterable[MigrationRevision], values: filling.Values, names: Iterable[str]) -> str:
+    """The digest that stands for a chain: names and bytes of its files in their order, how placeholders are
+    written, and the values of those that it uses. SHA-256 as lower-case hex."""
+    listed = "".join(f"{_name(each)}\0{each.sha256}\n" for each in files)
+    known = dict(values.over(CHANGING).known)
+    return digests.canonical_sha256(
+        {
+            "files": digests.text_sha256(listed),
+            "placeholders": [values.syntax.prefix, values.syntax.suffix] if values.fills else [],
+            "values": {name: known.get(name) for name in names},
+        }
+    )
+
+
+def _names(revision: MigrationRevision, values: filling.Values) -> list[str]:
+    """The placeholders of a file, but for its own name."""
+    try:
+        return [name for name in values.names_in(revision.sql) if name != "flyway:filename"]
+    except PlaceholderProblem:
+        return []
+
+
+def _name(revision: MigrationRevision) -> str:
+    return PurePosixPath(revision.path).name
 
 
 def filled(revision: MigrationRevision, script: RollbackScript, target: Target | None) -> str:
@@ -89,7 +145,7 @@ def filled(revision: MigrationRevision, script: RollbackScript, target: Target |
         return script.sql
     service = revision.migration.service
     values = filling.on_target(target) if target is not None else filling.of_service(service)
-    return _filled(script.sql, PurePosixPath(revision.path).name, values)
+    return _filled(script.sql, _name(revision), values)
 
 
 def _key(migration: Migration) -> tuple[int, ...]:
@@ -98,10 +154,22 @@ def _key(migration: Migration) -> tuple[int, ...]:
 
 def _standing(target: Target) -> dict[tuple[int, ...], HistoryRow]:
     """The rows of what is applied, by version; none where the history contradicts itself."""
+    return standing_in(history.rows_of(target))
+
+
+def standing_in(rows: Sequence[HistoryRow]) -> dict[tuple[int, ...], HistoryRow]:
+    """The same of a history that was read already."""
     try:
-        return {version.parts: row for version, row in history.standing_on(target).items()}
+        return {version.parts: row for version, row in history.standing(rows).items()}
     except Refused:
         return {}
+
+
+def chosen_of(below: Iterable[Migration], standing: Mapping[tuple[int, ...], HistoryRow]) -> list[Migration]:
+    """Which of the migrations below another one lead up to it, in Flyway's order."""
+    chosen = [each for each in below if each.removed_at is None or _key(each) in standing]
+    # Flyway's order is that of the numbers, which the database's comparison of arrays is too.
+    return _from_baseline(sorted(chosen, key=_key))
 
 
 def _from_baseline(files: list[Migration]) -> list[Migration]:
@@ -113,14 +181,16 @@ def _from_baseline(files: list[Migration]) -> list[Migration]:
     return [baselines[-1], *versioned]
 
 
-def _revisions(
-    chosen: list[Migration], standing: Mapping[tuple[int, ...], HistoryRow]
+def counting(
+    chosen: Iterable[Migration],
+    rows: Iterable[MigrationRevision],
+    standing: Mapping[tuple[int, ...], HistoryRow],
 ) -> dict[int, MigrationRevision]:
-    """The text that counts of each migration; one query."""
+    """The text that counts of each migration, by its key; `rows` are their revisions by migration and
+    number."""
     applied = {each.pk: row.checksum for each in chosen if (row := standing.get(_key(each)))}
     found: dict[int, MigrationRevision] = {}
-    rows = MigrationRevision.objects.filter(migration__in=chosen).order_by("migration_id", "number")
-    for revision in rows.select_related("migration").defer("analysis"):
+    for revision in rows:
         last = found.get(revision.migration_id)
         wanted = applied.get(revision.migration_id)
         if last is None or wanted is None or revision.checksum == wanted or last.checksum != wanted:
@@ -129,7 +199,7 @@ def _revisions(
 
 
 def _file(revision: MigrationRevision, values: filling.Values) -> ChainFile:
-    name = PurePosixPath(revision.path).name
+    name = _name(revision)
     return ChainFile(name, _filled(revision.sql, name, values))
 
 

@@ -147,6 +147,13 @@ def sql_of(item: RollbackItem) -> str:
     return text_on(_target(item), item.script.sql) if item.script.placeholders else item.script.sql
 
 
+def text_for(item: RollbackItem, target: Target) -> str:
+    """The text that runs for an item on one of its request's targets; see `sql_of`."""
+    if item.script is None:
+        return ""
+    return text_on(target, item.script.sql) if item.script.placeholders else item.script.sql
+
+
 def text_on(target: Target, sql: str) -> str:
     """A text with the values of a target; as written where one is missing."""
     try:

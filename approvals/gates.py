@@ -136,14 +136,20 @@ def _checks_present(known: Known) -> Gate:
 
 
 def _examined(known: Known) -> list[tuple[RollbackItem, Proof | None, str]]:
-    """Each item with a script, the answered proof of exactly that script and file, or why there is none."""
+    """Each item with a script, once for each target: the answered proof of exactly that script, that file and
+    the files below it, or why there is none."""
     found: list[tuple[RollbackItem, Proof | None, str]] = []
     for item in known.items:
-        if item.script_id is not None:
-            answered = known.proofs.get(item.script_id)
-            why = proofs.why_none(item, answered, known.newest_proofs.get(item.script_id))
+        for where in known.rollback_targets if item.script_id is not None else ():
+            answered = known.proofs.get((item.script_id or 0, where.target_id))
+            newest = known.newest_proofs.get(item.script_id or 0)
+            why = proofs.why_none(item, where.target, answered, newest, known.present)
             found.append((item, None if why else answered, why))
     return found
+
+
+def _all_examined(known: Known, examined: list[tuple[RollbackItem, Proof | None, str]]) -> bool:
+    return bool(examined) and len(examined) == len(known.items) * len(known.rollback_targets)
 
 
 def _complete(known: Known) -> Gate:
@@ -162,9 +168,9 @@ def _complete(known: Known) -> Gate:
     return _gate(
         "completeness",
         _("Everything is undone or declared"),
-        holds=bool(examined) and len(examined) == len(known.items) and not lacking,
+        holds=_all_examined(known, examined) and not lacking,
         yes=_("Each effect of the migrations is undone by a step, or left on purpose with a reason."),
-        no=" ".join(lacking) or _("No script that could be examined."),
+        no=" ".join(dict.fromkeys(lacking)) or _("No script that could be examined."),
         who=_("%(name)s: undo it, or declare that it stays, with the reason")
         % {"name": known.rollback.requester},
         at=min((proof.at for _item, proof, _why in examined if proof and proof.at), default=None),
@@ -188,9 +194,9 @@ def _proven(known: Known) -> Gate:
     return _gate(
         "proof",
         _("The way back is proven"),
-        holds=not needed or (bool(examined) and len(examined) == len(known.items) and not lacking),
-        yes=" ".join(said) if said and not lacking else _("The policy asks for none here."),
-        no=" ".join(lacking) or _("No script that could be proven."),
+        holds=not needed or (_all_examined(known, examined) and not lacking),
+        yes=" ".join(dict.fromkeys(said)) if said and not lacking else _("The policy asks for none here."),
+        no=" ".join(dict.fromkeys(lacking)) or _("No script that could be proven."),
         who=_("%(name)s: mend the script, or say why it may go without a proof where none is possible")
         % {"name": known.rollback.requester},
         needed=Needed.APPROVE,

@@ -120,7 +120,7 @@ def record(generation: Generation, *, answer: Mapping[str, Any], checks: Sequenc
             raise Refused(_("This generation was answered before."))
         author = generation.job.asked_by
         if answer["script"].strip() and author is not None:
-            generation.script = _store(generation, answer["script"], checks, author)
+            generation.script = _store(generation, answer, checks, author)
         generation.answer, generation.doing, generation.at = dict(answer), "", timezone.now()
         generation.save()
         facts |= _about(generation) | {
@@ -132,13 +132,17 @@ def record(generation: Generation, *, answer: Mapping[str, Any], checks: Sequenc
     return _sentence(generation)
 
 
-def _store(generation: Generation, sql: str, checks: Sequence[Check], author: User) -> RollbackScript:
+def _store(
+    generation: Generation, answer: Mapping[str, Any], checks: Sequence[Check], author: User
+) -> RollbackScript:
+    """What stays by the author's choice is declared with it: approvers acknowledge that like any other."""
     migration = Migration.objects.select_for_update(no_key=True).get(pk=generation.migration_id)
     script, _created = scripts.store(
         migration,
-        sql=sql,
+        sql=answer["script"],
         checks=checks,
         origin=RollbackScript.Origin.GENERATED,
+        left=answer.get("left") or {},
         authors=[author],
         options=generation.options,
     )
@@ -149,6 +153,8 @@ def _store(generation: Generation, sql: str, checks: Sequence[Check], author: Us
 
 def _sentence(generation: Generation) -> str:
     gaps = generation.answer["gaps"]
+    if generation.script is None and not gaps and generation.answer.get("left"):
+        return _("Nothing is left to undo: what the migration did stays by choice.")
     if generation.script is None:
         return _("Nothing could be generated: %(why)s") % {
             "why": "; ".join(gaps) or _("there is nothing to undo")

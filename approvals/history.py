@@ -127,7 +127,7 @@ def require_newest(target: Target, migrations: Sequence[Migration]) -> list[Appl
     if not migrations:
         raise Refused(_("Choose at least one migration."))
     rows = rows_of(target)
-    applied = _standing(rows)
+    applied = standing(rows)
     found = []
     for migration in {m.pk: m for m in migrations}.values():
         if migration.service_id != target.service_id or migration.kind != Migration.Kind.VERSIONED:
@@ -147,21 +147,21 @@ def require_newest(target: Target, migrations: Sequence[Migration]) -> list[Appl
 
 def standing_on(target: Target) -> dict[Version, flyway_history.HistoryRow]:
     """What is applied on the target, by version. Raises Refused where the history can't be trusted."""
-    return _standing(rows_of(target))
+    return standing(rows_of(target))
 
 
-def _standing(rows: Sequence[flyway_history.HistoryRow]) -> dict[Version, flyway_history.HistoryRow]:
+def standing(rows: Sequence[flyway_history.HistoryRow]) -> dict[Version, flyway_history.HistoryRow]:
     """What is applied, by version; Refused where the history can't be trusted."""
     try:
-        standing = flyway_history.standing(rows)
+        found = flyway_history.standing(rows)
     except flyway_history.CorruptHistory as error:
         raise Refused(_("The history contradicts itself: %(error)s.") % {"error": error}) from error
-    if twice := [version for version, found in standing.items() if len(found) > 1]:
+    if twice := [version for version, stand in found.items() if len(stand) > 1]:
         raise Refused(
             _("The history says twice that %(versions)s was applied; a DBA must mend it first.")
             % {"versions": ", ".join(f"V{version.text}" for version in twice)}
         )
-    return {version: found[-1] for version, found in standing.items()}
+    return {version: stand[-1] for version, stand in found.items()}
 
 
 def _require_nothing_above(rows: Sequence[flyway_history.HistoryRow], chosen: Sequence[Version]) -> None:
@@ -177,7 +177,7 @@ def _require_nothing_above(rows: Sequence[flyway_history.HistoryRow], chosen: Se
 def require_pinned(rows: flyway_history.Rows, pins: Sequence[dict[str, Any]]) -> None:
     """Raise Refused unless the history (of `rows_of`) still has exactly these rows and nothing applied above
     them."""
-    _standing(rows)
+    standing(rows)
     at_rank = {row.installed_rank: row for row in rows}
     if gone := [pin["version"] for pin in pins if not _is_there(pin, at_rank)]:
         raise Refused(

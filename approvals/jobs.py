@@ -10,8 +10,10 @@ from datetime import timedelta
 from functools import partial
 
 from celery import current_app
+from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
+from django.utils.translation import gettext as _
 from kombu.exceptions import OperationalError
 
 from .models import Job, User
@@ -35,6 +37,9 @@ RESEND_AFTER = timedelta(seconds=30)
 READINGS = (Job.Kind.SYNC, Job.Kind.FACTS, Job.Kind.IMPORT, Job.Kind.PREFLIGHT)
 READ_AGAIN_AFTER = timedelta(minutes=5)
 
+
+# Work that can only be asked for again: whoever does it says every second that it goes on.
+BEATING = (Job.Kind.GENERATE, Job.Kind.PROVE, Job.Kind.TRY)
 
 _unsent: ContextVar[list[int]] = ContextVar("unsent")
 
@@ -88,6 +93,27 @@ def claim(job_id: int, *, worker: str) -> Job | None:
         state=Job.State.CLAIMED, claimed_at=now, claimed_by=worker
     )
     return Job.objects.select_related("asked_by").get(pk=job_id) if taken else None
+
+
+def heartbeat(job_id: int) -> None:
+    """The worker lives."""
+    with transaction.atomic():
+        mine = Job.objects.filter(pk=job_id, state=Job.State.CLAIMED)
+        # Whoever holds the row is about to end it: nobody waits for that.
+        mine.filter(pk__in=mine.select_for_update(skip_locked=True, no_key=True).values("pk")).update(
+            heartbeat_at=timezone.now()
+        )
+
+
+def end_silent() -> int:
+    """End, as failed, the work whose worker was heard and is not heard any more. Returns how much."""
+    limit = timezone.now() - timedelta(seconds=settings.WORKER_SILENCE_SECONDS)
+    silent = Job.objects.filter(kind__in=BEATING, state=Job.State.CLAIMED, heartbeat_at__lt=limit)
+    return silent.update(
+        state=Job.State.FAILED,
+        finished_at=timezone.now(),
+        sentence=_("The worker ended while it was at it. Ask again."),
+    )
 
 
 def tell(job: Job, sentence: str) -> None:

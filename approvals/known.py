@@ -11,6 +11,7 @@ from django.db.models import Q
 from django.utils import timezone
 
 from . import digests, history, jobs, policy, proofs, windows
+from .bindings import Present
 from .flyway.history import Rows
 from .models import (
     Approval,
@@ -144,9 +145,14 @@ class Known:
         return jobs.latest(Job.Kind.PREFLIGHT, self.rollback.pk)
 
     @cached_property
-    def proofs(self) -> dict[int, Proof]:
-        """The newest answered proof of each script as it runs here, by the script's key."""
-        return proofs.latest_for(self.items)
+    def proofs(self) -> dict[tuple[int, int], Proof]:
+        """The answered proof that counts for each script on each target, by the keys of script and target."""
+        return proofs.latest_for(self.items, [each.target for each in self.rollback_targets], self.present)
+
+    @cached_property
+    def present(self) -> Present:
+        """The files that lead up to the items, as they are now."""
+        return Present(self.items, self.rows)
 
     @cached_property
     def newest_proofs(self) -> dict[int, Proof]:

@@ -4,14 +4,15 @@ found."""
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from django.db.models import QuerySet
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from . import access, audit, chains, digests, filling, jobs
+from . import access, audit, chains, digests, filling, history, jobs
+from .bindings import Present
 from .errors import Denied, Refused
 from .models import Job, Migration, MigrationRevision, Proof, RollbackItem, RollbackScript, Target, User
 
@@ -71,22 +72,38 @@ def ask_within(
     )
 
 
-def ask_where_missing(
-    scripts: Iterable[tuple[RollbackScript, MigrationRevision]], *, target: Target, actor: User
-) -> int:
-    """Ask for a proof of each pair that has none, neither answered nor under way, inside the caller's unit of
-    work. Returns how many were asked for."""
-    pairs = [pair for pair in scripts if pair[0].readable]
-    known = newest_of([script.pk for script, _revision in pairs])
-    missing = []
-    for script, revision in pairs:
-        newest = known.get(script.pk)
-        other = newest is None or newest.revision_id != revision.pk or not (newest.at or newest.is_open)
-        if other or _of_other_values(script, revision, newest, target):
-            missing.append((script, revision))
-    for script, revision in missing:
-        ask_within(script, actor=actor, revision=revision, target=target)
-    return len(missing)
+def ask_where_missing(items: Iterable[RollbackItem], *, target: Target, actor: User) -> int:
+    """Ask for a proof of each item's script that has none as it runs on the target now, neither answered nor
+    under way, inside the caller's unit of work. Returns how many were asked for."""
+    wanted = [item for item in items if item.script is not None and item.script.readable]
+    if not wanted:
+        return 0
+    present = Present(wanted, {target.pk: history.rows_of(target)})
+    answered = latest_for(wanted, [target], present)
+    newest = newest_of([item.script_id for item in wanted if item.script_id is not None])
+    asked = 0
+    for item in wanted:
+        script = item.script
+        if script is None or _is_there(item, target, answered, newest.get(script.pk), present):
+            continue
+        ask_within(script, actor=actor, revision=item.revision, target=target)
+        asked += 1
+    return asked
+
+
+def _is_there(
+    item: RollbackItem,
+    target: Target,
+    answered: Mapping[tuple[int, int], Proof],
+    newest: Proof | None,
+    present: Present,
+) -> bool:
+    """Whether there is a proof, or one is to be expected."""
+    found = answered.get((item.script_id or 0, target.pk))
+    if found is not None and not why_other(found, item, target, present):
+        return True
+    here = newest is not None and newest.revision_id == item.revision_id
+    return here and newest is not None and newest.is_open
 
 
 def take(job: Job) -> Proof:
@@ -100,9 +117,15 @@ def enter(proof: Proof, doing: str) -> None:
     Proof.objects.filter(pk=proof.pk, at=None).update(doing=doing[:300], doing_since=timezone.now())
 
 
-def record(proof: Proof, *, completeness: Mapping[str, Any], proved: Mapping[str, Any]) -> str:
-    """The worker's answer, once and for all: `Completeness.json()` and `Proof.json()` of the executor.
-    Returns it as a sentence, which the job gets."""
+def record(
+    proof: Proof,
+    *,
+    completeness: Mapping[str, Any],
+    proved: Mapping[str, Any],
+    chain: chains.Chain,
+) -> str:
+    """The worker's answer, once and for all: `Completeness.json()` and `Proof.json()` of the executor, and what
+    they were made with. Returns it as a sentence, which the job gets."""
     with audit.unit_of_work("proof.answered", actor=None) as facts:
         proof = Proof.objects.select_for_update(no_key=True, of=["self"]).get(pk=proof.pk)
         if proof.at is not None:
@@ -110,6 +133,7 @@ def record(proof: Proof, *, completeness: Mapping[str, Any], proved: Mapping[str
         proof.completeness, proof.proof = dict(completeness), dict(proved)
         proof.verdict, proof.way = proved["verdict"], proved["way"]
         proof.holds, proof.server_version = proved["holds"], proved["server_version"][:80]
+        proof.chain_sha256, proof.placeholders = chain.sha256, list(chain.placeholders)
         proof.doing, proof.at = "", timezone.now()
         proof.save()
         left = not_undone(proof, proof.script.left)
@@ -119,6 +143,7 @@ def record(proof: Proof, *, completeness: Mapping[str, Any], proved: Mapping[str
             "holds": proof.holds,
             "script_sha256": proved["script_sha256"],
             "forward_sha256": proved["forward_sha256"],
+            "chain_sha256": proof.chain_sha256,
             "server_version": proof.server_version,
             "effects": len(proof.effects),
             "not_undone": len(left),
@@ -188,33 +213,58 @@ def declared(items: Iterable[RollbackItem]) -> list[str]:
     return said
 
 
-def latest_for(items: Iterable[RollbackItem]) -> dict[int, Proof]:
-    """`latest_of` for the scripts of a request's items. Of a script with placeholders it is the newest proof
-    with the values of the request's target, where there is one: other targets have other values."""
+def latest_for(
+    items: Iterable[RollbackItem], targets: Sequence[Target], present: Present
+) -> dict[tuple[int, int], Proof]:
+    """The answered proof that counts for each item's script on each target, by the keys of script and target:
+    the newest that was made with this text, these files and these values, else the newest of all. One query,
+    and those of `present`."""
     named = [(item, item.script) for item in items if item.script is not None]
-    found = latest_of([script.pk for _item, script in named])
+    known = _candidates([script.pk for _item, script in named])
+    found = {}
     for item, script in named:
-        newest = found.get(script.pk)
-        if newest is not None and not is_of(newest, script, text := filling.sql_of(item)):
-            found[script.pk] = _with_text(script, item.revision_id, text).first() or newest
+        for target in targets:
+            made = known.get(script.pk, [])
+            fits = (each for each in made if why_other(each, item, target, present) == "")
+            if (chosen := next(fits, made[0] if made else None)) is not None:
+                found[script.pk, target.pk] = chosen
     return found
 
 
-def _with_text(script: RollbackScript, revision: int, text: str) -> QuerySet[Proof]:
-    """The answered proofs of a script as it is filled, the newest first."""
-    found = Proof.objects.filter(script=script, revision=revision, at__isnull=False)
-    same = found.filter(proof__script_sha256=digests.text_sha256(text))
-    return same.select_related("job", "target").order_by("-at")
+def _candidates(script_ids: Sequence[int]) -> dict[int, list[Proof]]:
+    """Answered proofs by script, the newest first: of those that are bound to the same the newest alone."""
+    bound_to = ("script_id", "revision_id", "chain_sha256")
+    answered = Proof.objects.filter(script__in=script_ids, at__isnull=False)
+    found: dict[int, list[Proof]] = {}
+    newest = answered.order_by(*bound_to, "-at").distinct(*bound_to).select_related("job", "target")
+    for proof in sorted(newest, key=lambda each: each.job_id, reverse=True):
+        found.setdefault(proof.script_id, []).append(proof)
+    return found
 
 
-def _of_other_values(
-    script: RollbackScript, revision: MigrationRevision, newest: Proof | None, target: Target
-) -> bool:
-    """Does no answered proof speak of the script with this target's values?"""
-    if newest is None or not script.placeholders:
-        return False
-    text = filling.text_on(target, script.sql)
-    return not is_of(newest, script, text) and not _with_text(script, revision.pk, text).exists()
+def why_other(proof: Proof, item: RollbackItem, target: Target, present: Present) -> str:
+    """Why an answered proof is not one of this item's script as it runs on the target now; empty where it
+    is."""
+    migration = {"migration": item.migration, "target": target}
+    if proof.revision_id != item.revision_id:
+        return _("%(migration)s: another text of the migration was proven.") % migration
+    if item.script is not None and not is_of(proof, item.script, filling.text_for(item, target)):
+        return (
+            _(
+                "%(migration)s: the script was proven with other values of its placeholders. "
+                "Have the facts read again: that asks for a proof with those of its target."
+            )
+            % migration
+        )
+    if not present.is_of(proof, item, target):
+        return (
+            _(
+                "%(migration)s: the script was proven behind other files, or other values, than those that "
+                "lead up to it on %(target)s now. Have the facts read again: that asks for another proof."
+            )
+            % migration
+        )
+    return ""
 
 
 def is_of(proof: Proof, script: RollbackScript, text: str) -> bool:
@@ -225,17 +275,16 @@ def is_of(proof: Proof, script: RollbackScript, text: str) -> bool:
     return bool(proof.proof.get("script_sha256") == digests.text_sha256(text))
 
 
-def why_none(item: RollbackItem, answered: Proof | None, newest: Proof | None) -> str:
-    """Why there is no answered proof of exactly this item's script and file; empty where there is one. What
-    fills the script's placeholders is the target's now, as it is where the script runs."""
-    if answered is not None and answered.revision_id == item.revision_id:
-        if item.script is None or is_of(answered, item.script, filling.sql_of(item)):
-            return ""
-        if newest is None or newest.pk == answered.pk:
-            return _(
-                "%(migration)s: the script was proven with other values of its placeholders. "
-                "Have the facts read again: that asks for a proof with those of its target."
-            ) % {"migration": item.migration}
+def why_none(
+    item: RollbackItem, target: Target, answered: Proof | None, newest: Proof | None, present: Present
+) -> str:
+    """Why there is no answered proof of exactly this item's script, file and chain as they are on the target
+    now; empty where there is one."""
+    other = why_other(answered, item, target, present) if answered is not None else ""
+    if answered is not None and not other:
+        return ""
+    if other and (newest is None or newest.at is not None):
+        return other
     if newest is None or newest.revision_id != item.revision_id:
         return _("%(migration)s: nobody has asked for a proof of this script.") % {
             "migration": item.migration

@@ -305,11 +305,8 @@ def _ask_for_facts(rollback: RollbackRequest, actor: User | None) -> Job:
 def _ask_for_proofs(rollback: RollbackRequest, actor: User) -> None:
     """Of scripts that nobody examined yet: imported ones are examined when somebody needs them."""
     items = rollback.items.select_related("migration__service", "revision", "script__migration__service")
-    proofs.ask_where_missing(
-        [(item.script, item.revision) for item in items if item.script is not None],
-        target=rollback.rollback_targets.select_related("target").get().target,
-        actor=actor,
-    )
+    for rollback_target in rollback.rollback_targets.select_related("target__service"):
+        proofs.ask_where_missing(items, target=rollback_target.target, actor=actor)
 
 
 def _versions(rollback: RollbackRequest) -> list[str]:

@@ -41,7 +41,7 @@ def _generated(asked: Generation) -> tuple[dict[str, Any], list[Check]]:
         generations.enter(asked, line)
 
     target = asked.target or chains.target_of(asked.migration.service)
-    chain = files_of(chains.chain_of(asked.revision, target))
+    chain = files_of(chains.chain_of(asked.revision, target).files)
     server = prover.conninfo(credentials.prover())
     subject = subject_of(asked.migration.service.name, target)
     options = options_of(asked.options, label=asked.pk.hex[:8])

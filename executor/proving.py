@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 import psycopg
@@ -36,30 +37,35 @@ def job(job: Job) -> str:
     """Examine the script of the job's proof. Returns the sentence that was recorded."""
     asked = proofs.take(job)
     try:
-        found = _examined(asked)
+        chain, text, why = _texts(asked)
+        found = _unread(asked, why) if why else _examined(asked, chain, text)
     except (DumpFailed, ToolMissing) as error:
         raise ExecutorError(f"Nothing could be proven: {error}") from error
     proved = found.proof.json()
     if len(proved["difference"]) > LONGEST_DIFFERENCE:
         proved["difference"] = f"{proved['difference'][:LONGEST_DIFFERENCE]}\n…"
-    return proofs.record(asked, completeness=found.completeness.json(), proved=proved)
+    return proofs.record(asked, completeness=found.completeness.json(), proved=proved, chain=chain)
 
 
-def _examined(asked: Proof) -> Examined:
-    script, left = asked.script, asked.script.left
+def _texts(asked: Proof) -> tuple[chains.Chain, str, str]:
+    """The files and the script as they are filled in; without texts, and why, where that is not possible."""
+    used = asked.script.placeholders
     try:
-        chain = files_of(chains.chain_of(asked.revision, asked.target))
-        text = chains.filled(asked.revision, script, asked.target)
+        chain = chains.chain_of(asked.revision, asked.target, used=used)
+        return chain, chains.filled(asked.revision, asked.script, asked.target), ""
     except Refused as refused:
-        found = completeness(asked.revision.sql, script.sql, because=str(refused), left=left)
-        because = Evidence(
-            NOT_PROVABLE,
-            UP_DOWN_UP,
-            sha256(script.sql),
-            sha256(asked.revision.sql),
-            reason=str(refused),
-        )
-        return Examined(found, because)
+        return chains.unfilled(asked.revision, asked.target, used=used), "", str(refused)
+
+
+def _unread(asked: Proof, why: str) -> Examined:
+    script, left = asked.script, asked.script.left
+    found = completeness(asked.revision.sql, script.sql, because=why, left=left)
+    digests = sha256(script.sql), sha256(asked.revision.sql)
+    return Examined(found, Evidence(NOT_PROVABLE, UP_DOWN_UP, *digests, reason=why))
+
+
+def _examined(asked: Proof, read: chains.Chain, text: str) -> Examined:
+    left, chain = asked.script.left, files_of(read.files)
     server = prover.conninfo(credentials.prover())
     subject = subject_of(asked.script.migration.service.name, asked.target)
 
@@ -89,7 +95,7 @@ def _given_up(chain: list[File], text: str, left: dict[str, str], why: str) -> E
     return Examined(found, because)
 
 
-def files_of(chain: list[chains.ChainFile]) -> list[File]:
+def files_of(chain: Sequence[chains.ChainFile]) -> list[File]:
     """A chain as the shadow takes it."""
     return [File(each.name, each.sql) for each in chain]
 

@@ -14,8 +14,9 @@ import socket
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict
+from functools import partial
 from typing import Any
 
 from django.db import connections
@@ -241,23 +242,29 @@ def worker_name() -> str:
     return f"{socket.gethostname()}/{os.getpid()}"
 
 
-@contextmanager
-def alive(execution: Execution) -> Iterator[None]:
+def alive(execution: Execution) -> AbstractContextManager[None]:
     """Say every second that this worker lives, for as long as the block runs."""
+    return beating(partial(attempts.heartbeat, execution.pk), execution)
+
+
+@contextmanager
+def beating(beat: Callable[[], None], about: object) -> Iterator[None]:
+    """Call `beat` every second in a thread of its own, for as long as the block runs; `about` is what the log
+    names."""
     stop = threading.Event()
 
-    def beat() -> None:
+    def beats() -> None:
         try:
             while not stop.wait(HEARTBEAT_S):
                 try:
-                    attempts.heartbeat(execution.pk)
-                except Exception as error:  # noqa: BLE001 (the portal is away: the resolver will ask the target)
-                    log.warning("%s: no heartbeat: %s", execution, type(error).__name__)
+                    beat()
+                except Exception as error:  # noqa: BLE001 (the portal is away: who waits will notice)
+                    log.warning("%s: no heartbeat: %s", about, type(error).__name__)
                     connections.close_all()
         finally:
             connections.close_all()
 
-    thread = threading.Thread(target=beat, name="heartbeat", daemon=True)
+    thread = threading.Thread(target=beats, name="heartbeat", daemon=True)
     thread.start()
     try:
         yield

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 
 from celery import shared_task
 from celery.signals import worker_ready
@@ -14,7 +16,6 @@ from approvals.models import Job
 from executor import (
     execute,
     generating,
-    kept,
     preflight,
     proving,
     read,
@@ -24,7 +25,7 @@ from executor import (
     settle,
     trials,
 )
-from executor.recorder import worker_name
+from executor.recorder import beating, worker_name
 
 log = logging.getLogger(__name__)
 
@@ -51,7 +52,8 @@ def work(job_id: int) -> None:
         return
     token = audit.request_id.set(f"job-{job_id}")
     try:
-        sentence = WORK[job.kind](job)
+        with _heard(job):
+            sentence = WORK[job.kind](job)
     except Exception as error:
         log.exception("job %s failed", job_id)
         jobs.finish(job, failed=True, sentence=read.in_plain_words(error))
@@ -61,9 +63,18 @@ def work(job_id: int) -> None:
         audit.request_id.reset(token)
 
 
+def _heard(job: Job) -> AbstractContextManager[None]:
+    """Say that this worker lives, where somebody listens for that."""
+    if job.kind not in jobs.BEATING:
+        return nullcontext()
+    jobs.heartbeat(job.pk)
+    return beating(partial(jobs.heartbeat, job.pk), job)
+
+
 @shared_task(name="executor.resolve_stale")
 def resolve_stale() -> None:
-    """Ask the targets about every execution whose worker fell silent."""
+    """Ask the targets about every execution whose worker fell silent; end other work of such workers."""
+    jobs.end_silent()
     for execution in attempts.silent():
         settle.settle(execution)
 
@@ -104,13 +115,6 @@ def expire_rollbacks() -> None:
 def remove_old_backups() -> None:
     """Remove the files of backups that have rested long enough."""
     retention.remove_old()
-
-
-@shared_task(name="executor.drop_clones")
-def drop_clones() -> None:
-    """Drop masked clones that were kept long enough or replaced, and copies of work that is over."""
-    kept.drop_what_must_go()
-    trials.sweep_all()
 
 
 @worker_ready.connect

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
+from django.conf import settings
 from django.db import models
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
@@ -41,6 +42,8 @@ class Job(models.Model):
     sent_at = models.DateTimeField(default=timezone.now)
     claimed_at = models.DateTimeField(null=True)
     claimed_by = models.CharField(max_length=120, blank=True)
+    # When its worker was heard last, of work that says so every second (`approvals.jobs.BEATING`).
+    heartbeat_at = models.DateTimeField(null=True)
     finished_at = models.DateTimeField(null=True)
     sentence = models.TextField(blank=True)
 
@@ -62,7 +65,7 @@ class Watched(models.Model):
     doing_since = models.DateTimeField(default=timezone.now)
 
     job: models.OneToOneField[Job, Job]
-    # A worker that did not say for so long where it is has ended without a word.
+    # A worker that never said that it lives, and for so long not where it is, has ended without a word.
     silent_after = timedelta(minutes=10)
 
     class Meta:
@@ -76,9 +79,13 @@ class Watched(models.Model):
     @property
     def is_silent(self) -> bool:
         """Was it taken by a worker that has not been heard of since?"""
-        claimed = self.job.state == Job.State.CLAIMED
+        if self.job.state != Job.State.CLAIMED:
+            return False
+        if self.job.heartbeat_at is not None:
+            limit = timedelta(seconds=settings.WORKER_SILENCE_SECONDS)
+            return timezone.now() - self.job.heartbeat_at > limit
         heard = max(self.doing_since, self.job.claimed_at or self.job.asked_at)
-        return claimed and timezone.now() - heard > self.silent_after
+        return timezone.now() - heard > self.silent_after
 
     @property
     def asked_at(self) -> datetime:

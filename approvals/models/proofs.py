@@ -54,8 +54,8 @@ class Generation(Answered):
 
 
 class Proof(Answered):
-    """What was found of one script against one text of its migration: evidence, bound to the bytes of both
-    and to the server's version."""
+    """What was found of one script against one text of its migration: evidence, bound to the bytes of both,
+    to the files that were replayed before them, and to the server's version."""
 
     class Verdict(models.TextChoices):
         """The words of `executor.proof`."""
@@ -82,10 +82,16 @@ class Proof(Answered):
     way = models.CharField(max_length=12, choices=Way.choices, blank=True)
     holds = models.BooleanField(default=False)
     server_version = models.CharField(max_length=80, blank=True)
+    # What was replayed (`approvals.chains.bound`), and the placeholders whose values are part of that.
+    chain_sha256 = models.CharField(max_length=64, blank=True)
+    placeholders = models.JSONField(default=list)
 
     class Meta:
         ordering = ("-job_id",)
-        indexes = [models.Index(fields=["script", "-job"], name="proof_latest")]
+        indexes = [
+            models.Index(fields=["script", "-job"], name="proof_latest"),
+            models.Index(fields=["script", "revision", "chain_sha256", "-at"], name="proof_by_what_it_binds"),
+        ]
         constraints = [
             models.CheckConstraint(
                 condition=models.Q(holds=False)

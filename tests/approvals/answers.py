@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from approvals import generations, jobs, proofs
+from approvals import chains, generations, jobs, proofs
 from approvals.models import Generation, Job, Proof, RollbackScript
 
 KEY, TEXT = "created table public.transactions", "created table public.transactions"
@@ -76,7 +76,12 @@ def answered(
 ) -> Proof:
     """Ask for a proof of the script and answer it."""
     proof = proofs.ask(script, actor=None)
-    sentence = proofs.record(proof, completeness=found or completeness(), proved=said or proved())
+    sentence = proofs.record(
+        proof,
+        completeness=found or completeness(),
+        proved=said or proved(),
+        chain=chains.chain_of(proof.revision, proof.target, used=script.placeholders),
+    )
     finish(proof.job, sentence)
     return Proof.objects.select_related("job").get(pk=proof.pk)
 

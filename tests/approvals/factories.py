@@ -313,6 +313,7 @@ def examined(
             "reason": reason,
             "server_version": "18.6",
         },
+        chain=chains.chain_of(proof.revision, proof.target, used=script.placeholders),
     )
     jobs.finish(proof.job, sentence=sentence)
     return Proof.objects.get(pk=proof.pk)

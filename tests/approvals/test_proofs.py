@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from django.db import DatabaseError, connection, transaction
+from django.utils import timezone
 
-from approvals import chains, decisions, gates, generations, jobs, proofs, scripts
+from approvals import chains, decisions, gates, generations, jobs, proofs, rollbacks, scripts
 from approvals.errors import Denied, Refused
 from approvals.models import (
     AuditEvent,
@@ -77,7 +80,7 @@ def test_an_answer_is_given_once_and_never_changes(world: World) -> None:
     said = AuditEvent.objects.latest("seq")
     assert said.action == "proof.answered"
     with pytest.raises(Refused, match="answered before"):
-        proofs.record(proof, completeness={}, proved={})
+        proofs.record(proof, completeness={}, proved={}, chain=chains.Chain((), (), ""))
     for statement, why in (
         ("UPDATE approvals_proof SET holds = true, verdict = 'exact' WHERE id = %s", "never changes again"),
         ("DELETE FROM approvals_proof WHERE id = %s", "permission denied"),
@@ -169,6 +172,89 @@ def test_a_proof_of_another_text_of_the_migration_counts_for_nothing(world: Worl
     assert gate(rollback, "completeness").holds
 
 
+BEHIND = (
+    "V3: the script was proven behind other files, or other values, than those that lead up to it on "
+    "wallet-service-production now. Have the facts read again: that asks for another proof."
+)
+
+
+def another_text(migration: Migration, sql: str, *, checksum: int | None = None) -> MigrationRevision:
+    last = migration.revisions.order_by("-number")[0]
+    return MigrationRevision.objects.create(
+        migration=migration,
+        number=last.number + 1,
+        path=last.path,
+        sql=sql,
+        sha256=hashlib.sha256(sql.encode()).hexdigest(),
+        checksum=last.checksum if checksum is None else checksum,
+    )
+
+
+def test_a_proof_behind_other_files_counts_for_nothing_though_script_and_migration_are_the_same(
+    world: World,
+) -> None:
+    script = written(world)
+    bound = examined(script)
+    rollback = factories.draft(world)
+    assert gate(rollback, "proof").holds
+    # Flyway's checksum does not see the ends of lines; the proof sees every byte.
+    text = world.migration("2").revisions.order_by("-number")[0].sql
+    another_text(world.migration("2"), text.replace("\n", "\r\n"))
+    for key in ("completeness", "proof"):
+        found = gate(rollback, key)
+        assert (found.holds, found.detail) == (False, BEHIND)
+    rollbacks.read_facts_again(again(rollback), actor=world.alice)
+    assert "is being examined" in gate(rollback, "proof").detail
+    second = examined(script)
+    assert gate(rollback, "completeness").holds
+    assert bound.chain_sha256 != second.chain_sha256
+
+
+def test_files_above_and_values_that_no_file_uses_do_not_matter(world: World) -> None:
+    examined(written(world))
+    rollback = factories.draft(world)
+    another_text(world.migration("4"), "SELECT 4;", checksum=4)
+    world.production.placeholders = {"nobody": "uses it"}
+    world.production.save()
+    assert gate(rollback, "proof").holds
+
+
+def test_the_values_of_a_file_below_bind_too(world: World) -> None:
+    last = world.migration("2").revisions.order_by("-number")[0]
+    another_text(world.migration("2"), f"{last.sql}-- ${{tier}}\n")
+    world.production.placeholders = {"tier": "gold"}
+    world.production.save()
+    script = written(world)
+    proof = examined(script, target=world.production)
+    assert proof.placeholders == ["tier"]
+    rollback = factories.draft(world)
+    assert gate(rollback, "proof").holds
+    world.production.placeholders = {"tier": "silver"}
+    world.production.save()
+    assert gate(rollback, "proof").detail == BEHIND
+
+
+def test_a_proof_that_holds_names_what_was_replayed_whatever_the_code_says(world: World) -> None:
+    proof = proofs.newest_of([written(world).pk]).popitem()[1]
+    with pytest.raises(DatabaseError, match="proof_holds_for_a_chain"):
+        Proof.objects.filter(pk=proof.pk).update(verdict="exact", holds=True, at=timezone.now())
+
+
+def test_work_whose_worker_is_not_heard_any_more_ends_at_once(world: World, settings: Any) -> None:
+    script = written(world)
+    rollback = factories.draft(world)
+    proof = proofs.newest_of([script.pk])[script.pk]
+    assert jobs.claim(proof.job_id, worker="killed@test") is not None
+    jobs.heartbeat(proof.job_id)
+    assert jobs.end_silent() == 0
+    late = timezone.now() - timedelta(seconds=settings.WORKER_SILENCE_SECONDS + 1)
+    Job.objects.filter(pk=proof.job_id).update(heartbeat_at=late)
+    assert "the worker ended while it examined the script" in gate(rollback, "proof").detail
+    assert jobs.end_silent() == 1
+    assert "The worker ended while it was at it. Ask again." in gate(rollback, "proof").detail
+    assert proofs.ask(script, actor=world.alice).pk != proof.pk
+
+
 def test_declarations_are_part_of_the_change_and_scripts_without_keep_their_digests(world: World) -> None:
     plain = factories.draft(world).change_digest
     examined(written(world, left=LEFT))
@@ -214,6 +300,22 @@ def test_a_generated_script_is_stored_with_who_chose_as_author_and_is_examined(w
         Generation.objects.filter(pk=asked.pk).update(answer={})
 
 
+def test_what_stays_by_choice_is_declared_with_the_script_and_acknowledged_by_who_approves(
+    world: World,
+) -> None:
+    left = {"changed labels of type mood": "Chosen when it was generated: 'grim' stays."}
+    asked = generations.ask(
+        world.migration("3"), options={"enum_value": "leave"}, target=world.production, actor=world.alice
+    )
+    generations.record(asked, answer=ANSWER | {"left": left}, checks=[DRAFT])
+    script = world.migration("3").scripts.order_by("-number")[0]
+    assert script.left == left
+    examined(script, effects=[effect("changed labels of type mood")], verdict=Proof.Verdict.AS_DECLARED)
+    rollback = factories.draft(world)
+    assert gate(rollback, "completeness").holds
+    assert left["changed labels of type mood"] in decisions.acknowledgement(again(rollback))
+
+
 def test_choosing_is_authorship_even_where_the_script_comes_out_the_same(world: World) -> None:
     for actor in (world.alice, world.bob):
         asked = generations.ask(world.migration("3"), options={}, target=None, actor=actor)
@@ -251,11 +353,13 @@ def test_only_engineers_of_the_team_generate_one_at_a_time_and_only_versioned_fi
 def test_a_chain_is_what_is_applied_in_flyway_s_order_with_the_target_s_values(world: World) -> None:
     newest = world.migration("3").revisions.order_by("-number")[0]
     chain = chains.chain_of(newest, world.production)
-    assert [file.name for file in chain] == [
+    assert [file.name for file in chain.files] == [
         "V1__create_users.sql",
         "V2__create_wallets.sql",
         "V3__index_wallets.sql",
     ]
     Migration.objects.filter(pk=world.migration("2").pk).update(removed_at="2026-01-01T00:00:00Z")
-    assert len(chains.chain_of(newest, world.production)) == 3  # it is applied there, whatever was imported
-    assert len(chains.chain_of(newest, None)) == 2
+    assert (
+        len(chains.chain_of(newest, world.production).files) == 3
+    )  # it is applied there, whatever was imported
+    assert len(chains.chain_of(newest, None).files) == 2

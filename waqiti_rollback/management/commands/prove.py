@@ -148,7 +148,7 @@ def _of_service(service: Service) -> list[Task]:
         script = migration.scripts.order_by("-number").first()
         revision = chains.applied_revision(migration, target)
         try:
-            chain = [File(each.name, each.sql) for each in chains.chain_of(revision, target)]
+            chain = [File(each.name, each.sql) for each in chains.chain_of(revision, target).files]
             text = chains.filled(revision, script, target) if script else None
         except Refused as refused:
             found.append(Task(migration.version, [], None, refused=str(refused)))

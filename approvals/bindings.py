@@ -1,0 +1,70 @@
+"""What proofs must be bound to now: the files that lead up to the items of a request, on each target."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cached_property
+
+from django.db.models import Q
+
+from . import chains, filling
+from .flyway.history import HistoryRow
+from .models import Migration, MigrationRevision, Proof, RollbackItem, Target
+
+
+class Present:
+    """The chains of some items of one service as they are now, for `of`. Reads names and digests of files and
+    no text: a fixed number of queries, and one for each target. `rows` are the targets' histories, by the
+    target's key."""
+
+    def __init__(self, items: Iterable[RollbackItem], rows: Mapping[int, Sequence[HistoryRow]]) -> None:
+        self.items, self.rows = list(items), rows
+        self._known: dict[tuple[int, int], list[MigrationRevision]] = {}
+        self._values: dict[int, filling.Values] = {}
+        self._standing: dict[int, dict[tuple[int, ...], HistoryRow]] = {}
+
+    def of(self, item: RollbackItem, target: Target, placeholders: Sequence[str]) -> str:
+        """The digest of `chains.bound` for this item on this target, with the values of these names."""
+        if target.pk not in self._values:
+            self._values[target.pk] = filling.on_target(target)
+            self._standing[target.pk] = chains.standing_in(self.rows[target.pk])
+        key = item.migration_id, target.pk
+        if key not in self._known:
+            self._known[key] = self._files(item, self._standing[target.pk])
+        return chains.bound(self._known[key], self._values[target.pk], placeholders)
+
+    def is_of(self, proof: Proof, item: RollbackItem, target: Target) -> bool:
+        """Whether a proof was made with this item's text of the migration, and with these very files."""
+        same = proof.revision_id == item.revision_id
+        return same and proof.chain_sha256 == self.of(item, target, proof.placeholders)
+
+    def _files(
+        self, item: RollbackItem, standing: dict[tuple[int, ...], HistoryRow]
+    ) -> list[MigrationRevision]:
+        below = [each for each in self._migrations if each.version_key < item.migration.version_key]
+        chosen = chains.chosen_of(below, standing)
+        keys = {each.pk for each in chosen}
+        found = chains.counting(
+            chosen, (each for each in self._revisions if each.migration_id in keys), standing
+        )
+        own = next(each for each in self._revisions if each.pk == item.revision_id)
+        return [*(found[each.pk] for each in chosen if each.pk in found), own]
+
+    @cached_property
+    def _migrations(self) -> list[Migration]:
+        """All that may stand below any of the items."""
+        top = max((item.migration for item in self.items), key=lambda each: each.version_key)
+        found = Migration.objects.filter(
+            service=top.service_id, version_key__lt=top.version_key, kind__in=chains.CHAINED
+        )
+        return list(found.only("pk", "kind", "version_key", "removed_at"))
+
+    @cached_property
+    def _revisions(self) -> list[MigrationRevision]:
+        own = Q(pk__in=[item.revision_id for item in self.items])
+        found = MigrationRevision.objects.filter(own | Q(migration__in=self._migrations))
+        return list(
+            found.only("migration_id", "number", "path", "sha256", "checksum").order_by(
+                "migration_id", "number"
+            )
+        )
