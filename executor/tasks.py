@@ -16,6 +16,7 @@ from approvals.models import Job
 from executor import (
     execute,
     generating,
+    kept,
     preflight,
     proving,
     read,
@@ -115,6 +116,13 @@ def expire_rollbacks() -> None:
 def remove_old_backups() -> None:
     """Remove the files of backups that have rested long enough."""
     retention.remove_old()
+
+
+@shared_task(name="executor.drop_clones")
+def drop_clones() -> None:
+    """Drop masked clones that were kept long enough or replaced, and copies of work that is over."""
+    kept.drop_what_must_go()
+    trials.sweep_all()
 
 
 @worker_ready.connect
