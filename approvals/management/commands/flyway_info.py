@@ -16,6 +16,8 @@ from approvals.models import Target
 
 
 class Command(BaseCommand):
+    # They load every page of the portal, which takes longer than a history of thousands of rows.
+    requires_system_checks: list[str] = []
     help = "Print what flyway info would, from the history as last read and the files as last imported."
 
     def add_arguments(self, parser: CommandParser) -> None:
