@@ -24,7 +24,7 @@ class Ground:
     def __init__(self, execution: Execution, masking: Masking) -> None:
         self.execution, self.masking = execution, masking
         self.data: dict[str, Any] = {}
-        self.tested: service_tests.Tested | None = None
+        self.tested: service_tests.Verdict | None = None
         self._said = ""
 
     def say(self, words: str) -> None:

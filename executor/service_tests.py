@@ -36,7 +36,7 @@ DRAIN_S = 2.0
 MOST_UNFINISHED = 64_000
 
 
-class TestsMisconfigured(ExecutorError):
+class Misconfigured(ExecutorError):
     """The file of commands can't be used; the message says why."""
 
 
@@ -54,7 +54,7 @@ class Command:
 
 
 @dataclass
-class Tested:
+class Verdict:
     """How it went: `why` is empty where it passed. `lines` are the log, without secrets."""
 
     command: str
@@ -69,29 +69,27 @@ class Tested:
 
 
 def command_for(service: str) -> Command | None:
-    """The command of a service; None where it has none. Raises TestsMisconfigured."""
+    """The command of a service; None where it has none. Raises Misconfigured."""
     name = os.environ.get("SERVICE_TESTS", "")
     if not name:
         return None
     path = Path(name)
     try:
         if stat.S_IMODE(path.stat().st_mode) & 0o022:
-            raise TestsMisconfigured(
-                f"{path.name} can be written by others, so nothing in it is run: chmod 644."
-            )
+            raise Misconfigured(f"{path.name} can be written by others, so nothing in it is run: chmod 644.")
         entry = json.loads(path.read_text(encoding="utf-8")).get(service)
         if entry is None:
             return None
         argv, seconds = tuple(entry["command"]), float(entry.get("seconds", DEFAULT_S))
     except OSError as error:
-        raise TestsMisconfigured(f"SERVICE_TESTS can't be read: {error.strerror}.") from None
+        raise Misconfigured(f"SERVICE_TESTS can't be read: {error.strerror}.") from None
     except (ValueError, TypeError, AttributeError, KeyError):
-        raise TestsMisconfigured(
+        raise Misconfigured(
             f'{path.name} must hold {{"{service}": {{"command": ["/path/to/program", …], "seconds": 600}}}}.'
         ) from None
     wrong = not argv or not all(isinstance(part, str) for part in argv) or not os.path.isabs(argv[0])
     if wrong or not 0 < seconds <= LONGEST_S:
-        raise TestsMisconfigured(
+        raise Misconfigured(
             f"The command of {service} begins with a program's whole path and takes at most 4 hours."
         )
     return Command(argv, seconds)
@@ -104,7 +102,7 @@ def run(
     role: str,
     version: str,
     cancelled: Callable[[], bool] = lambda: False,
-) -> Tested:
+) -> Verdict:
     """Run the tests as `role` of `endpoint`'s login. Its whole process group is ended before this returns,
     whatever became of it. Raises Cancelled."""
     began = time.monotonic()
@@ -130,7 +128,7 @@ def run(
             child.wait()
         _read(output.fileno(), said, until=time.monotonic() + DRAIN_S)
     said.end()
-    return Tested(command.name, time.monotonic() - began, why, said.lines, said.left_out)
+    return Verdict(command.name, time.monotonic() - began, why, said.lines, said.left_out)
 
 
 def _until_it_ends(

@@ -140,6 +140,8 @@ def worker_environment(database: Database, estate: Estate, world: World, directo
     key = directory / "backup.key"
     if not key.exists():
         vault.make_key(key)
+    commands = directory / "service-tests.json"
+    commands.write_text("{}")
     return os.environ | {
         "DATABASE_URL": database.url("waqiti_worker"),
         "TARGET_CREDENTIALS": str(logins),
@@ -147,6 +149,7 @@ def worker_environment(database: Database, estate: Estate, world: World, directo
         "BACKUP_DIR": str(directory / "backups"),
         "BACKUP_KEY_FILE": str(key),
         "SERVER_BIN": str(server_programs()),
+        "SERVICE_TESTS": str(commands),
         "WORKER_SILENCE_SECONDS": "3",
         "PYTHONWARNINGS": "ignore",
     }
