@@ -11,19 +11,20 @@ from django.utils.translation import gettext as _
 from . import audit, gates, looks, policy, proofs, rating, rollbacks, workflow
 from .analysis import Risk
 from .errors import Conflict, Denied, Refused
+from .known import Known
 from .models import Approval, Evidence, Role, RollbackRequest, Status, User
 
 DECIDES = (Role.SENIOR_DBA, Role.PLATFORM_LEAD)
 
 
-def acknowledgement(rollback: RollbackRequest) -> str:
+def acknowledgement(rollback: RollbackRequest, known: Known | None = None) -> str:
     """What an approver must tick, or type where it is CRITICAL: from HIGH on what stays lost, and at any risk
-    what the authors declare, in words. Empty where there is neither."""
-    items = list(rollback.items.select_related("migration", "script").order_by("position"))
-    declared = proofs.declared(items)
+    what the authors declare, in words. Empty where there is neither. `known` spares reading its records."""
+    known = known or Known(rollback)
+    declared = proofs.declared(known.items)
     if (rollback.risk or Risk.CRITICAL) < Risk.HIGH:
         return "; ".join(declared)
-    gone = rating.losses(rollback, gates.latest_evidence(rollback, Evidence.Kind.FACTS), items)
+    gone = rating.losses(rollback, known.evidence(Evidence.Kind.FACTS), known.items)
     return "; ".join([*(gone or [_("no data goes")]), *declared])
 
 
@@ -92,9 +93,10 @@ def require_confirmed(confirmed_at: datetime | None) -> tuple[datetime, datetime
     return confirmed_at, now
 
 
-def roles_to_give(rollback: RollbackRequest, actor: User) -> list[Role]:
-    """The roles in which this person could sign now, those still missing first."""
-    missing = policy.missing_signatures(rollback)
+def roles_to_give(rollback: RollbackRequest, actor: User, known: Known | None = None) -> list[Role]:
+    """The roles in which this person could sign now, those still missing first. `known` spares reading its
+    records."""
+    missing = (known or Known(rollback)).missing_roles
     return sorted((role for role in DECIDES if role in actor.roles), key=lambda role: role not in missing)
 
 

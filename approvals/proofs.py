@@ -171,8 +171,9 @@ def newest_of(script_ids: Iterable[int]) -> dict[int, Proof]:
 
 
 def _first(found: QuerySet[Proof]) -> dict[int, Proof]:
-    first = found.distinct("script_id").select_related("job", "target")
-    return {proof.script_id: proof for proof in first}
+    # First which, then what they say: to sort what a thousand proofs say takes longer than all else.
+    first = Proof.objects.filter(pk__in=found.distinct("script_id").values("pk"))
+    return {proof.script_id: proof for proof in first.select_related("job", "target")}
 
 
 def not_undone(proof: Proof, left: Mapping[str, str]) -> list[dict[str, Any]]:

@@ -9,6 +9,7 @@ from django.utils.translation import gettext_lazy as _
 
 from approvals import decisions
 from approvals.analysis import Risk
+from approvals.known import Known
 from approvals.models import Approval, Role, RollbackRequest, User
 
 from . import PortalForm
@@ -43,12 +44,16 @@ class DecisionForm(PortalForm):
         rollback: RollbackRequest,
         user: User,
         decision: Approval.Decision,
+        known: Known | None = None,
         **kwargs: Any,
     ) -> None:
+        """`known` spares reading the records of the rollback again."""
         super().__init__(*args, **kwargs)
+        known = known or Known(rollback)
         self.rollback = rollback
-        self._offer_roles(decisions.roles_to_give(rollback, user))
-        self.words = decisions.acknowledgement(rollback) if decision == Approval.Decision.APPROVE else ""
+        self._offer_roles(decisions.roles_to_give(rollback, user, known))
+        approves = decision == Approval.Decision.APPROVE
+        self.words = decisions.acknowledgement(rollback, known) if approves else ""
         self._ask_for_words(rollback)
         if decision != Approval.Decision.APPROVE:
             self.fields["comment"].label = _("Say why: the requester needs to know what to do")

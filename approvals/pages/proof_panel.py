@@ -94,12 +94,16 @@ def read(script: RollbackScript, *, revision: int | None = None) -> ProofView:
 
 
 def read_all(
-    scripts: Sequence[RollbackScript], revisions: Mapping[int, int] | None = None
+    scripts: Sequence[RollbackScript],
+    revisions: Mapping[int, int] | None = None,
+    asked: Mapping[int, Proof] | None = None,
 ) -> dict[int, ProofView]:
     """Read the proofs of some scripts, by the script's key; two queries at most, however many there are.
-    `revisions` are the keys of the texts that count, by the script's key."""
+    `revisions` are the keys of the texts that count, by the script's key; `asked`, their newest proofs,
+    spares reading those."""
     revisions = revisions or {}
-    asked = proofs.newest_of(script.pk for script in scripts)
+    if asked is None:
+        asked = proofs.newest_of(script.pk for script in scripts)
     lacking = [pk for pk, each in asked.items() if each.at is None]
     answered = proofs.latest_of(lacking) if lacking else {}
     found = {}

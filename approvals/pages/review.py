@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cached_property
 from typing import Any
 
 from django.urls import reverse
@@ -88,23 +89,72 @@ class Proofs:
 
 @dataclass(frozen=True)
 class Sheet:
-    """Everything the review page shows."""
+    """Everything the review page shows; each part is read once, when it is asked for."""
 
     rollback: RollbackRequest
-    target: RollbackTarget | None
-    rule: PolicyRule
-    items: list[ItemSheet]
-    gates: list[Gate]
-    points: list[checklist.Point]
-    signatures: list[policy.Signature[Approval]]
-    decisions: list[Approval]
-    losses: list[str]
-    locks: list[Lock]
-    proofs: Proofs
-    attempts: list[Execution]
-    actions: dict[str, Action]
-    why_nothing: str
+    user: User
     known: Known
+    threads: Sequence[Thread] = ()
+
+    @property
+    def target(self) -> RollbackTarget | None:
+        return next(iter(self.known.rollback_targets), None)
+
+    @property
+    def rule(self) -> PolicyRule:
+        return self.known.rule
+
+    @cached_property
+    def items(self) -> list[ItemSheet]:
+        """The migrations in order, with their scripts and proofs."""
+        scripts = [item.script for item in self.known.items if item.script]
+        used = {item.script_id: item.revision_id for item in self.known.items if item.script_id}
+        found = proof_panel.read_all(scripts, used, self.known.newest_proofs)
+        speaks = "comment" in self.actions
+        return [
+            _item_sheet(item, pin, self.threads, found.get(item.script_id or 0), speaks=speaks)
+            for item, pin in _with_pins(self.known.items, self.target.pins if self.target else [])
+        ]
+
+    @cached_property
+    def gates(self) -> list[Gate]:
+        return _gates(self.rollback, self.known)
+
+    @cached_property
+    def points(self) -> list[checklist.Point]:
+        return checklist.points(self.rollback, self.known)
+
+    @property
+    def signatures(self) -> list[policy.Signature[Approval]]:
+        return self.known.signatures
+
+    @cached_property
+    def decisions(self) -> list[Approval]:
+        return list(self.rollback.approvals.all())
+
+    @cached_property
+    def losses(self) -> list[str]:
+        return rating.losses(self.rollback, self.known.evidence(Evidence.Kind.FACTS), self.known.items)
+
+    @cached_property
+    def locks(self) -> list[Lock]:
+        return strongest_locks(line for item in self.items for line in item.back)
+
+    @cached_property
+    def attempts(self) -> list[Execution]:
+        return rollback_queries.attempts(self.rollback)
+
+    @cached_property
+    def proofs(self) -> Proofs:
+        return _proofs(self.known, self.attempts)
+
+    @cached_property
+    def actions(self) -> dict[str, Action]:
+        return available_actions(self.rollback, self.user, self.known)
+
+    @property
+    def why_nothing(self) -> str:
+        return "" if set(self.actions) - {"comment"} else why_nothing(self.user)
 
     @property
     def gates_are_past(self) -> bool:
@@ -227,40 +277,13 @@ def deadline(rollback: RollbackRequest) -> datetime | None:
 
 
 def sheet(rollback: RollbackRequest, user: User, threads: Sequence[Thread] = ()) -> Sheet:
-    """Read the whole page of a rollback that came from `rollback_queries.with_everything`.
+    """The page of a rollback that came from `rollback_queries.with_everything`.
 
-    A fixed number of queries, however many items and statements it has. `threads` come to stand at the
-    statements that they are about.
+    A fixed number of queries, however many items and statements it has; pages that show less ask less.
+    `threads` come to stand at the statements that they are about.
     """
     known = Known(rollback, items=rollback.items.all(), rollback_targets=rollback.rollback_targets.all())
-    target = next(iter(known.rollback_targets), None)
-    attempts = rollback_queries.attempts(rollback)
-    proofs = _proofs(known, attempts)
-    actions = available_actions(rollback, user, known)
-    pinned = _with_pins(known.items, target.pins if target else [])
-    used = {item.script.pk: item.revision_id for item in known.items if item.script}
-    found = proof_panel.read_all([item.script for item in known.items if item.script], used)
-    items = [
-        _item_sheet(item, pin, threads, found.get(item.script_id or 0), speaks="comment" in actions)
-        for item, pin in pinned
-    ]
-    return Sheet(
-        rollback=rollback,
-        target=target,
-        rule=known.rule,
-        items=items,
-        gates=_gates(rollback, known),
-        points=checklist.points(rollback, known),
-        signatures=known.signatures,
-        decisions=list(rollback.approvals.all()),
-        losses=rating.losses(rollback, proofs.facts, known.items),
-        locks=strongest_locks(line for item in items for line in item.back),
-        proofs=proofs,
-        attempts=attempts,
-        actions=actions,
-        why_nothing="" if set(actions) - {"comment"} else why_nothing(user),
-        known=known,
-    )
+    return Sheet(rollback, user, known, threads)
 
 
 def _gates(rollback: RollbackRequest, known: Known) -> list[Gate]:

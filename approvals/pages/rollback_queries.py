@@ -28,6 +28,7 @@ from approvals.models import (
     Target,
     User,
 )
+from approvals.queries import names_of
 
 # What the list can be sorted by; what has no risk or no deadline yet comes last.
 SORTS: dict[str, tuple[Any, tuple[OrderBy | str, ...]]] = {
@@ -36,6 +37,21 @@ SORTS: dict[str, tuple[Any, tuple[OrderBy | str, ...]]] = {
     "risk": (_("highest risk first"), (F("risk").desc(nulls_last=True), "-id")),
     "expiry": (_("ending soonest first"), (F("expires_at").asc(nulls_last=True), "-id")),
 }
+
+
+# What the page of a rollback says of its attempts; the locks are those of the rehearsal that counts.
+OF_ATTEMPTS = (
+    "rollback_target_id",
+    "purpose",
+    "status",
+    "sentence",
+    "queued_at",
+    "finished_at",
+    "settled_at",
+    "worker",
+    "timings",
+    "locks",
+)
 
 
 def listed(
@@ -82,9 +98,9 @@ def with_everything(user: User) -> QuerySet[RollbackRequest]:
 
 
 def attempts(rollback: RollbackRequest, *, limit: int = 20) -> list[Execution]:
-    """The newest rehearsals and executions of a rollback."""
-    found = Execution.objects.filter(rollback_target__rollback=rollback)
-    return list(found.select_related("target", "requested_by").order_by("-queued_at")[:limit])
+    """The newest rehearsals and executions of a rollback, with what its page says of them."""
+    found = Execution.objects.filter(rollback_target__rollback=rollback).select_related("requested_by")
+    return list(found.only(*OF_ATTEMPTS, *names_of("requested_by")).order_by("-queued_at")[:limit])
 
 
 def asks_for(user: User) -> QuerySet[Target]:

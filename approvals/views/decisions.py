@@ -43,7 +43,12 @@ def rollback_decide(request: Request, pk: int, decision: str) -> HttpResponse:
     kept = request.session.get(KEPT, {}).get(str(pk), {})
     initial = {"digest": digest, "seen": newest} | kept
     form = DecisionForm(
-        posted(request), rollback=rollback, user=request.user, decision=chosen, initial=initial
+        posted(request),
+        rollback=rollback,
+        user=request.user,
+        decision=chosen,
+        known=page.known,
+        initial=initial,
     )
     since = news.meanwhile(page.known, seen=seen(request, newest), digest=digest, reader=request.user)
     return _show(request, page, chosen, form, changed=digest != rollback.request_digest, since=since)
