@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -90,7 +90,7 @@ def _stored(target: Target, row: flyway_history.HistoryRow) -> HistoryRow:
 
 
 # In the order of the fields of a row in Flyway's words.
-COLUMNS = tuple(each.name for each in fields(flyway_history.HistoryRow))
+COLUMNS = flyway_history.HistoryRow._fields
 _INSTALLED_ON = COLUMNS.index("installed_on")
 
 

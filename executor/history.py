@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
 from datetime import datetime
 
 from psycopg import sql
@@ -135,7 +134,7 @@ def _treated(rows: Sequence[HistoryRow], spec: RunSpec, *, installed_by: str = "
 
 
 def _undated(row: HistoryRow, ranks: Sequence[int]) -> HistoryRow:
-    return replace(row, installed_on=UNDATED) if row.installed_rank in ranks else row
+    return row._replace(installed_on=UNDATED) if row.installed_rank in ranks else row
 
 
 def _append(connection: Connection, spec: RunSpec, row: HistoryRow) -> None:

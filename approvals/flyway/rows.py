@@ -8,6 +8,7 @@ from datetime import datetime
 from enum import Enum
 from functools import cached_property
 from operator import attrgetter
+from typing import NamedTuple
 
 from approvals.flyway.versions import MalformedVersion, Version
 
@@ -29,8 +30,7 @@ class CorruptHistory(ValueError):
     """The history contradicts itself, so nobody may act on it; the message names version and ranks."""
 
 
-@dataclass(frozen=True, slots=True)
-class HistoryRow:
+class HistoryRow(NamedTuple):
     """One row as stored. `installed_on` has no time zone; `execution_time` is in milliseconds."""
 
     installed_rank: int
@@ -176,9 +176,9 @@ def newer_applied_above(rows: Iterable[HistoryRow], versions: Collection[Version
     Newest first. A baseline counts, and so does a failed migration, which may have left half of its work.
     Raises CorruptHistory, and ValueError if no version is given.
     """
-    lowest = min(versions)
-    newer = {each.version for each in entries(rows) if each.version and each.version > lowest and each.stands}
-    return sorted(newer - set(versions), reverse=True)
+    lowest = min(versions).parts
+    found = (each for each in entries(rows) if each.version and each.version.parts > lowest and each.stands)
+    return sorted({each.version for each in found if each.version} - set(versions), reverse=True)
 
 
 def installed_after(rows: Iterable[HistoryRow], versions: Collection[Version]) -> list[Version]:

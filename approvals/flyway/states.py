@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from copy import copy
-from dataclasses import dataclass
 from enum import StrEnum
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from approvals.flyway.names import FileName, Kind, java_order
 from approvals.flyway.rows import (
@@ -55,8 +54,7 @@ class KnownFile(Protocol):
     def checksum(self) -> int: ...
 
 
-@dataclass(frozen=True, slots=True)
-class MigrationState:
+class MigrationState(NamedTuple):
     """One line of the overview. `drift`: the file's checksum is not the one recorded when it was applied."""
 
     version: Version | None

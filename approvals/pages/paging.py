@@ -38,6 +38,8 @@ def page(
     """The page that `?page=` (or another parameter) asks for, the nearest one where that makes no sense, and
     the default where it asks for none; everything on one page where the whole is wanted."""
     pages = Numbered(things, per_page, parameter)
+    if not pages.count:
+        pages.object_list = []  # asked for none of nothing, a query set still works its question out
     if whole:
         pages.per_page = max(pages.count, 1)
     return pages.get_page(request.GET.get(parameter) or default)
