@@ -10,7 +10,7 @@ from typing import Any
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from . import access, audit, chains, jobs, proofs, scripts
+from . import access, audit, chains, history, jobs, proofs, scripts
 from .errors import Denied, Refused
 from .models import Check, Generation, Job, Migration, RollbackScript, Target, User
 
@@ -105,6 +105,44 @@ def take(job: Job) -> Generation:
 def enter(generation: Generation, doing: str) -> None:
     """The worker says what it does now; people see it while they wait."""
     Generation.objects.filter(pk=generation.pk, at=None).update(doing=doing[:300], doing_since=timezone.now())
+
+
+def ran_at(generation: Generation) -> dt.datetime | None:
+    """When the migration ran on the target that is counted on, as its history says: without a zone, by the
+    clock of whoever migrated. None where nobody knows."""
+    if generation.target is None:
+        return None
+    try:
+        standing = history.standing_on(generation.target)
+    except Refused:
+        return None
+    key = tuple(map(int, generation.migration.version_key))
+    return next((row.installed_on for version, row in standing.items() if version.parts == key), None)
+
+
+def what_of(loss: Mapping[str, Any]) -> tuple[str, ...]:
+    """What a loss is about, to find it among other counts of the same."""
+    names = ("column", "becomes", "condition")
+    return (loss["kind"], *loss["relation"], *(loss[name] or "" for name in names))
+
+
+def counted_before(generation: Generation) -> dict[tuple[str, ...], dict[str, Any]]:
+    """What was counted exactly on the same target for the last way back before this: {count, at}, by
+    `what_of`."""
+    last = (
+        Generation.objects.filter(migration=generation.migration_id, target=generation.target_id)
+        .filter(at__isnull=False, job__lt=generation.job_id)
+        .order_by("-job_id")
+        .first()
+    )
+    if last is None or generation.target_id is None:
+        return {}
+    at = last.answer.get("counted_at") or (last.at.isoformat() if last.at else None)
+    return {
+        what_of(loss): {"count": loss["count"], "at": at}
+        for loss in last.answer.get("losses", ())
+        if loss["exact"] and loss["count"] is not None
+    }
 
 
 def record(generation: Generation, *, answer: Mapping[str, Any], checks: Sequence[Check] = ()) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from contextlib import closing
 from dataclasses import replace
-from datetime import date
+from datetime import UTC, date, datetime
 from typing import Any
 
 import psycopg
@@ -51,13 +51,25 @@ def _generated(asked: Generation) -> tuple[dict[str, Any], list[Check]]:
         replay = prover.shadow_of(server, subject)
         say(f"Running {len(chain)} files, and deriving the way back of {chain[-1].name}")
         try:
-            found, losses, why = _derive(replay, chain, options, reader, counted=asked.target is not None)
+            found, losses, why = _derive(
+                replay,
+                chain,
+                options,
+                reader,
+                counted=asked.target is not None,
+                ran_at=generations.ran_at(asked),
+            )
         except psycopg.Error as error:
             raise ExecutorError(bounds.exceeded or f"The scratch server refused: {plain(error)}") from error
         if bounds.exceeded:
             raise ExecutorError(bounds.exceeded)
     answer = found.json() | {"script": script_of(found)}
-    answer["losses"] = [each.json() | {"text": str(each)} for each in losses]
+    earlier = generations.counted_before(asked)
+    answer["losses"] = [
+        said | {"text": str(each), "earlier": earlier.get(generations.what_of(said))}
+        for each, said in ((each, each.json()) for each in losses)
+    ]
+    answer["counted_at"] = datetime.now(UTC).isoformat() if losses else None
     answer["counted_on"] = asked.target.name if asked.target and not why else ""
     answer["not_counted"] = why
     answer["forward_fix"] = _fix(asked.migration, found, losses)
@@ -65,7 +77,13 @@ def _generated(asked: Generation) -> tuple[dict[str, Any], list[Check]]:
 
 
 def _derive(
-    replay: Replay, chain: list[File], options: Options, reader: Endpoint | None, *, counted: bool
+    replay: Replay,
+    chain: list[File],
+    options: Options,
+    reader: Endpoint | None,
+    *,
+    counted: bool,
+    ran_at: datetime | None,
 ) -> tuple[Generated, tuple[Loss, ...], str]:
     """The way back, what goes with it as counted, and why it was not counted. What is too large to be kept by
     copying is not kept."""
@@ -78,21 +96,21 @@ def _derive(
     if reader is None:
         return found, (), "The worker has no “backup” login for this target."
     try:
-        losses = _measured(reader, found)
+        losses = _measured(reader, found, ran_at)
         if options.keep_data:
             plain_way = generate(replay, chain, replace(options, keep_data=False), live=live)
-            too_large = refused(_measured(reader, plain_way), Room())
+            too_large = refused(_measured(reader, plain_way, ran_at), Room())
             if too_large:
                 found = generate(replay, chain, replace(options, not_kept=too_large), live=live)
-                losses = _measured(reader, found)
+                losses = _measured(reader, found, ran_at)
     except (psycopg.Error, ExecutorError) as error:
         return found, (), plain(error, reader.password)
     return found, losses, ""
 
 
-def _measured(reader: Endpoint, found: Generated) -> tuple[Loss, ...]:
+def _measured(reader: Endpoint, found: Generated, ran_at: datetime | None) -> tuple[Loss, ...]:
     with closing(connect(reader)) as connection:
-        return measure(connection, found.goes)
+        return measure(connection, found.goes, applied_at=ran_at, came=found.came)
 
 
 def options_of(given: dict[str, Any], *, label: str = "") -> Options:

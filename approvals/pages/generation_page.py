@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -154,11 +155,33 @@ def _notes(loss: Json) -> list[str]:
             % {"n": f"{loss['stops']:,}"}
         )
     if at := _moment(loss["since"]):
+        when = _("%(at)s UTC") if at.tzinfo else _("%(at)s, by the clock of whoever migrated")
         notes.append(
             _("none older than %(at)s: %(why)s")
-            % {"at": f"{at:%Y-%m-%d %H:%M} UTC", "why": loss["since_because"]}
+            % {"at": when % {"at": f"{at:%Y-%m-%d %H:%M}"}, "why": loss["since_because"]}
         )
-    return notes
+    elif why := loss.get("since_unknown"):
+        notes.append(_("since when is not known: %(why)s") % {"why": why})
+    return [*notes, *_compared(loss)]
+
+
+def _compared(loss: Json) -> Iterator[str]:
+    """What was counted here before, and how much more or less it is now."""
+    earlier = loss.get("earlier")
+    if not earlier or not loss["exact"] or loss["count"] is None:
+        return
+    at = _moment(earlier["at"])
+    words = {
+        "before": f"{earlier['count']:,}",
+        "at": f"{at:%Y-%m-%d %H:%M}" if at else "",
+        "n": f"{abs(loss['count'] - earlier['count']):,}",
+    }
+    if loss["count"] > earlier["count"]:
+        yield _("%(before)s on %(at)s UTC: at least %(n)s came after that") % words
+    elif loss["count"] < earlier["count"]:
+        yield _("%(before)s on %(at)s UTC: at least %(n)s went after that") % words
+    else:
+        yield _("as many as on %(at)s UTC") % words
 
 
 def _moment(text: str | None) -> datetime | None:

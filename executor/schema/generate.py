@@ -29,8 +29,9 @@ class Generated:
     """A script and all that is known of it. `origin` is `by running` or, the weaker, `by reading`; `because`
     says why it was not run. `gaps` are what the script does not undo; any blocks. `from_backup` is data that
     no script gives back; `restore` brings kept data back behind the migration; `goes` pairs steps with what
-    they take away, for `loss.measure`. `left` are effects that stay by choice, and why. `verdict` is the
-    generator's own (a proof has the last word)."""
+    they take away, for `loss.measure`. `left` are effects that stay by choice, and why; `came`
+    is what of the losses came with the migration. `verdict` is the generator's own (a proof has the last
+    word)."""
 
     script: str
     origin: str
@@ -43,6 +44,7 @@ class Generated:
     goes: tuple[tuple[int, Lost], ...] = ()
     because: str = ""
     left: tuple[tuple[str, str], ...] = ()
+    came: frozenset[Lost] = frozenset()
     inverse: Inverse | None = None
 
     def json(self) -> dict[str, Any]:
@@ -107,6 +109,7 @@ def _told(inverse: Inverse, beyond: list[str]) -> Generated:
         restore=inverse.restore,
         goes=inverse.goes,
         left=inverse.left,
+        came=inverse.came,
         inverse=inverse,
     )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -19,6 +19,8 @@ LIMIT = 5_000_000
 """Rows up to which a relation is counted."""
 SECONDS = 30.0
 """For all counts of one plan together; what is left then gets the planner's estimate."""
+CAME = "it came with the migration"
+NOT_TRACKED = "the server records no commit times (track_commit_timestamp is off)"
 TEXTS_THAT_ARE_CUT = ("character", "bit")
 
 
@@ -27,7 +29,8 @@ class Loss:
     """One entry of the data plan. `count` are rows, or values other than NULL: exact, or else an estimate of
     the statistics taken at `estimated_at` (None: never taken); None where nothing is known, and `unknown`
     says why. `bytes` is what they take, roughly. `stops` are values that the script would stop at instead of
-    changing them. `since`: nothing of it is older, because `since_because`."""
+    changing them. `since`: nothing of it is older, because `since_because`; a moment without a zone is one by
+    the clock of whoever migrated. Where that is not known, `since_unknown` says why."""
 
     lost: Lost
     step: int | None
@@ -39,6 +42,7 @@ class Loss:
     since: datetime | None = None
     since_because: str = ""
     unknown: str = ""
+    since_unknown: str = ""
 
     @property
     def nothing(self) -> bool:
@@ -72,6 +76,7 @@ class Loss:
             "since": self.since.isoformat() if self.since else None,
             "since_because": self.since_because or None,
             "unknown": self.unknown or None,
+            "since_unknown": self.since_unknown or None,
         }
 
 
@@ -91,13 +96,17 @@ def measure(
     limit: int = LIMIT,
     seconds: float = SECONDS,
     applied_at: datetime | None = None,
+    came: Collection[Lost] | None = None,
 ) -> tuple[Loss, ...]:
     """Count on the target what goes. `goes` are pairs of step (counted from 1) and what it takes away; names
-    are those that stand on the target now. `applied_at` is when the migration ran there: give it where all of
-    that came with the migration. The connection is idle and in autocommit; it only reads, waits a second at
+    are those that stand on the target now. `applied_at` is when the migration ran there, and `came` what came
+    with it; None means all of it. The connection is idle and in autocommit; it only reads, waits a second at
     most for a lock and sees all rows or fails. Raises psycopg.Error where it may not read."""
     until = time.monotonic() + seconds
-    return tuple(_loss(connection, step, lost, limit, until, applied_at) for step, lost in goes)
+    return tuple(
+        _loss(connection, step, lost, limit, until, applied_at if came is None or lost in came else None)
+        for step, lost in goes
+    )
 
 
 def _loss(
@@ -112,7 +121,7 @@ def _loss(
         relation = _relation(connection, lost)
     if relation is None:
         return Loss(lost, step, None, False, unknown="there is no such relation on the target")
-    since, because = (applied_at, "it came with the migration") if applied_at else (None, "")
+    since, because = (applied_at, CAME) if applied_at else (None, "")
     if relation.rows is None or relation.rows <= limit:
         with contextlib.suppress(psycopg.errors.QueryCanceled, psycopg.errors.LockNotAvailable):
             try:
@@ -123,15 +132,26 @@ def _loss(
                 message = f"a value does not fit {lost.becomes}: {error.diag.message_primary}"
                 return Loss(lost, step, None, False, stops=1, unknown=message)
             if counted is not None:
-                count, stops, bytes_, oldest = counted
-                if oldest is not None and (since is None or oldest > since):
+                count, stops, bytes_, oldest, silent = counted
+                if oldest is not None and not silent:
                     since, because = oldest, "commit times are recorded"
+                why = "" if since else _why_unknown(lost, count, silent)
                 taken = bytes_ if lost.column else relation.size
-                return Loss(lost, step, count, True, None, taken, stops, since, because)
+                return Loss(lost, step, count, True, None, taken, stops, since, because, since_unknown=why)
     with _reading(connection, None):
         guess, taken = _estimate(connection, lost, relation)
     unknown = "" if guess is not None else "it was never analysed, and counting takes too long"
-    return Loss(lost, step, guess, False, relation.estimated_at, taken, 0, since, because, unknown)
+    why = "" if since else "it was not counted row by row"
+    return Loss(lost, step, guess, False, relation.estimated_at, taken, 0, since, because, unknown, why)
+
+
+def _why_unknown(lost: Lost, count: int, silent: int | None) -> str:
+    """Why nobody knows since when it is there: `silent` rows have no commit time; None: none is recorded."""
+    if not count:
+        return ""
+    if silent is None:
+        return NOT_TRACKED
+    return f"of {silent:,} rows the commit time is not recorded any more" if silent else ""
 
 
 def _relation(connection: Connection, lost: Lost) -> _Relation | None:
@@ -151,27 +171,27 @@ def _relation(connection: Connection, lost: Lost) -> _Relation | None:
 
 def _count(
     connection: Connection, lost: Lost, relation: _Relation, limit: int, until: float
-) -> tuple[int, int, int | None, datetime | None] | None:
-    """(rows or values, values that stop the script, bytes, the oldest recorded commit); None above the
-    limit."""
+) -> tuple[int, int, int | None, datetime | None, int | None] | None:
+    """(rows or values, values that stop the script, bytes, the oldest recorded commit, rows without one: None
+    where the server records none); None above the limit."""
     picked, stops = _conditions(connection, lost, relation, until)
     column = quoted(lost.column) if lost.column else ""
     bytes_ = f"sum(pg_column_size({column})) FILTER (WHERE {picked})" if column else "NULL::bigint"
     tracked = relation.form != "f" and connection.execute("SHOW track_commit_timestamp").fetchone() == ("on",)
-    oldest = (
-        f"min(pg_xact_commit_timestamp(xmin)) FILTER (WHERE {picked})" if tracked else "NULL::timestamptz"
-    )
+    commit = "pg_xact_commit_timestamp(xmin)"
+    oldest = f"min({commit}) FILTER (WHERE {picked})" if tracked else "NULL::timestamptz"
+    silent = f"count(*) FILTER (WHERE ({picked}) AND {commit} IS NULL)" if tracked else "NULL::bigint"
     where = f" WHERE {lost.condition}" if lost.condition else ""
     xmin = "xmin" if tracked else "NULL AS xmin"
     with _reading(connection, until):
         row = connection.execute(
             f"SELECT count(*), count(*) FILTER (WHERE {picked}), count(*) FILTER (WHERE {stops}),"
-            f" {bytes_}, {oldest}"
+            f" {bytes_}, {oldest}, {silent}"
             f" FROM (SELECT {xmin}{f', {column}' if column else ''} FROM {dotted(lost.relation)}{where}"
             f" LIMIT {limit + 1}) AS counted"
         ).fetchone()
     assert row is not None  # noqa: S101 (an aggregate has one row)
-    return None if row[0] > limit else (row[1], row[2], row[3], row[4])
+    return None if row[0] > limit else (row[1], row[2], row[3], row[4], row[5])
 
 
 def _conditions(connection: Connection, lost: Lost, relation: _Relation, until: float) -> tuple[str, str]:

@@ -316,6 +316,28 @@ def test_what_stays_by_choice_is_declared_with_the_script_and_acknowledged_by_wh
     assert left["changed labels of type mood"] in decisions.acknowledgement(again(rollback))
 
 
+def test_what_is_counted_is_held_against_the_count_before_and_the_history(world: World) -> None:
+    loss = {"kind": "rows", "relation": ["public", "wallets"], "column": None, "becomes": None,
+            "condition": None, "count": 10, "exact": True}  # fmt: skip
+    key = generations.what_of(loss)
+    first = generations.ask(world.migration("3"), options={}, target=world.production, actor=world.alice)
+    assert generations.counted_before(first) == {}
+    ran_at = generations.ran_at(first)
+    assert ran_at is not None
+    assert ran_at.tzinfo is None
+    said = {
+        "losses": [loss, loss | {"relation": ["public", "big"], "exact": False}],
+        "counted_at": "2026-01-01",
+    }
+    generations.record(first, answer=ANSWER | said, checks=[DRAFT])
+    jobs.finish(Job.objects.get(pk=first.job_id))
+    second = generations.ask(world.migration("3"), options={}, target=world.production, actor=world.alice)
+    assert generations.counted_before(second) == {key: {"count": 10, "at": "2026-01-01"}}
+    jobs.finish(Job.objects.get(pk=second.job_id))
+    elsewhere = generations.ask(world.migration("3"), options={}, target=None, actor=world.alice)
+    assert generations.counted_before(elsewhere) == {}
+
+
 def test_choosing_is_authorship_even_where_the_script_comes_out_the_same(world: World) -> None:
     for actor in (world.alice, world.bob):
         asked = generations.ask(world.migration("3"), options={}, target=None, actor=actor)

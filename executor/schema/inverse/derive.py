@@ -22,6 +22,7 @@ from executor.schema.inverse.renames import LEVELS, renames
 from executor.schema.inverse.result import DIFFERS, EXACT, MODULO_ORDER, REFUSED, Inverse
 from executor.schema.inverse.rows import RowChanges, row_changes
 from executor.schema.inverse.script import render, steps
+from executor.schema.lost import Lost
 from executor.schema.names import dotted
 from executor.schema.objects import Object, Ref, Snapshot
 from executor.schema.reading.said import CHANGED
@@ -218,8 +219,18 @@ class _Derivation:
             restore=restore,
             notes=notes,
             from_backup=tuple(self.from_backup),
+            came=frozenset(lost for step in made for lost in step.loses if self._came(lost)),
             left=tuple(map(self._declared, filter(self._on_purpose, found.changed))),
         )
+
+    def _came(self, lost: Lost) -> bool:
+        """Whether the migration made the rows, their table or their column: nothing there is older."""
+        if lost.condition:
+            return True
+        refs = [Ref("table", lost.relation)]
+        refs += [Ref("column", (*lost.relation, lost.column))] if lost.column else []
+        there = (self.after.get(ref) for ref in refs)
+        return any(thing and thing.address not in self.context.before.by_address for thing in there)
 
     def _declared(self, change: Change) -> tuple[str, str]:
         """An enum that keeps what the migration added: the effect, and why it stays."""

@@ -18,7 +18,8 @@ class Inverse:
     `verdict` compares snapshots; `pg_dump` has the last word (see `prove`). `retried` counts actions whose
     order had to be found by trying. `from_backup` is data that the migration took away and no statement gives
     back; `restore` is SQL that brings kept data back behind the migration; `notes` are for people; `left` are
-    effects that stay by choice, as completeness calls them, each with a reason."""
+    effects that stay by choice, as completeness calls them, each with a reason; `came` is what of the losses
+    came with the migration."""
 
     script: str
     steps: tuple[InverseStep, ...]
@@ -30,6 +31,7 @@ class Inverse:
     notes: tuple[str, ...] = ()
     from_backup: tuple[FromBackup, ...] = ()
     left: tuple[tuple[str, str], ...] = ()
+    came: frozenset[Lost] = frozenset()
 
     @property
     def goes(self) -> tuple[tuple[int, Lost], ...]:

@@ -18,7 +18,13 @@ from waqiti_rollback.embedded.places import server_account
 
 OLDER = Path(os.environ.get("OLDER_PG_BIN", "/usr/lib/postgresql/15/bin"))
 """Programs of the older PostgreSQL, as Debian installs them."""
-SETTINGS = ("fsync=off", "full_page_writes=off", "max_connections=20", "shared_buffers=32MB")
+SETTINGS = (
+    "fsync=off",
+    "full_page_writes=off",
+    "max_connections=20",
+    "shared_buffers=32MB",
+    "track_commit_timestamp=on",  # unlike the others: both are tried
+)
 
 
 @pytest.fixture

@@ -130,6 +130,38 @@ def test_since_when_is_the_migration_or_not_told(shadow: Shadow) -> None:
     assert unknown.since is None
 
 
+def test_since_when_is_told_of_what_came_with_the_migration_alone(shadow: Shadow) -> None:
+    shadow.apply(BANK)
+    forward = """ALTER TABLE wallets ADD COLUMN tag text DEFAULT 'x';
+                 CREATE TABLE logs (id int); INSERT INTO logs VALUES (1)"""
+    inverse = derive(forward, shadow, Options())
+    ran_at = datetime(2025, 11, 22, 8, 30)  # noqa: DTZ001 (a history has no zone)
+    losses = measure(shadow.connection, inverse.goes, applied_at=ran_at, came=inverse.came)
+    assert {loss.lost.name: (loss.since, loss.since_unknown) for loss in losses} == {
+        "public.wallets.tag": (ran_at, ""),
+        "public.logs": (ran_at, ""),
+    }
+    (older,) = measure(
+        shadow.connection, [(1, Lost(ROWS, ("public", "wallets")))], applied_at=ran_at, came=inverse.came
+    )
+    assert older.since is None
+    assert older.since_unknown == "the server records no commit times (track_commit_timestamp is off)"
+
+
+def test_where_commit_times_are_recorded_they_say_since_when(older_shadow: Shadow) -> None:
+    begin = datetime.now(UTC)
+    older_shadow.apply(BANK)
+    losses = measure(
+        older_shadow.connection,
+        [(1, Lost(ROWS, ("public", "wallets"))), (2, Lost(VALUES, ("public", "wallets"), "note"))],
+        came=(),
+    )
+    for loss in losses:
+        assert loss.since is not None
+        assert begin <= loss.since <= datetime.now(UTC)
+        assert (loss.since_because, loss.since_unknown) == ("commit times are recorded", "")
+
+
 def test_rows_that_policies_hide_are_counted_too(shadow: Shadow) -> None:
     shadow.apply(BANK + "ALTER TABLE users ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY")
     assert counted(shadow, "TRUNCATE wallets, users") == [
