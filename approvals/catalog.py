@@ -246,6 +246,8 @@ class _Import:
     def store(self) -> ImportRun:
         """Write everything, a few statements for however many files, and the run itself."""
         self.tally.counts.update({"files": self.reading.files_seen, "removed": 0})
+        if callbacks := sum(file.name.kind is Kind.CALLBACK for file in self.reading.files):
+            self.tally.counts["callbacks"] = callbacks
         self._analyse(self.new - self.analysed.keys())
         self._mark_removed()
         self._refuse_doubles()

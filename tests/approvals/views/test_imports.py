@@ -81,6 +81,14 @@ def test_the_history_says_what_each_import_changed_and_whose_commit_it_read(
     assert first[:12] in older
 
 
+def test_callbacks_are_told_since_flyway_runs_them_by_itself(world: World) -> None:
+    found = FILES | {"afterMigrate.sql": "SELECT 1;\n", "beforeEachMigrate__look.sql": "SELECT 2;\n"}
+    done(imports.ask(world.foreign, actor=world.eve, archive=packed(found), source="release.zip"))
+    run = ImportRun.objects.get(service=world.foreign)
+    assert (run.summary["callbacks"], run.problems) == (2, [])
+    assert "no rollback takes back what they do" in see(as_(world.eve), f"{HERE}{run.pk}/")
+
+
 def test_what_went_wrong_is_told_where_it_was_asked_for(world: World) -> None:
     client = as_(world.eve)
     nothing = send(client, f"{HERE}new/", way="zip", **{"zip-folder": "db"})
