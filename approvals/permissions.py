@@ -20,6 +20,7 @@ from . import audit, kept
 from .access import SEES_ALL
 from .alarms import ANSWERS
 from .incidents import WRITES
+from .masking import CONFIRMS as MASKING_CONFIRMS
 from .models import Role, User
 from .windows import CONFIRMS
 
@@ -44,6 +45,7 @@ EXPORTERS: Who = frozenset({Role.AUDITOR, Role.ADMIN})
 OPS: Who = frozenset({Role.OPS})
 # Who asks for windows, declares freezes or is the second person; the domain knows who may which.
 CALENDAR_WRITERS: Who = frozenset(CONFIRMS)
+MASKING_WRITERS: Who = frozenset(MASKING_CONFIRMS)
 ALARM_ANSWERS: Who = frozenset(ANSWERS)
 # Everybody who acts on rollbacks at all; the domain knows who may do what to which.
 ACTORS: Who = frozenset(Role) - {Role.AUDITOR, Role.ADMIN}
@@ -94,6 +96,10 @@ TABLE: dict[str, Rule] = {
     "service_detail": Rule(READERS, about="service"),
     "service_problems": Rule(READERS, about="service"),
     "service_coverage": Rule(READERS, about="service"),
+    "masking_rules": Rule(READERS, ADMINS, about="service"),
+    "masking_confirm": Rule(NOBODY, MASKING_WRITERS, about="masking rule"),
+    "masking_dismiss": Rule(NOBODY, MASKING_WRITERS, about="masking rule"),
+    "masking_remove": Rule(NOBODY, MASKING_WRITERS, about="masking rule"),
     "import_list": Rule(READERS, about="service"),
     "import_new": Rule(IMPORTERS, IMPORTERS, about="service"),
     "import_asked": Rule(READERS, about="import request"),

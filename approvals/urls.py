@@ -34,6 +34,7 @@ urlpatterns = [
         name="migration_fix_file",
     ),
     path("", include("approvals.urls_imports")),
+    path("", include("approvals.urls_masking")),
     path("", include("approvals.urls_record")),
     path("", include("approvals.urls_rollbacks")),
     path("", include("approvals.urls_windows")),

@@ -100,6 +100,8 @@ def _evidence(rule: PolicyRule) -> list[str]:
         found.append(
             _("rehearsal at most %(age)s old") % {"age": _age(age)} if age else _("rehearsal passed")
         )
+    if rule.rehearsal_required and not rule.rehearsal_with_rows:
+        found.append(_("rehearsed without rows: the structure only"))
     found += grades.told(rule)
     if rule.risk >= 4 and (rule.senior_dbas or rule.platform_leads):
         typed = _("what stays lost is typed by each approver")

@@ -36,7 +36,7 @@ from approvals.models import (
     User,
 )
 
-from . import proof_panel, rollback_queries
+from . import ground, proof_panel, rollback_queries
 from .conversation import Talk, talk_about
 from .lockchart import LockChart, beyond_plan, lock_chart
 from .proof_panel import ProofView
@@ -201,6 +201,11 @@ class Sheet:
     def real(self) -> Execution | None:
         """The newest real execution."""
         return next((e for e in self.attempts if e.purpose == Execution.Purpose.REAL), None)
+
+    @property
+    def ground(self) -> ground.Ground | None:
+        """What the rehearsal stood on."""
+        return ground.read(self.proofs.rehearsal, str(self.rollback.service))
 
     @property
     def lock_chart(self) -> LockChart | None:

@@ -43,6 +43,7 @@ from approvals.models import (
     IncidentAction,
     IncidentNote,
     Job,
+    MaskingRule,
     Migration,
     MigrationRevision,
     PostMortem,
@@ -60,7 +61,7 @@ from approvals.models import (
 )
 from tests.approvals import answers, factories
 from tests.approvals.factories import World
-from tests.approvals.views.objects import BESIDES, calendar_entry, generate
+from tests.approvals.views.objects import BESIDES, calendar_entry, generate, masking_rule
 
 FORWARD = """\
 -- What the payments team asked for.
@@ -110,6 +111,7 @@ class Grown:
     action: IncidentAction
     contact: Contact
     calendar_entry: CalendarEntry
+    masking_rule: MaskingRule
     event: int
 
 
@@ -152,6 +154,7 @@ def begin(world: World) -> Grown:
         action=action,
         contact=contact,
         calendar_entry=calendar_entry(target),
+        masking_rule=masking_rule(world.service),
         event=event,
     )
 
@@ -179,6 +182,7 @@ def grow(grown: Grown, n: int) -> None:
         _said(grown, n)
         _contacts(numbers)
         _calendar(grown, numbers)
+        _masking(grown, numbers)
         bulk(
             Job(
                 kind=Job.Kind.SYNC,
@@ -641,6 +645,35 @@ def _calendar(grown: Grown, numbers: Iterable[int]) -> None:
     bulk(rows)
 
 
+def _masking(grown: Grown, numbers: Iterable[int]) -> None:
+    """Rules of one service, some of which wait, and clones of its target."""
+    numbers = list(numbers)
+    bulk(
+        MaskingRule(
+            service=grown.service,
+            columns=f"public.many_{number}.name",
+            method="keep" if number % 5 == 0 else "scramble",
+            reason="Of things." if number % 5 == 0 else "",
+            proposed_by=grown.world.adam,
+        )
+        for number in numbers
+    )
+    backups = bulk(Backup(target=grown.target, state=Backup.State.VERIFIED) for _number in numbers)
+    filled = {"masked_columns": 2, "with_rows": True, "unruled": [{"column": "public.a.note", "why": "so"}]}
+    bulk(
+        RehearsalClone(
+            target=grown.target,
+            server=grown.world.staging,
+            backup=backup,
+            masking="0" * 64,
+            server_version=180000,
+            state=RehearsalClone.State.READY,
+            filled=filled,
+        )
+        for backup in backups
+    )
+
+
 def _contacts(numbers: Iterable[int]) -> None:
     """One person to call for each of as many teams."""
     teams = bulk(Team(name=f"team-{k}") for k in numbers)
@@ -713,6 +746,7 @@ def _arguments(grown: Grown, name: str, about: str) -> dict[str, Any]:
         "action": {"pk": grown.action.pk},
         "contact": {"pk": grown.contact.pk},
         "calendar entry": {"pk": grown.calendar_entry.pk},
+        "masking rule": {"pk": grown.masking_rule.pk},
         "person": {"username": "alice"},
         "event": {"seq": grown.event},
         "import": _of_service(grown, grown.service.import_runs.latest("at")),

@@ -17,6 +17,7 @@ from approvals import (
     import_tokens,
     imports,
     incidents,
+    masking,
     rollbacks,
     scripts,
     windows,
@@ -28,6 +29,7 @@ from approvals.models import (
     Generation,
     Incident,
     IncidentAction,
+    MaskingRule,
     Migration,
     Role,
     RollbackRequest,
@@ -96,6 +98,7 @@ def _arguments(
         "action": {"pk": _action(incident, requester).pk},
         "contact": {"pk": _contact(service).pk},
         "calendar entry": {"pk": calendar_entry(target).pk},
+        "masking rule": {"pk": masking_rule(service).pk},
         **_imports(service, requester),
         # of the whole portal, and so for either team
         "person": {"username": "dora"},
@@ -125,6 +128,13 @@ def _imports(service: Service, importer: User) -> Objects:
 def _contact(service: Service) -> Contact:
     reached = {"name": "Dora", "email": "dora@waqiti.example", "phone": "+254 20 123 4567"}
     return Contact.objects.create(duty=Contact.Duty.PRIMARY_DBA, service=service, **reached)
+
+
+def masking_rule(service: Service) -> MaskingRule:
+    """A rule that waits for a second person."""
+    admin = User.objects.get(username="adam")
+    name = f"public.things.kind_{service.masking_rules.count()}"
+    return masking.propose(service, columns=name, method="keep", reason="Of no person.", actor=admin)
 
 
 def calendar_entry(target: Target) -> CalendarEntry:
