@@ -48,6 +48,7 @@ from approvals.models import (
     MigrationRevision,
     PostMortem,
     Proof,
+    RehearsalClone,
     RollbackItem,
     RollbackRequest,
     RollbackScript,
