@@ -230,3 +230,30 @@ def test_a_check_that_writes_or_a_script_that_hangs_ends(portal: Portal, monkeyp
         seen = trying.attempt(there, spec, checks[:1], 1, "SELECT pg_sleep(9)")
         assert seen["script_error"]["sqlstate"] == "57014"
         assert seen["results"][0]["after"] is None
+
+
+def test_kill_9_during_a_trial_ends_it_as_soon_as_its_silence_is_noticed(portal: Portal) -> None:
+    from approvals import trials
+    from approvals.models import Job
+    from tests.executor.portal import KEY_IS_BACK, wait_for
+    from waqiti_rollback.celery import app
+
+    slow = "SELECT pg_sleep(50);"
+    trial = trials.ask(draft(portal), 1, sql=slow, checks=[KEY_IS_BACK], actor=portal.world.alice)
+
+    def job() -> Job:
+        return Job.objects.get(pk=trial.job_id)
+
+    wait_for("the worker's word", lambda: job().heartbeat_at)
+    portal.worker.kill()
+    assert job().finished_at is None
+    portal.worker.start()
+
+    def ended() -> Job | None:
+        app.send_task("executor.resolve_stale", queue="facts")  # as beat does every five seconds
+        return job() if job().finished_at else None
+
+    assert (wait_for("the end", ended).state, job().sentence) == (
+        Job.State.FAILED,
+        "The worker ended while it was at it. Ask again.",
+    )
