@@ -6,6 +6,7 @@ from functools import partial
 
 from django.conf import settings
 from django.contrib import messages
+from django.db.models import F
 from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
@@ -146,7 +147,9 @@ def import_tokens_of(request: Request, name: str) -> HttpResponse:
         except Refused as refused:
             form.refuse(refused)
             status = form.status
-    found = service.import_tokens.select_related("made_by", "revoked_by").order_by("revoked_at", "-id")
+    found = service.import_tokens.select_related("made_by", "revoked_by").order_by(
+        F("revoked_at").desc(nulls_first=True), "-id"
+    )
     context = {
         "service": service,
         "form": form,
