@@ -10,7 +10,7 @@ from typing import Any
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from approvals.models import Backup
+from approvals.models import Backup, Grade
 
 STAGES = ("dump", "restore", "compare")
 # Under this share of the whole nothing can be said about the rest.
@@ -54,15 +54,55 @@ class Dump:
         backup, target = self.backup, self.backup.target
         if not backup.path or backup.state == Backup.State.REMOVED:
             return ""
-        file = f"backup-{backup.pk}.dump"
+        file, contents = f"backup-{backup.pk}.dump", f"backup-{backup.pk}.list"
         database, owner = quote(f"{target.dbname}_restored"), quote(target.owner_role)
         server = f"--host={quote(target.host)} --port={target.port}"
-        return (
-            f"python manage.py fetch_backup {backup.pk} {file}\n"
-            f"createdb {server} --template=template0 --owner={owner} {database}\n"
+        keys = backup.keys_left_out
+        commands = [
+            f"python manage.py fetch_backup {backup.pk} {file}",
+            f"createdb {server} --template=template0 --owner={owner} {database}",
+        ]
+        if keys:  # their rows on the other side are not in it; 2606 is pg_constraint
+            oids = "|".join(str(key["oid"]) for key in keys)
+            without = f"grep --extended-regexp --invert-match '^[0-9]+; 2606 ({oids}) '"
+            commands.append(f"pg_restore --list {file} | {without} > {contents}")
+        commands.append(
             f"pg_restore {server} --exit-on-error --no-owner --no-privileges --role={owner} "
-            f"--dbname={database} {file}\n"
+            f"{f'--use-list={contents} ' if keys else ''}--dbname={database} {file}"
         )
+        commands += [
+            f"psql {server} --set=ON_ERROR_STOP=1 --dbname={database} --command={quote(key['again'])}"
+            for key in keys
+            if key["again"]
+        ]
+        return "".join(f"{each}\n" for each in commands)
+
+    @property
+    def to_the_point(self) -> str:
+        """The commands that bring the whole server back as it was at the restore point, beside the one that
+        runs; empty where there is none. tests/executor/test_point_in_time.py runs them."""
+        base, point = self.backup.base, self.backup.point
+        if base is None or not point:
+            return ""
+        place = f"restored-{self.backup.pk}"
+        wal = base.restore_command.replace("'", "''")
+        return (
+            f"cp --recursive --preserve=mode,timestamps {quote(base.directory)} {place}\n"
+            f"rm --force {place}/postmaster.pid {place}/standby.signal\n"
+            f"cat >> {place}/postgresql.auto.conf <<'END'\n"
+            f"restore_command = '{wal}'\n"
+            f"recovery_target_name = '{point['name']}'\n"
+            "recovery_target_action = 'promote'\n"
+            "END\n"
+            f"touch {place}/recovery.signal\n"
+            f"pg_ctl --pgdata={place} --timeout=7200 --log={place}.log "
+            "--options='-c port=5499 -c archive_mode=off' start\n"
+        )
+
+    @property
+    def of_some_tables(self) -> bool:
+        """Are there rows of some tables only in it?"""
+        return self.backup.grade in (Grade.TABLES, Grade.POINT)
 
     @property
     def now(self) -> Stage | None:

@@ -208,7 +208,8 @@ def _shown(request: HttpRequest, execution: Execution, steps: list[outcomes.Step
 
 def _dumps(request: HttpRequest, backups: QuerySet[Backup]) -> Page[dumps.Dump]:
     """A page of the backups, each as it is shown."""
-    page = paging.page(request, backups.select_related("target"), per_page=BACKUPS, parameter="backups")
+    found = backups.select_related("target", "base")
+    page = paging.page(request, found, per_page=BACKUPS, parameter="backups")
     page.object_list = [dumps.dump(backup) for backup in page.object_list]
     return page
 

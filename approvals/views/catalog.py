@@ -8,7 +8,7 @@ from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
 
-from approvals import access, catalog, history, jobs, once, permissions, queries, setup_sql
+from approvals import access, base_backups, catalog, history, jobs, once, permissions, queries, setup_sql
 from approvals.forms.catalog import (
     HistoryFilter,
     MigrationFilter,
@@ -92,6 +92,7 @@ def target_detail(request: Request, name: str) -> HttpResponse:
         "show": view,
         "job": jobs.latest(Job.Kind.SYNC, target.pk),
         "calendar": calendar_page.read(target),
+        "base_backup": base_backups.newest(target),
         "setup": setup_sql.setup_sql(setup_sql.for_target(target)),
         "may_ask": access.owns(request.user, target.service_id),
         "may_sync": permissions.may_write(request.user, "target_sync"),

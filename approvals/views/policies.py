@@ -6,7 +6,7 @@ from django.http import Http404, HttpResponse
 from django.shortcuts import render
 
 from approvals import policy as policies
-from approvals.models import Environment, Target
+from approvals.models import Environment, Grade, Target
 from approvals.pages import policy_page
 from approvals.requests import Request
 
@@ -26,6 +26,7 @@ def policy(request: Request) -> HttpResponse:
         "rows": policy_page.table(shown),
         "floors": policy_page.floors(),
         "versions": versions,
+        "grades": sorted(Grade, reverse=True),
         "backup_limit": Target._meta.get_field("backup_limit_bytes").get_default(),
     }
     return render(request, "policies/detail.html", context)
