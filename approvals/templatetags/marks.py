@@ -53,7 +53,7 @@ def way_back(back: WayBack, has_version: bool) -> SafeString:
     if back.script is None:
         return format_html('<span class="state state-idle">{}{}</span>', icon("void"), _("none"))
     given = {"n": back.script.number, "origin": back.script.word}
-    script = escape(_("script revision %(n)s, %(origin)s") % given)
+    script = escape(_("revision %(n)s, %(origin)s") % given)
     proof, rehearsal = _proof_of(back.proof), _rehearsal_of(back.rehearsal)
     return mark_safe(f"{script}<small>{proof}</small><small>{rehearsal}</small>")  # noqa: S308 (escaped)
 

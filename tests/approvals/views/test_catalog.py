@@ -103,7 +103,7 @@ def test_a_target_shows_which_files_changed_since_they_were_applied(world: World
 
 def test_a_target_shows_the_way_back_and_its_risk(world: World) -> None:
     page = see(as_(world.alice), f"/targets/{world.critical.name}/", show="")
-    assert "create transactions Success 1 Mar 2026, 09:05 deploy, 12 ms same script revision 1, written" in page
+    assert "create transactions Success 1 Mar 2026, 09:05 deploy, 12 ms same revision 1, written" in page
     assert "CRITICAL" in page
 
 
@@ -111,10 +111,10 @@ def test_a_target_shows_the_last_rehearsal_of_a_migration(world: World) -> None:
     rollback = factories.draft(world, where=world.staging)
     factories.rehearse(world, rollback)
     page = see(as_(world.alice), f"/targets/{world.staging.name}/")
-    assert "script revision 1, written Proof: exact rehearsed just now" in page
+    assert "revision 1, written Proof: exact rehearsed just now" in page
     factories.write_script(world, "3", sql="DROP INDEX IF EXISTS wallets_by_user;\n")
     page = see(as_(world.alice), f"/targets/{world.staging.name}/")
-    assert "script revision 2, written Proof: exact an earlier script was rehearsed just now" in page
+    assert "revision 2, written Proof: exact an earlier script was rehearsed just now" in page
 
 
 def test_alarms_of_a_target_come_in_pages_the_newest_first(world: World) -> None:
