@@ -95,7 +95,7 @@ SHIPPED: tuple[Kind, ...] = (
         column=r"(^|_)pan$|(^|_)(credit|debit|payment|bank)?_?card_?(number|no|num|nr|pan)$|(^|_)cc_?(number|num|no)$",
         whole="luhn",
         share=0.8,
-        inside=r"\m[3-6][0-9]{3}([ -]?[0-9]{4}){3}\M",
+        inside=r"(?<![[:alnum:]-])[3-6][0-9]{3}([ -]?[0-9]{4}){3}(?![[:alnum:]-])",
     ),
     Kind(
         "IBAN",
