@@ -64,6 +64,30 @@ def limited(portal: Portal) -> Iterator[None]:
         target.update(backup_limit_bytes=before)
 
 
+@contextmanager
+def ruled(**fields: object) -> Iterator[None]:
+    """A policy whose rules differ from those in force by this, and then one like before."""
+    from approvals import policy
+    from approvals.models import PolicyRule, PolicyVersion
+
+    def add(rules: list[PolicyRule]) -> None:
+        version = PolicyVersion.objects.create(number=policy.current().number + 1)
+        for rule in rules:
+            rule.pk, rule.policy = None, version
+            rule.save(force_insert=True)
+
+    before = policy.current()
+    changed = list(before.rules.all())
+    for rule in changed:
+        for name, value in fields.items():
+            setattr(rule, name, value)
+    add(changed)
+    try:
+        yield
+    finally:
+        add(list(before.rules.all()))
+
+
 def actions(execution: Execution) -> list[str]:
     """The audit trail of one execution, oldest first."""
     from approvals.models import AuditEvent
@@ -120,6 +144,28 @@ def test_the_history_row_can_be_kept_and_marked_as_deleted_instead(portal: Porta
     assert [version.text for version in flyway.applied(rows)] == ["1", "2", "3"]
     execution.refresh_from_db()
     assert execution.reappeared_at is None
+
+
+def test_where_the_policy_says_so_touched_tables_are_backed_up_while_writers_wait(portal: Portal) -> None:
+    """Rehearsed on a copy with their rows only; executed with the backup within the script's transaction."""
+    from approvals.models import Backup
+
+    with ruled(backup_scope="tables", backup_gapless=True):
+        rollback = portal.ready()
+        (rehearsed,) = Backup.objects.filter(execution__rollback_target__rollback=rollback)
+        assert (rehearsed.word, rehearsed.gapless) == ("touched tables, verified", False)
+        with portal.superuser() as somebody:
+            somebody.execute("CREATE TABLE untouched AS SELECT 1 AS n")
+        execution = portal.ended(portal.start(rollback))
+    assert execution.status == "succeeded", execution.sentence
+    backup = Backup.objects.get(execution=execution)
+    assert (backup.word, backup.gapless) == ("touched tables, verified", True)
+    assert "public.wallets" in backup.tables
+    assert "public.untouched" not in backup.tables
+    assert "Nothing was written to what the script touches" in backup.sentence
+    assert execution.timings["lock_held_s"] > (backup.seconds or 0)
+    assert taken_back(portal)
+    assert "taken within the script's transaction" in told(portal, execution)
 
 
 def test_a_check_that_fails_rolls_everything_back_and_voids_the_approvals(portal: Portal) -> None:
