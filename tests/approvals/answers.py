@@ -6,7 +6,7 @@ from __future__ import annotations
 from typing import Any
 
 from approvals import chains, generations, jobs, proofs
-from approvals.models import Generation, Job, Proof, RollbackScript
+from approvals.models import Generation, Job, Proof, RollbackScript, Target
 
 KEY, TEXT = "created table public.transactions", "created table public.transactions"
 DIFFERENCE = """\
@@ -72,10 +72,13 @@ def proved(verdict: str = "exact", **said: Any) -> dict[str, Any]:
 
 
 def answered(
-    script: RollbackScript, found: dict[str, Any] | None = None, said: dict[str, Any] | None = None
+    script: RollbackScript,
+    found: dict[str, Any] | None = None,
+    said: dict[str, Any] | None = None,
+    target: Target | None = None,
 ) -> Proof:
     """Ask for a proof of the script and answer it."""
-    proof = proofs.ask(script, actor=None)
+    proof = proofs.ask(script, actor=None, target=target)
     sentence = proofs.record(
         proof,
         completeness=found or completeness(),
