@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import uuid
 from datetime import timedelta
 from pathlib import Path
@@ -365,9 +364,7 @@ def test_people_and_their_roles_are_readable_by_all(world: World) -> None:
 def long_history(world: World, count: int) -> None:
     """A history of that many rows on production, of files that nobody imported."""
     first = factories.history_row(1, world.migration("1"))
-    rows = [
-        dataclasses.replace(first, installed_rank=rank, version=f"7.{rank}") for rank in range(1, count + 1)
-    ]
+    rows = [first._replace(installed_rank=rank, version=f"7.{rank}") for rank in range(1, count + 1)]
     factories.sync(world.production, rows)
 
 
