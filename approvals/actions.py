@@ -12,7 +12,7 @@ from functools import cached_property
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
-from . import access, alarms, comments, decisions, executions, gates, signed, workflow
+from . import access, alarms, comments, decisions, executions, gates, queueing, signed, workflow
 from .gates import Gate, Needed
 from .known import Known
 from .models import (
@@ -76,7 +76,7 @@ class Standing:
         if self.rollback_target is None:
             return []
         found = Execution.objects.filter(
-            executions.HOLDS_TARGET, target_id=self.rollback_target.target_id
+            queueing.HOLDS_TARGET, target_id=self.rollback_target.target_id
         ).select_related("target", "rollback_target__rollback")
         return [
             execution
@@ -247,6 +247,8 @@ def _why_no_start(s: Standing) -> str:
 def _schedule(s: Standing) -> Action | None:
     if Role.OPS not in s.user.roles or s.status != Status.APPROVED:
         return None
+    if s.known.is_fleet:
+        return None  # a run is started by a person who watches it
     label = _("Schedule the start…")
     if s.known.schedule is not None:
         return Action("schedule", label, _("A start is scheduled already; cancel that one first."))

@@ -13,7 +13,7 @@ from django.db.models.functions import Cast
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from . import audit, halfway, incidents, jobs, preflights, rollbacks, signed, workflow
+from . import audit, fleet_progress, halfway, incidents, jobs, preflights, rollbacks, signed, workflow
 from .errors import Refused
 from .models import (
     BUSY,
@@ -46,8 +46,11 @@ ENDED_WELL = (ExecutionStatus.SUCCEEDED, ExecutionStatus.COMMITTED_CHECK_FAILED)
 _Step = ExecutionStep.State
 
 
-def locked(execution: Execution) -> Execution:
-    """Read the execution anew and lock its row until the transaction ends."""
+def locked(execution: Execution, *, ending: bool = False) -> Execution:
+    """Read the execution anew and lock its row until the transaction ends. Whoever begins or ends one of a
+    run (`ending`) locks the run before it: that decides about others."""
+    if ending and execution.run_id is not None:
+        fleet_progress.lock(execution.run_id)
     return (
         Execution.objects.select_for_update(of=("self",), no_key=True)
         .select_related("target", "rollback_target__rollback", "requested_by")
@@ -62,12 +65,16 @@ def claim(execution_id: uuid.UUID, *, worker: str) -> Execution | None:
     """
     found = Execution.objects.get(pk=execution_id)
     with audit.unit_of_work("execution.claimed", actor=None, execution=found) as facts:
-        execution = locked(found)
+        execution = locked(found, ending=True)
         facts["worker"] = worker
         if execution.status != ExecutionStatus.QUEUED:
             facts.action = "execution.duplicate_claim_ignored"
             return None
         now = timezone.now()
+        if execution.run is not None and (why_not := fleet_progress.why_not_begin(execution)):
+            facts["refused"] = why_not
+            fleet_progress.set_aside(execution, why_not)
+            return None
         execution.status, execution.worker = ExecutionStatus.CLAIMED, worker
         execution.claimed_at = execution.heartbeat_at = now
         execution.save(update_fields=["status", "worker", "claimed_at", "heartbeat_at"])
@@ -76,14 +83,15 @@ def claim(execution_id: uuid.UUID, *, worker: str) -> Execution | None:
             problem = halfway.unsigned(execution)
         if problem:
             facts["refused"] = problem
-            end(execution, ExecutionStatus.NO_EFFECT, problem)
+            facts |= end(execution, ExecutionStatus.NO_EFFECT, problem)
             return None
     return execution
 
 
 def preflight(execution: Execution) -> list[str]:
     """Every gate again, and the rating with the newest facts; the reasons for no-go, none if it may go."""
-    return preflights.sentences(preflights.objections(execution.rollback_target.rollback))
+    target = execution.rollback_target
+    return preflights.sentences(preflights.objections(target.rollback, only=target))
 
 
 def enter(execution: Execution, status: ExecutionStatus) -> None:
@@ -249,7 +257,7 @@ def record_outcome(
     `committed`: its transaction is, whatever became of the steps that run alone.
     """
     with audit.unit_of_work(f"execution.{status}", actor=None, execution=execution) as facts:
-        fresh = locked(execution)
+        fresh = locked(execution, ending=True)
         facts |= {"sentence_sha256": audit.digest_of(sentence), "resolved": resolved, "sqlstate": sqlstate}
         if not fresh.is_open:
             facts.action = "execution.late_outcome_ignored"
@@ -264,7 +272,7 @@ def record_outcome(
             fresh.marks[halfway.COMMITTED] = timezone.now().isoformat()
         if resolved:
             fresh.marks["resolved"] = timezone.now().isoformat()
-        end(fresh, status, sentence)
+        facts |= end(fresh, status, sentence)
         facts |= {
             "rollback_status": fresh.rollback_target.rollback.status,
             "timings": timings and _whole(timings),
@@ -277,9 +285,9 @@ def _whole(timings: dict[str, Any]) -> dict[str, int]:
     return {name: round(value * 1000) for name, value in timings.items() if isinstance(value, int | float)}
 
 
-def end(execution: Execution, status: ExecutionStatus, sentence: str) -> None:
-    """Write an execution's outcome and carry it over to its rollback; the caller holds the execution
-    locked."""
+def end(execution: Execution, status: ExecutionStatus, sentence: str) -> dict[str, Any]:
+    """Write an execution's outcome and carry it over to its rollback; the caller holds the execution, and
+    the run it is of, locked. Returns what its run did, for the event."""
     execution.status, execution.sentence, execution.waiters = status, sentence, []
     if status not in OPEN:
         execution.finished_at = timezone.now()
@@ -287,8 +295,23 @@ def end(execution: Execution, status: ExecutionStatus, sentence: str) -> None:
     if execution.purpose == REAL and status in ENDED_WELL and not took_back:
         execution.watch_until = timezone.now() + WATCH
     execution.save()
-    if execution.purpose == REAL:
-        _carry_over(execution)
+    if execution.purpose != REAL:
+        return {}
+    if execution.run_id is not None:
+        return _carry_over_to_run(execution, execution.run_id)
+    _carry_over(execution)
+    return {}
+
+
+def _carry_over_to_run(execution: Execution, run: int) -> dict[str, Any]:
+    """What the outcome on one of several targets means: its run goes on, or does not."""
+    if execution.continues_id is not None:
+        _settle_continued(execution, execution.continues_id)
+    if execution.status in (*ENDED_WELL, ExecutionStatus.PARTIAL, ExecutionStatus.AWAITING_RESTART):
+        jobs.ask(Job.Kind.SYNC, subject=execution.target_id, actor=None)
+    done = fleet_progress.advance(fleet_progress.lock(run))
+    execution.rollback_target.rollback.refresh_from_db(fields=["status"])
+    return done
 
 
 def _carry_over(execution: Execution) -> None:
@@ -322,6 +345,15 @@ def fail(rollback: RollbackRequest, *, why: str) -> None:
     workflow.move(rollback, Status.FAILED, actor=None)
 
 
+def settled_by_hand(execution: Execution) -> dict[str, Any]:
+    """People have seen to what was partly done: the rollback failed, or its run may go on without this
+    target. The caller holds execution, run and rollback locked."""
+    if execution.run_id is not None:
+        return fleet_progress.advance(fleet_progress.lock(execution.run_id))
+    fail(workflow.locked(execution.rollback_target.rollback), why="settled by hand")
+    return {}
+
+
 def _settle_continued(execution: Execution, continued: uuid.UUID) -> None:
     """What was left partly done is settled once somebody went on to the end, or it is left to the next."""
     status = ExecutionStatus(execution.status)
@@ -345,6 +377,7 @@ def record_rehearsal(execution: Execution, *, holds: bool, sentence: str, data: 
         }
         return Evidence.objects.create(
             rollback=rollback,
+            target=execution.target,
             kind=Evidence.Kind.REHEARSAL,
             change_digest=execution.change_digest,
             holds=holds,

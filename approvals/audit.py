@@ -147,8 +147,9 @@ def _labels(subjects: dict[str, Any]) -> dict[str, str]:
         rollback = rollback or execution.rollback_target.rollback
         target = target or execution.target
     if rollback is not None and target is None:
-        first = rollback.rollback_targets.select_related("target").first()
-        target = first.target if first else None
+        # What concerns several targets is told of none of them.
+        found = rollback.rollback_targets.select_related("target")[:2]
+        target = found[0].target if len(found) == 1 else None
     labels = {}
     if rollback is not None:
         labels["rollback"] = rollback.label

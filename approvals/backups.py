@@ -66,6 +66,7 @@ def record(backup: Backup, state: Backup.State, sentence: str, **fields: Any) ->
         if execution is not None:
             Evidence.objects.create(
                 rollback=execution.rollback_target.rollback,
+                target=execution.target,
                 kind=Evidence.Kind.BACKUP,
                 change_digest=execution.change_digest,
                 holds=verified,

@@ -76,7 +76,7 @@ def ask(
 
 def _unsettled(execution: Execution, actor: User) -> Execution:
     """The execution, locked, if this person may continue it and there is something to continue."""
-    execution = locked(execution)
+    execution = locked(execution, ending=True)
     workflow.locked(execution.rollback_target.rollback)
     if Role.OPS not in actor.roles:
         raise Denied(_("Only ops can go on with what is partly done, or have it taken back."))
@@ -177,7 +177,7 @@ def start(continuation: Continuation, *, actor: User, confirmed_at: datetime | N
             raise Conflict(_("It stands differently by now. Ask anew."))
         facts["digest"] = continuation.digest
         if continuation.course == Course.BY_HAND:
-            return _settle_by_hand(execution, continuation, actor)
+            return _settle_by_hand(execution, continuation, actor, facts)
         made = _queue(execution, continuation, offered, actor)
         Continuation.objects.filter(pk=continuation.pk).update(carried_out=made)
         digest = execution.rollback_target.rollback.request_digest
@@ -194,6 +194,8 @@ def _queue(execution: Execution, continuation: Continuation, offered: Offer, act
         change_digest=execution.change_digest,
         request_digest=execution.request_digest,
         requested_by=actor,
+        run=execution.run,
+        wave=execution.wave,
         continues=execution,
         course=continuation.course,
     )
@@ -226,13 +228,15 @@ def _step(execution: Execution, position: int, entry: dict[str, Any], stand: hal
     )
 
 
-def _settle_by_hand(execution: Execution, continuation: Continuation, actor: User) -> Execution:
+def _settle_by_hand(
+    execution: Execution, continuation: Continuation, actor: User, facts: audit.Facts
+) -> Execution:
     """People have seen to it outside the portal: the rollback failed, and its target is free again."""
     execution.settled_at, execution.settled_as = timezone.now(), Execution.Settled.BY_HAND
     execution.settled_by, execution.settled_because = actor, continuation.reason
     execution.save(update_fields=["settled_at", "settled_as", "settled_by", "settled_because"])
     _give_up(execution, why="settled by hand")
-    attempts.fail(workflow.locked(execution.rollback_target.rollback), why="settled by hand")
+    facts |= attempts.settled_by_hand(execution)
     jobs.ask(Job.Kind.SYNC, subject=execution.target_id, actor=actor)
     return execution
 

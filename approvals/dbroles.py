@@ -51,7 +51,6 @@ KEPT = frozenset(
         "approvals_proof",
         "approvals_rehearsalclone",
         "approvals_rollbackrequest",
-        "approvals_rollbacktarget",
         "approvals_schedule",
         "approvals_trial",
         "approvals_thread",

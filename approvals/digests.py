@@ -75,16 +75,17 @@ def request_digest(rollback: RollbackRequest) -> str:
     The request's number and revision make sure that no digest ever comes back: words can be edited that
     neither change nor targets hold, and what people signed before the edit must not count after it.
     """
-    targets = [
-        _target(rt) for rt in rollback.rollback_targets.select_related("target").order_by("target__name")
-    ]
+    found = list(rollback.rollback_targets.select_related("target").order_by("target__name"))
+    # Left out where there is one target only, so that older digests stay what they were.
+    canary = {"canary": min(found, key=lambda rt: rt.position).target.name} if len(found) > 1 else {}
     return canonical_sha256(
-        {
+        canary
+        | {
             "rollback": rollback.pk,
             "revision": rollback.revision,
             "change": change_digest(rollback),
             "automatic_checks": rollback.automatic_checks,
-            "targets": targets,
+            "targets": [_target(rollback_target) for rollback_target in found],
             "policy": rollback.policy_version.number if rollback.policy_version else None,
             "risk": rollback.risk,
         }

@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import re
-import uuid
 from datetime import datetime
-from typing import Any
 
-from django.db import IntegrityError
-from django.db.models import Q
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from . import audit, gates, halfway, jobs, rollbacks, signed, workflow
+from . import audit, gates, jobs, rollbacks, signed, workflow
 from .attempts import end, locked
 from .decisions import require_confirmed
 from .errors import Conflict, Denied, Refused
@@ -20,18 +15,15 @@ from .models import (
     OPEN,
     Execution,
     ExecutionStatus,
-    ExecutionStep,
     Job,
     Role,
     RollbackRequest,
-    RollbackTarget,
     Schedule,
     Status,
     User,
 )
+from .queueing import HOLDS_TARGET, queue
 
-# An execution in one of these keeps every other one from its target.
-HOLDS_TARGET = Q(status__in=OPEN) | Q(status=ExecutionStatus.PARTIAL, settled_at=None)
 REAL, REHEARSAL = Execution.Purpose.REAL, Execution.Purpose.REHEARSAL
 
 
@@ -49,14 +41,14 @@ def ask_for_rehearsal(rollback: RollbackRequest, *, actor: User) -> Execution:
         rollbacks.bring_up_to_date(rollback)
         if missing := [gate for gate in gates.gates(rollback) if gate.key == "script" and not gate.holds]:
             raise Refused(f"{missing[0].title}: {missing[0].detail}")
-        rollback_target = rollback.rollback_targets.select_related("target__rehearsal_target").get()
+        rollback_target = rollback.representative()
         if rollback_target.target.is_production and rollback_target.target.rehearsal_target is None:
             raise Refused(
                 _("%(target)s names no staging server to rehearse on.") % {"target": rollback_target.target}
             )
         if rollback_target.executions.filter(purpose=REHEARSAL, status__in=OPEN).exists():
             raise Refused(_("A rehearsal of %(label)s is under way.") % {"label": rollback.label})
-        execution = _queue(rollback_target, REHEARSAL, actor)
+        execution = queue(rollback_target, REHEARSAL, actor)
         jobs.ask(Job.Kind.REHEARSE, subject=execution.pk, actor=actor, digest=rollback.change_digest)
         facts |= {"execution": str(execution.pk), "change": rollback.change_digest}
     return execution
@@ -93,16 +85,23 @@ def start_scheduled(schedule: Schedule) -> Execution:
         return _begin(rollback, actor, facts)
 
 
-def _begin(rollback: RollbackRequest, actor: User, facts: audit.Facts) -> Execution:
-    """What every start is: nothing has changed, all gates hold, nothing else runs there. The caller holds the
-    rollback locked and has seen that this person may."""
+def require_startable(rollback: RollbackRequest) -> None:
+    """Raise Refused unless it is in time, unchanged since people signed, and every gate holds."""
     if rollback.overdue_expiry:
         raise Refused(_("The time to execute %(label)s is over.") % {"label": rollback.label})
     if problem := signed.changed(rollback):
         raise Refused(problem)
     if missing := gates.missing(rollback, gates.Needed.EXECUTE):
         raise Refused(" ".join(f"{gate.title}: {gate.detail}" for gate in missing))
-    rollback_target = rollback.rollback_targets.select_related("target").get()
+
+
+def _begin(rollback: RollbackRequest, actor: User, facts: audit.Facts) -> Execution:
+    """What every start is: nothing has changed, all gates hold, nothing else runs there. The caller holds the
+    rollback locked and has seen that this person may."""
+    require_startable(rollback)
+    if rollback.rollback_targets.count() > 1:
+        raise Refused(_("%(label)s is a fleet: start its run.") % {"label": rollback.label})
+    rollback_target = rollback.representative()
     here = Execution.objects.filter(target=rollback_target.target, purpose=REAL)
     holder = here.filter(HOLDS_TARGET).first()
     if holder:
@@ -118,7 +117,7 @@ def _begin(rollback: RollbackRequest, actor: User, facts: audit.Facts) -> Execut
     workflow.move(rollback, Status.EXECUTING, actor=actor)
     rollback.attempts += 1
     rollback.save(update_fields=["attempts"])
-    execution = _queue(rollback_target, REAL, actor)
+    execution = queue(rollback_target, REAL, actor)
     # Whoever was faster than the clock: what was scheduled has begun.
     rollback.schedules.filter(state=Schedule.State.WAITING).update(
         state=Schedule.State.STARTED, execution=execution, ended_at=timezone.now(), ended_by=actor
@@ -140,7 +139,7 @@ def cancel(execution: Execution, *, actor: User, reason: str) -> Execution:
     once.
     """
     with audit.unit_of_work("execution.cancel_requested", actor=actor, execution=execution) as facts:
-        execution = locked(execution)
+        execution = locked(execution, ending=True)
         own_rehearsal = execution.purpose == REHEARSAL and execution.requested_by_id == actor.pk
         if Role.OPS not in actor.roles and not own_rehearsal:
             raise Denied(_("Only ops can cancel an execution."))
@@ -154,7 +153,7 @@ def cancel(execution: Execution, *, actor: User, reason: str) -> Execution:
         facts["reason_sha256"] = audit.digest_of(execution.cancelled_because)
         if execution.status == ExecutionStatus.QUEUED:
             facts["ended"] = True
-            end(
+            facts |= end(
                 execution,
                 ExecutionStatus.NO_EFFECT,
                 _("Cancelled by %(who)s before a worker took it.") % {"who": actor},
@@ -175,45 +174,3 @@ def past_cancelling(execution: Execution) -> str:
     if execution.status == ExecutionStatus.AWAITING_RESTART:
         return _("It can't be cancelled: nothing of it runs any more.")
     return ""
-
-
-def _queue(rollback_target: RollbackTarget, purpose: Execution.Purpose, actor: User) -> Execution:
-    rollback = rollback_target.rollback
-    try:
-        execution = Execution.objects.create(
-            rollback_target=rollback_target,
-            target=rollback_target.target,
-            purpose=purpose,
-            change_digest=rollback.change_digest,
-            request_digest=rollback.request_digest,
-            requested_by=actor,
-        )
-    except IntegrityError as error:
-        if not re.search("one_open_execution_per_target|is not settled", str(error)):
-            raise
-        raise Refused(
-            _("Another execution is open on %(target)s.") % {"target": rollback_target.target}
-        ) from error
-    ExecutionStep.objects.bulk_create(
-        ExecutionStep(execution=execution, **step) for step in planned_steps(rollback)
-    )
-    return execution
-
-
-def planned_steps(rollback: RollbackRequest) -> list[dict[str, Any]]:
-    """The steps of all items in the order in which they run, from the plans stored with the scripts. Those
-    that run alone get the random id under which they will be claimed on the target."""
-    steps = halfway.planned(rollback.items.select_related("script").order_by("position"))
-    alone = set(halfway.parts_of(steps).alone)
-    return [
-        {
-            "position": number + 1,
-            "item_position": step["item"],
-            "kind": step["statement"]["kind"],
-            "says": step["statement"]["says"],
-            "sql": step["statement"]["sql"],
-            "how": ExecutionStep.How.ALONE if number in alone else ExecutionStep.How.TRANSACTIONAL,
-            "claim": uuid.uuid4() if number in alone else None,
-        }
-        for number, step in enumerate(steps)
-    ]

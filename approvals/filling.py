@@ -163,7 +163,7 @@ def text_on(target: Target, sql: str) -> str:
 
 
 def _target(item: RollbackItem) -> Target:
-    """The one target of the item's request (until fleets come)."""
+    """The target whose values count: the first of the request. All targets of a fleet have the same."""
     return next(iter(item.rollback.rollback_targets.all())).target
 
 

@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
-from . import checklist, filling, grades, halfway, history, policy, proofs, windows
+from . import alike, checklist, filling, grades, halfway, history, policy, proofs, windows
 from .errors import Refused
 from .known import Known
 from .models import Evidence, FileFate, Proof, Role, RollbackItem, RollbackRequest
@@ -64,7 +64,8 @@ def gates(rollback: RollbackRequest, known: Known | None = None) -> list[Gate]:
     """
     known = known or Known(rollback)
     if known.judged is None:
-        known.judged = sorted((judge(known) for judge in JUDGES), key=lambda gate: (gate.holds, gate.needed))
+        judges = (*JUDGES, _alike) if known.is_fleet else JUDGES
+        known.judged = sorted((judge(known) for judge in judges), key=lambda gate: (gate.holds, gate.needed))
     return known.judged
 
 
@@ -140,7 +141,7 @@ def _examined(known: Known) -> list[tuple[RollbackItem, Proof | None, str]]:
     the files below it, or why there is none."""
     found: list[tuple[RollbackItem, Proof | None, str]] = []
     for item in known.items:
-        for where in known.rollback_targets if item.script_id is not None else ():
+        for where in known.proven_on if item.script_id is not None else ():
             answered = known.proofs.get((item.script_id or 0, where.target_id))
             newest = known.newest_proofs.get(item.script_id or 0)
             why = proofs.why_none(item, where.target, answered, newest, known.present)
@@ -149,7 +150,7 @@ def _examined(known: Known) -> list[tuple[RollbackItem, Proof | None, str]]:
 
 
 def _all_examined(known: Known, examined: list[tuple[RollbackItem, Proof | None, str]]) -> bool:
-    return bool(examined) and len(examined) == len(known.items) * len(known.rollback_targets)
+    return bool(examined) and len(examined) == len(known.items) * len(known.proven_on)
 
 
 def _complete(known: Known) -> Gate:
@@ -245,10 +246,10 @@ def _history_pinned(known: Known) -> Gate:
     """Asked again before every step: a deployment between approval and execution must not go unnoticed."""
     no = ""
     try:
-        for rollback_target in known.rollback_targets:
+        for rollback_target in known.concerned:
             history.require_pinned(known.rows[rollback_target.target_id], rollback_target.pins)
     except Refused as refused:
-        no = str(refused)
+        no = f"{rollback_target}: {refused}" if known.is_fleet else str(refused)
     return _gate(
         "history",
         _("The history is as it was pinned"),
@@ -409,8 +410,8 @@ def _window_ahead(known: Known) -> Gate:
     rollback, opens = known.rollback, bool(known.rollback_targets)
     by = rollback.expires_at if rollback.approved_at else None
     by = by or known.now + policy.execution_period(known.rule)
-    for rollback_target in known.rollback_targets:
-        opens = opens and windows.opens_before(rollback_target.target, known.calendar, known.now, by)
+    for each in known.concerned:
+        opens = opens and windows.opens_before(each.target, known.calendars[each.target_id], known.now, by)
     says = known.standing.sentence if known.standing else _("The request names no target.")
     late = _("No window opens in the time to execute. %(says)s") % {"says": says}
     return _gate(
@@ -466,6 +467,26 @@ def _runnable(known: Known) -> Gate:
         no=" ".join(problems),
         who=_("%(name)s; or a DBA, by hand, outside the portal") % {"name": known.rollback.requester},
         needed=Needed.EXECUTE,
+    )
+
+
+def _alike(known: Known) -> Gate:
+    """Of fleets only: what is rehearsed and proven on the canary must speak for every target."""
+    canary = known.rollback_targets[0]
+    found = alike.problems(known.concerned, known.facts, known.items, canary=canary)
+    more = len(found) - NAMES
+    no = " ".join(found[:NAMES]) + (_(" And %(more)d more.") % {"more": more} if more > 0 else "")
+    return _gate(
+        "alike",
+        _("The targets are alike"),
+        holds=not found,
+        yes=_("Set up alike, different databases, with the schema of %(canary)s to the last object.")
+        % {"canary": canary.target},
+        no=no,
+        who=_("%(name)s: leave out those that differ, they take a request of their own")
+        % {"name": known.rollback.requester},
+        needed=Needed.APPROVE,
+        at=min((each.at for each in known.facts.values()), default=None),
     )
 
 

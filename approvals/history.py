@@ -117,16 +117,61 @@ def _read_back(row: tuple[Any, ...]) -> flyway_history.HistoryRow:
     return flyway_history.HistoryRow(*(*row[:_INSTALLED_ON], at, *row[_INSTALLED_ON + 1 :]))
 
 
-def require_newest(target: Target, migrations: Sequence[Migration]) -> list[Applied]:
+def rows_by_target(targets: Sequence[Target]) -> dict[int, flyway_history.Rows]:
+    """The stored rows of several targets, by the target's key; one query."""
+    found = read_back_by_target(HistoryRow.objects.filter(target__in=targets))
+    return {target.pk: flyway_history.Rows(found.get(target.pk, [])) for target in targets}
+
+
+def require_newest_on(targets: Sequence[Target], migrations: Sequence[Migration]) -> list[list[Applied]]:
+    """`require_newest` for each of several targets, which must have applied the very same files.
+
+    Raises Refused also where one has another file, or the migrations in another order, than the first.
+    """
+    rows, revisions = rows_by_target(targets), Revisions()
+    found = [
+        require_newest(target, migrations, rows=rows[target.pk], revisions=revisions) for target in targets
+    ]
+    first = [(each.migration.pk, each.revision.pk) for each in found[0]]
+    for target, applied in zip(targets, found, strict=True):
+        if [(each.migration.pk, each.revision.pk) for each in applied] != first:
+            raise Refused(
+                _("On %(target)s other files of these migrations are applied than on %(first)s.")
+                % {"target": target, "first": targets[0]}
+            )
+    return found
+
+
+class Revisions:
+    """Which revision of a migration has a checksum; each asked for once."""
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[int, int | None], MigrationRevision] = {}
+
+    def of(self, migration: Migration, row: flyway_history.HistoryRow) -> MigrationRevision:
+        """The newest revision with the row's checksum. Raises Refused where there is none."""
+        key = migration.pk, row.checksum
+        if key not in self._known:
+            self._known[key] = _revision(migration, row)
+        return self._known[key]
+
+
+def require_newest(
+    target: Target,
+    migrations: Sequence[Migration],
+    *,
+    rows: flyway_history.Rows | None = None,
+    revisions: Revisions | None = None,
+) -> list[Applied]:
     """Return the migrations as applied on the target, newest first.
 
     Raises Refused where one is not applied or twice, its row's checksum is of no file we know, the history
     contradicts itself, or something newer that is applied above them is missing from the list: that would
-    pull the ground from under it.
+    pull the ground from under it. `rows` and `revisions` spare reading them.
     """
     if not migrations:
         raise Refused(_("Choose at least one migration."))
-    rows = rows_of(target)
+    rows, revisions = rows or rows_of(target), revisions or Revisions()
     applied = standing(rows)
     found = []
     for migration in {m.pk: m for m in migrations}.values():
@@ -140,7 +185,7 @@ def require_newest(target: Target, migrations: Sequence[Migration]) -> list[Appl
             raise Refused(
                 _("%(migration)s is not applied on %(target)s.") % {"migration": migration, "target": target}
             )
-        found.append(Applied(migration, _revision(migration, row), row.installed_rank, pin_of(row)))
+        found.append(Applied(migration, revisions.of(migration, row), row.installed_rank, pin_of(row)))
     _require_nothing_above(rows, [Version.parse(a.migration.version) for a in found])
     return sorted(found, key=lambda a: -a.rank)
 

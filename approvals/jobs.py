@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from datetime import timedelta
@@ -60,6 +60,15 @@ def ask(kind: Job.Kind, *, subject: object, actor: User | None, digest: str = ""
     job = Job.objects.create(kind=kind, subject=str(subject), digest=digest, asked_by=actor)
     transaction.on_commit(partial(_send, job.pk, Job.Kind(kind)))
     return job
+
+
+def ask_all(kind: Job.Kind, *, subjects: Sequence[object], actor: User | None, digest: str = "") -> None:
+    """`ask` about each of these, in their order."""
+    made = Job.objects.bulk_create(
+        Job(kind=kind, subject=str(subject), digest=digest, asked_by=actor) for subject in subjects
+    )
+    for job in made:
+        transaction.on_commit(partial(_send, job.pk, kind))
 
 
 def _send(job_id: int, kind: Job.Kind) -> None:

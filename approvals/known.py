@@ -7,10 +7,10 @@ from datetime import datetime
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from django.db.models import Q
+from django.db.models import Q, QuerySet
 from django.utils import timezone
 
-from . import digests, history, jobs, policy, proofs, windows
+from . import digests, history, jobs, policy, proofs, together, windows
 from .bindings import Present
 from .flyway.history import Rows
 from .models import (
@@ -38,7 +38,7 @@ class Known:
     """The records of one rollback as they are when they are first asked for; never kept over a change.
 
     `items` (in order, with migration and script) and `rollback_targets` (with target) spare reading what the
-    caller has read already.
+    caller has read already. `only` judges one of several targets: the one that is about to begin.
     """
 
     def __init__(
@@ -47,7 +47,9 @@ class Known:
         *,
         items: Iterable[RollbackItem] | None = None,
         rollback_targets: Iterable[RollbackTarget] | None = None,
+        only: RollbackTarget | None = None,
     ) -> None:
+        self.only = only
         self.rollback = rollback
         self._items, self._rollback_targets = items, rollback_targets
         self.judged: list[Gate] | None = None  # by `gates.gates`
@@ -66,10 +68,26 @@ class Known:
 
     @cached_property
     def rollback_targets(self) -> list[RollbackTarget]:
-        """The pinned targets; exactly one until fleets come."""
+        """The pinned targets, the canary of a fleet first."""
         if self._rollback_targets is not None:
             return list(self._rollback_targets)
         return list(self.rollback.rollback_targets.select_related("target"))
+
+    @property
+    def is_fleet(self) -> bool:
+        """Are there several targets?"""
+        return len(self.rollback_targets) > 1
+
+    @property
+    def concerned(self) -> list[RollbackTarget]:
+        """The targets that gates ask about: the one that is about to begin, or else all."""
+        return [self.only] if self.only is not None else self.rollback_targets
+
+    @property
+    def proven_on(self) -> list[RollbackTarget]:
+        """Whose files and values proofs must be bound to: of a fleet the canary's, since all its targets are
+        alike or it does not run."""
+        return self.concerned[:1]
 
     @cached_property
     def rule(self) -> PolicyRule:
@@ -78,12 +96,41 @@ class Known:
 
     @cached_property
     def _evidence(self) -> dict[str, Evidence]:
-        digest = self.rollback.change_digest or digests.change_digest(self.rollback)
-        newest = Evidence.objects.filter(rollback=self.rollback, change_digest=digest)
+        newest = self._of_change
+        if self.is_fleet:  # what was seen on one target says nothing about another
+            newest = newest.exclude(kind=Evidence.Kind.FACTS).filter(
+                target=self.rollback_targets[0].target_id
+            )
         return {each.kind: each for each in newest.order_by("kind", "-at", "-id").distinct("kind")}
 
+    @property
+    def _of_change(self) -> QuerySet[Evidence]:
+        digest = self.rollback.change_digest or digests.change_digest(self.rollback)
+        return Evidence.objects.filter(rollback=self.rollback, change_digest=digest)
+
+    @cached_property
+    def facts(self) -> dict[int, Evidence]:
+        """The newest facts of each target, by the target's key; of the canary and the only one, if there
+        is one."""
+        found = self._of_change.filter(kind=Evidence.Kind.FACTS, target__isnull=False)
+        if self.only is not None:
+            found = found.filter(target__in=[self.rollback_targets[0].target_id, self.only.target_id])
+        newest = found.order_by("target_id", "-at", "-id").distinct("target_id")
+        return {each.target_id or 0: each for each in newest}
+
+    @cached_property
+    def _facts_of_fleet(self) -> Evidence | None:
+        if self.only is not None:
+            return self.facts.get(self.only.target_id)
+        return together.facts(self.rollback_targets, self.facts)
+
     def evidence(self, kind: Evidence.Kind) -> Evidence | None:
-        """The newest evidence of this kind for the change as it is now; older bytes prove nothing."""
+        """The newest evidence of this kind for the change as it is now; older bytes prove nothing.
+
+        Of a fleet: the facts of all its targets as one (or of the only one), everything else of its canary.
+        """
+        if kind == Evidence.Kind.FACTS and self.is_fleet:
+            return self._facts_of_fleet
         return self._evidence.get(kind)
 
     @cached_property
@@ -97,14 +144,14 @@ class Known:
         """What Flyway will do after it; None without a target."""
         if not self.rollback_targets:
             return None
-        where = self.rollback_targets[0]
+        where = self.concerned[0]
         rows = self.rows[where.target_id]
         return NextDeployment(self.rollback, items=self.items, rollback_target=where, rows=rows)
 
     @cached_property
     def rows(self) -> dict[int, Rows]:
-        """The histories of the pinned targets as last read, by the target's key."""
-        return {each.target_id: history.rows_of(each.target) for each in self.rollback_targets}
+        """The histories of the concerned targets as last read, by the target's key."""
+        return history.rows_by_target([each.target for each in self.concerned])
 
     @cached_property
     def approvals(self) -> list[Approval]:
@@ -122,16 +169,22 @@ class Known:
         return [line.role for line in self.signatures if line.approval is None]
 
     @cached_property
+    def calendars(self) -> dict[int, list[CalendarEntry]]:
+        """The windows and freezes of each target that count, by the target's key."""
+        return windows.in_force_on([each.target for each in self.concerned])
+
+    @property
     def calendar(self) -> list[CalendarEntry]:
-        """The windows and freezes of the target that count."""
-        return windows.in_force(self.rollback_targets[0].target) if self.rollback_targets else []
+        """Those of the target that begins first."""
+        return self.calendars[self.concerned[0].target_id] if self.concerned else []
 
     @cached_property
     def standing(self) -> windows.Standing | None:
-        """Whether an execution may start on the target by its windows, now; None without a target."""
-        if not self.rollback_targets:
+        """Whether an execution may start by the windows of the target that begins first, now; None without
+        a target."""
+        if not self.concerned:
             return None
-        return windows.standing(self.rollback_targets[0].target, self.calendar, self.now)
+        return windows.standing(self.concerned[0].target, self.calendar, self.now)
 
     @cached_property
     def schedule(self) -> Schedule | None:
@@ -147,7 +200,8 @@ class Known:
     @cached_property
     def proofs(self) -> dict[tuple[int, int], Proof]:
         """The answered proof that counts for each script on each target, by the keys of script and target."""
-        return proofs.latest_for(self.items, [each.target for each in self.rollback_targets], self.present)
+        where = [each.target for each in self.proven_on]
+        return proofs.latest_for(self.items, where, self.present)
 
     @cached_property
     def present(self) -> Present:

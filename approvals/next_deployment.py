@@ -165,7 +165,7 @@ class NextDeployment:
     @cached_property
     def rollback_target(self) -> RollbackTarget:
         found = self._rollback_target
-        return found or self.rollback.rollback_targets.select_related("target__service").get()
+        return found or self.rollback.representative()
 
     @cached_property
     def files(self) -> list[release.StoredFile]:

@@ -178,6 +178,13 @@ TABLE: dict[str, Rule] = {
     "rollback_decide": Rule(DECIDERS, DECIDERS, about="rollback"),
     "rollback_start": Rule(OPS, OPS, about="rollback"),
     "rollback_preflight": Rule(READERS, CATALOG_WRITERS, about="rollback"),
+    "rollback_targets": Rule(ENGINEERS, ENGINEERS, about="rollback"),
+    "fleet_detail": Rule(READERS, about="rollback"),
+    "fleet_live": Rule(READERS, about="rollback"),
+    "fleet_start": Rule(OPS, OPS, about="rollback"),
+    "fleet_hold": Rule(OPS, OPS, about="rollback"),
+    "fleet_go_on": Rule(OPS, OPS, about="rollback"),
+    "fleet_end": Rule(OPS, OPS, about="rollback"),
     "rollback_schedule": Rule(OPS, OPS, about="rollback"),
     "rollback_unschedule": Rule(NOBODY, OPS, about="rollback"),
     # executions

@@ -11,11 +11,10 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
-from . import access, analysis, audit, filling, gates, jobs, policy, rating, windows, workflow
+from . import access, analysis, audit, filling, gates, jobs, policy, rating, workflow
 from .analysis import mentions
 from .errors import Denied, Refused
 from .known import Known
@@ -63,17 +62,19 @@ def ask(rollback: RollbackRequest, *, actor: User) -> Job:
         return jobs.ask(Job.Kind.PREFLIGHT, subject=rollback.pk, actor=actor, digest=rollback.change_digest)
 
 
-def objections(rollback: RollbackRequest) -> list[dict[str, Any]]:
+def objections(rollback: RollbackRequest, *, only: RollbackTarget | None = None) -> list[dict[str, Any]]:
     """What the portal itself has against a start now, as points that stop it: every gate again, the time to
-    execute, and the rating with the newest facts."""
+    execute, and the rating with the newest facts. `only` asks about one of several targets."""
+    known = Known(rollback, only=only)
     found = [
         _point(gate.key, gate.title, "stop", gate.detail)
-        for gate in gates.missing(rollback, gates.Needed.EXECUTE)
+        for gate in gates.gates(rollback, known)
+        if gate.needed <= gates.Needed.EXECUTE and not gate.holds
     ]
     if rollback.overdue_expiry:
         said = _("The time to execute %(label)s is over.") % {"label": rollback.label}
         found.append(_point("expiry", _("It is still in time"), "stop", said))
-    now = rating.rate(rollback, gates.latest_evidence(rollback, Evidence.Kind.FACTS))
+    now = rating.rate(rollback, known.evidence(Evidence.Kind.FACTS))
     if now.risk > (rollback.risk or 0):
         said = _("The risk is %(now)s now, more than was approved: %(why)s") % {
             "now": now.risk.name,
@@ -90,14 +91,21 @@ def sentences(points: Points) -> list[str]:
 
 
 def record(
-    rollback: RollbackRequest, points: Points, harm: Points, *, execution: Execution | None = None
+    rollback: RollbackRequest,
+    points: Points,
+    harm: Points,
+    *,
+    execution: Execution | None = None,
+    rollback_target: RollbackTarget | None = None,
 ) -> Found:
     """The worker's answer: what it found on the target (`points`) and what the rollback breaks elsewhere
     (`harm`); the portal adds what it knows itself. Stored as evidence, with its event."""
-    mine = objections(rollback) or [
+    if rollback_target is None:
+        rollback_target = execution.rollback_target if execution else rollback.representative()
+    mine = objections(rollback, only=rollback_target) or [
         _point("gates", _("Every gate holds"), "go", _("Asked again: all hold, and the risk is no higher."))
     ]
-    points = [*mine, *points, *(_closed(execution) if execution else ())]
+    points = [*mine, *points]
     harm = [_repeatables(rollback), *harm]
     stops = [point for point in points if point["verdict"] == "stop"]
     sentence = " ".join(sentences(stops)) if stops else _go_sentence(points, harm)
@@ -106,6 +114,7 @@ def record(
     with audit.unit_of_work("preflight.recorded", actor=None, **about) as facts:
         Evidence.objects.create(
             rollback=rollback,
+            target=rollback_target.target,
             kind=Evidence.Kind.PREFLIGHT,
             change_digest=rollback.change_digest,
             holds=not stops,
@@ -118,15 +127,6 @@ def record(
         )
         facts |= {"holds": not stops, "change": rollback.change_digest, "stops": [p["key"] for p in stops]}
     return Found(not stops, sentence)
-
-
-def _closed(execution: Execution) -> list[dict[str, Any]]:
-    """The windows of the very target that this execution runs on, where a rollback has several."""
-    target = execution.target
-    standing = windows.standing(target, windows.in_force(target), timezone.now())
-    if standing.is_open or execution.rollback_target.rollback.rollback_targets.count() == 1:
-        return []
-    return [_point("window", _("The target is open now"), "stop", standing.sentence)]
 
 
 def _go_sentence(points: Points, harm: Points) -> str:
@@ -148,7 +148,8 @@ def takes_backup(rollback: RollbackRequest) -> bool:
 def rehearsed_locks(rollback_target: RollbackTarget) -> list[tuple[str, str]]:
     """The relations, each with a mode, that the last passed rehearsal of these bytes was seen to lock."""
     rehearsal = (
-        rollback_target.executions.filter(
+        Execution.objects.filter(
+            rollback_target__rollback=rollback_target.rollback_id,
             purpose=Execution.Purpose.REHEARSAL,
             change_digest=rollback_target.rollback.change_digest,
             status=ExecutionStatus.SUCCEEDED,

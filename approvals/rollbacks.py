@@ -10,7 +10,7 @@ from typing import Any
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from . import access, audit, digests, gates, history, jobs, policy, proofs, rating, workflow
+from . import access, alike, audit, digests, gates, history, jobs, policy, proofs, rating, workflow
 from .analysis import Risk
 from .errors import Conflict, Denied, Refused
 from .models import (
@@ -50,7 +50,7 @@ def create(target: Target, migrations: Sequence[Migration], *, actor: User, **fi
         rollback = RollbackRequest(service=target.service, requester=actor)
         _assign(rollback, fields)
         rollback.save()
-        _choose(rollback, target, history.require_newest(target, migrations))
+        _choose(rollback, [target], history.require_newest_on([target], migrations))
         _reckon(rollback)
         _ask_for_facts(rollback, actor)
         _ask_for_proofs(rollback, actor)
@@ -66,13 +66,14 @@ def edit(
     revision: int,
     migrations: Sequence[Migration] | None = None,
     scripts: Iterable[RollbackScript] = (),
+    targets: Sequence[Target] | None = None,
     **fields: Any,
 ) -> RollbackRequest:
     """Change a request. It becomes a draft again and every approval given so far is void.
 
     `revision` is the one the page showed: a different one now raises Conflict. `scripts` replace the scripts
-    of their migrations' items. Raises Denied for anybody but the requester, Refused for a script of another
-    migration.
+    of their migrations' items. `targets`, the canary first, make it a fleet. Raises Denied for anybody but
+    the requester, Refused for a script of another migration, and for targets that are not alike.
     """
     with audit.unit_of_work("rollback.edited", actor=actor, rollback=rollback) as facts:
         rollback = workflow.locked(rollback)
@@ -90,18 +91,19 @@ def edit(
         rollback.request_digest, rollback.policy_version = "", None
         rollback.submitted_at = rollback.approved_at = rollback.expires_at = None
         rollback.save()
-        if migrations is not None:
-            target = rollback.rollback_targets.select_related("target").get().target
-            _choose(rollback, target, history.require_newest(target, migrations))
+        if migrations is not None or targets is not None:
+            _choose_anew(rollback, migrations, targets)
         for script in scripts:
             if not rollback.items.filter(migration_id=script.migration_id).update(script=script):
                 raise Refused(_("%(migration)s is not in this request.") % {"migration": script.migration})
         before = rollback.change_digest
         _reckon(rollback)
-        if rollback.change_digest != before:
+        if rollback.change_digest != before or targets is not None:
             _ask_for_facts(rollback, actor)
         _ask_for_proofs(rollback, actor)
         facts |= {"fields": sorted(fields), "versions": _versions(rollback), "change": rollback.change_digest}
+        if targets is not None:
+            facts["targets"] = [target.name for target in targets]
     return rollback
 
 
@@ -171,9 +173,17 @@ def read_facts_again(rollback: RollbackRequest, *, actor: User) -> Job:
 
 
 def record_facts(
-    rollback: RollbackRequest, *, change_digest: str, holds: bool, sentence: str, data: dict[str, Any]
+    rollback: RollbackRequest,
+    *,
+    change_digest: str,
+    holds: bool,
+    sentence: str,
+    data: dict[str, Any],
+    rollback_target: RollbackTarget | None = None,
+    more: bool = False,
 ) -> Evidence | None:
-    """The worker's answer: what it read from the target. None if the request changed while it was reading."""
+    """The worker's answer: what it read from this target, or else from the first. None if the request changed
+    while it was reading. `more`: other targets' answers follow, so that it is not worked out anew yet."""
     with audit.unit_of_work("rollback.facts_read", actor=None, rollback=rollback) as facts:
         rollback = workflow.locked(rollback)
         facts |= {"change": change_digest, "holds": holds}
@@ -182,13 +192,15 @@ def record_facts(
             return None
         evidence = Evidence.objects.create(
             rollback=rollback,
+            target=(rollback_target or rollback.representative()).target,
             kind=Evidence.Kind.FACTS,
             change_digest=change_digest,
             holds=holds,
             sentence=sentence,
             data=data,
         )
-        bring_up_to_date(rollback)
+        if not more:
+            bring_up_to_date(rollback)
         if rollback.change_digest != change_digest:
             _ask_for_facts(rollback, None)
         return evidence
@@ -241,8 +253,48 @@ def _assign(rollback: RollbackRequest, fields: dict[str, Any]) -> None:
         setattr(rollback, name, value)
 
 
-def _choose(rollback: RollbackRequest, target: Target, applied: Sequence[history.Applied]) -> None:
-    """Write the items, newest applied first, each with the revision that is applied and its newest script."""
+def _choose_anew(
+    rollback: RollbackRequest, migrations: Sequence[Migration] | None, targets: Sequence[Target] | None
+) -> None:
+    """Other migrations, or other targets; what is not given stays as it is."""
+    if targets is None:
+        targets = _targets_of(rollback)
+    else:
+        _require_fleet(rollback, targets)
+    if migrations is None:
+        migrations = [item.migration for item in rollback.items.select_related("migration")]
+    _choose(rollback, targets, history.require_newest_on(targets, migrations))
+
+
+def _targets_of(rollback: RollbackRequest) -> list[Target]:
+    return [each.target for each in rollback.rollback_targets.select_related("target__service")]
+
+
+def _require_fleet(rollback: RollbackRequest, targets: Sequence[Target]) -> None:
+    """Raise Refused unless the service's targets may be in one request, and none that must stay leaves."""
+    if not targets:
+        raise Refused(_("Choose at least one target."))
+    if len(targets) > alike.MOST:
+        raise Refused(_("A request has at most %(most)d targets.") % {"most": alike.MOST})
+    if any(target.service_id != rollback.service_id for target in targets):
+        raise Refused(_("All targets of a request belong to its service."))
+    for target in targets:
+        if words := alike.unlike(target, targets[0]):
+            raise Refused(
+                _("%(target)s differs in: %(words)s.") % {"target": target, "words": ", ".join(words)}
+            )
+    gone = rollback.rollback_targets.exclude(target__in=targets).select_related("target")
+    if stays := gone.filter(executions__isnull=False).first():
+        raise Refused(_("It was rehearsed on %(target)s, which therefore stays.") % {"target": stays.target})
+    gone.delete()
+
+
+def _choose(
+    rollback: RollbackRequest, targets: Sequence[Target], applied_on: Sequence[Sequence[history.Applied]]
+) -> None:
+    """Write the items, newest applied first, each with the revision that is applied and its newest script;
+    and what of each target's history goes."""
+    applied = applied_on[0]
     kept = {item.migration_id: item.script for item in rollback.items.select_related("script")}
     rollback.items.all().delete()
     for position, row in enumerate(applied, start=1):
@@ -255,21 +307,30 @@ def _choose(rollback: RollbackRequest, target: Target, applied: Sequence[history
             script=script,
         )
     # Kept where it is there: rehearsals belong to it.
-    RollbackTarget.objects.update_or_create(
-        rollback=rollback, target=target, defaults={"pins": [row.pin for row in applied]}
+    RollbackTarget.objects.bulk_create(
+        [
+            RollbackTarget(
+                rollback=rollback, target=target, position=position, pins=[row.pin for row in found]
+            )
+            for position, (target, found) in enumerate(zip(targets, applied_on, strict=True), start=1)
+        ],
+        update_conflicts=True,
+        unique_fields=["rollback", "target"],
+        update_fields=["position", "pins"],
     )
 
 
 def _pin(rollback: RollbackRequest) -> None:
     """Take revisions and pins from the history as last read: it may have changed since the draft was made."""
     items = list(rollback.items.select_related("migration"))
-    rollback_target = rollback.rollback_targets.select_related("target").get()
-    applied = history.require_newest(rollback_target.target, [item.migration for item in items])
+    found = list(rollback.rollback_targets.select_related("target__service"))
+    targets = [each.target for each in found]
+    applied = history.require_newest_on(targets, [item.migration for item in items])
     chosen = [(item.migration_id, item.revision_id) for item in items]
-    if chosen != [(row.migration.pk, row.revision.pk) for row in applied] or (
-        rollback_target.pins != [row.pin for row in applied]
+    if chosen != [(row.migration.pk, row.revision.pk) for row in applied[0]] or (
+        [each.pins for each in found] != [[row.pin for row in rows] for rows in applied]
     ):
-        _choose(rollback, rollback_target.target, applied)
+        _choose(rollback, targets, applied)
 
 
 def bring_up_to_date(rollback: RollbackRequest) -> None:
@@ -305,8 +366,7 @@ def _ask_for_facts(rollback: RollbackRequest, actor: User | None) -> Job:
 def _ask_for_proofs(rollback: RollbackRequest, actor: User) -> None:
     """Of scripts that nobody examined yet: imported ones are examined when somebody needs them."""
     items = rollback.items.select_related("migration__service", "revision", "script__migration__service")
-    for rollback_target in rollback.rollback_targets.select_related("target__service"):
-        proofs.ask_where_missing(items, target=rollback_target.target, actor=actor)
+    proofs.ask_where_missing(items, target=rollback.representative().target, actor=actor)
 
 
 def _versions(rollback: RollbackRequest) -> list[str]:

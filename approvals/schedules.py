@@ -50,6 +50,8 @@ def why_not(rollback: RollbackRequest, known: Known | None = None) -> str:
         return _("Only what is approved can be scheduled.")
     if rollback.overdue_expiry:
         return _("The time to execute it is over.")
+    if len((known := known or Known(rollback)).rollback_targets) > 1:
+        return _("The run over a fleet is started by a person who watches it, not by the clock.")
     if problem := signed.changed(rollback):
         return problem
     found = gates.gates(rollback, known)
@@ -79,7 +81,7 @@ def schedule(
             raise Refused(problem)
         if waiting(rollback) is not None:
             raise Refused(_("A start is scheduled already; cancel that one first."))
-        rollback_target = rollback.rollback_targets.select_related("target").get()
+        rollback_target = rollback.representative()
         chosen, until = _fit(rollback, rollback_target, at, now)
         made = Schedule.objects.create(
             rollback=rollback,

@@ -35,7 +35,7 @@ def ask(rollback: RollbackRequest, position: int, *, sql: str, checks: Sequence[
         _require_elsewhere(rollback)
         _require_room(actor)
         sql = sql.replace("\r\n", "\n")
-        _require_runnable(filling.text_on(rollback.rollback_targets.get().target, sql))
+        _require_runnable(filling.text_on(rollback.representative().target, sql))
         if not checks:
             raise Refused(_("There is no check to try."))
         scripts.require_readable(checks)
@@ -61,7 +61,7 @@ def ask(rollback: RollbackRequest, position: int, *, sql: str, checks: Sequence[
 
 def _require_elsewhere(rollback: RollbackRequest) -> None:
     """What nobody approved never runs on a production server, not even in a copy there."""
-    target = rollback.rollback_targets.select_related("target").get().target
+    target = rollback.representative().target
     if target.is_production and target.rehearsal_target_id is None:
         raise Refused(_("%(target)s names no staging server to make a copy on.") % {"target": target})
 

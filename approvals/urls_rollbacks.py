@@ -4,7 +4,18 @@ from __future__ import annotations
 
 from django.urls import URLPattern, path
 
-from .views import changes, comments, decisions, deployments, drafts, executions, partly, rollbacks, scripts
+from .views import (
+    changes,
+    comments,
+    decisions,
+    deployments,
+    drafts,
+    executions,
+    fleets,
+    partly,
+    rollbacks,
+    scripts,
+)
 
 urlpatterns: list[URLPattern] = [
     path("rollbacks/", rollbacks.rollback_list, name="rollback_list"),
@@ -28,6 +39,13 @@ urlpatterns: list[URLPattern] = [
     path("rollbacks/<int:pk>/threads/<int:thread>/reply/", comments.thread_reply, name="thread_reply"),
     path("rollbacks/<int:pk>/threads/<int:thread>/resolve/", comments.thread_resolve, name="thread_resolve"),
     path("rollbacks/<int:pk>/start/", executions.rollback_start, name="rollback_start"),
+    path("rollbacks/<int:pk>/targets/", fleets.rollback_targets, name="rollback_targets"),
+    path("rollbacks/<int:pk>/run/", fleets.fleet_detail, name="fleet_detail"),
+    path("rollbacks/<int:pk>/run/live/", fleets.fleet_live, name="fleet_live"),
+    path("rollbacks/<int:pk>/run/start/", fleets.fleet_start, name="fleet_start"),
+    path("rollbacks/<int:pk>/run/hold/", fleets.fleet_hold, name="fleet_hold"),
+    path("rollbacks/<int:pk>/run/go-on/", fleets.fleet_go_on, name="fleet_go_on"),
+    path("rollbacks/<int:pk>/run/end/", fleets.fleet_end, name="fleet_end"),
     path("rollbacks/<int:pk>/decide/<slug:decision>/", decisions.rollback_decide, name="rollback_decide"),
     path("executions/<uuid:pk>/", executions.execution_detail, name="execution_detail"),
     path("executions/<uuid:pk>/live/", executions.execution_live, name="execution_live"),

@@ -207,6 +207,16 @@ def in_force(target: Target) -> list[CalendarEntry]:
     return [entry for entry in found if entry.in_force]
 
 
+def in_force_on(targets: Iterable[Target]) -> dict[int, list[CalendarEntry]]:
+    """`in_force` of several targets, by the target's key; one query."""
+    found: dict[int, list[CalendarEntry]] = {target.pk: [] for target in targets}
+    entries = CalendarEntry.objects.filter(target__in=found, removed_at=None)
+    for entry in entries.exclude(ends_at__lte=timezone.now()):
+        if entry.in_force:
+            found[entry.target_id].append(entry)
+    return found
+
+
 def calendar(target: Target, entries: Iterable[CalendarEntry]) -> Calendar:
     """The entries that count as something that can be asked. Raises Refused for an unknown zone."""
     weekly: list[Weekly] = []

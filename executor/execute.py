@@ -62,7 +62,7 @@ def _ready(execution: Execution, rule: PolicyRule) -> str:
     rollback = execution.rollback_target.rollback
     try:
         attempts.enter(execution, ExecutionStatus.PREFLIGHT)
-        read_facts(rollback, change_digest=execution.change_digest)
+        read_facts(rollback, change_digest=execution.change_digest, only=execution.rollback_target)
         if no_go := preflight.at_start(execution):
             return no_go
         if rule.backup_required and not rule.backup_gapless:

@@ -12,7 +12,7 @@ from dataclasses import replace
 
 import psycopg
 
-from approvals import policy, preflights
+from approvals import jobs, policy, preflights
 from approvals.models import Execution, Job, RollbackRequest, RollbackTarget
 from executor import briefing, credentials, foreseen, locks
 from executor.breaks import breaks
@@ -29,8 +29,24 @@ def job(job: Job) -> str:
     rollback = RollbackRequest.objects.get(pk=job.subject)
     if job.digest != rollback.change_digest:
         return "The change is another one by now; its own preflight says how it stands."
-    read_facts(rollback, change_digest=rollback.change_digest)
-    return look(rollback).sentence
+    read_facts(rollback, change_digest=rollback.change_digest, job=job)
+    return _all(rollback, job)
+
+
+def _all(rollback: RollbackRequest, job: Job) -> str:
+    """Look at every target. Of a fleet, what stops it is told first, and of which target."""
+    targets = list(rollback.rollback_targets.select_related("target", "rollback"))
+    stops: list[str] = []
+    # The canary last: its look is the one that pages show.
+    for number, each in enumerate(reversed(targets), start=1):
+        found = look(rollback, at=each)
+        if not found.go:
+            stops.append(f"{each.target}: {found.sentence}")
+        if len(targets) > 1:
+            jobs.tell(job, f"Looked at {number} of {len(targets)} targets.")
+    if len(targets) == 1:
+        return found.sentence
+    return f"No-go on {len(stops)} of {len(targets)} targets. {stops[-1]}" if stops else found.sentence
 
 
 def at_start(execution: Execution) -> str:
@@ -39,10 +55,14 @@ def at_start(execution: Execution) -> str:
     return "" if found.go else found.sentence
 
 
-def look(rollback: RollbackRequest, execution: Execution | None = None) -> preflights.Found:
-    """All of the checklist, recorded. Never raises for the target: what it does not answer is a no-go."""
+def look(
+    rollback: RollbackRequest, execution: Execution | None = None, *, at: RollbackTarget | None = None
+) -> preflights.Found:
+    """All of the checklist, recorded. Never raises for the target: what it does not answer is a no-go. It is
+    the target of the execution that is looked at, or `at`, or the first of the rollback."""
+    where = execution.rollback_target if execution else at or rollback.representative()
     try:
-        points, harm = _look(_where(rollback, execution))
+        points, harm = _look(where)
     except (ExecutorError, psycopg.Error) as error:
         points = [Point("target", "The target answers", "stop", in_plain_words(error))]
         harm = []
@@ -51,14 +71,8 @@ def look(rollback: RollbackRequest, execution: Execution | None = None) -> prefl
         [point.as_json() for point in points],
         [point.as_json() for point in harm],
         execution=execution,
+        rollback_target=where,
     )
-
-
-def _where(rollback: RollbackRequest, execution: Execution | None) -> RollbackTarget:
-    """The target of the execution, or else the first of the rollback."""
-    if execution is not None:
-        return execution.rollback_target
-    return rollback.rollback_targets.select_related("target", "rollback").order_by("pk")[:1].get()
 
 
 def _look(rollback_target: RollbackTarget) -> tuple[list[Point], list[Point]]:

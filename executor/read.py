@@ -9,13 +9,15 @@ from typing import Any
 
 import psycopg
 
-from approvals import alarms, analysis, base_backups, filling, history, rollbacks
+from approvals import alarms, alike, analysis, base_backups, filling, history, jobs, rollbacks
 from approvals.errors import Refused
-from approvals.models import Job, RollbackRequest, Target
+from approvals.models import Job, RollbackRequest, RollbackTarget, Target
 from executor import credentials, facts, readiness
 from executor.connect import Connection, connect, identity
 from executor.errors import ExecutorError, masked, plain
 from executor.history import read_history
+from executor.schema import sameness
+from executor.schema.snapshot import snapshot
 
 log = logging.getLogger(__name__)
 
@@ -101,29 +103,51 @@ def watch(target: Target) -> None:
 def facts_job(job: Job) -> str:
     """Read the facts for the job's rollback and record them for the change digest that was asked about."""
     rollback = RollbackRequest.objects.get(pk=job.subject)
-    return read_facts(rollback, change_digest=job.digest)
+    return read_facts(rollback, change_digest=job.digest, job=job)
 
 
-def read_facts(rollback: RollbackRequest, *, change_digest: str) -> str:
-    """Count what the scripts touch, list what depends on it, compare the history; record it as evidence."""
-    target = rollback.rollback_targets.select_related("target").get().target
+def read_facts(
+    rollback: RollbackRequest,
+    *,
+    change_digest: str,
+    only: RollbackTarget | None = None,
+    job: Job | None = None,
+) -> str:
+    """Count what the scripts touch, list what depends on it, compare the history; record it as evidence, of
+    each target or of `only` one. `job` is told how far a reading of many is."""
+    targets = [only] if only else list(rollback.rollback_targets.select_related("target"))
+    sentence = ""
+    for number, each in enumerate(targets, start=1):
+        sentence = _read_one(rollback, each, change_digest, more=number < len(targets))
+        if job is not None and len(targets) > 1:
+            jobs.tell(job, f"Read {number} of {len(targets)} targets.")
+    return sentence if len(targets) == 1 else f"Read {len(targets)} targets."
+
+
+def _read_one(
+    rollback: RollbackRequest, rollback_target: RollbackTarget, change_digest: str, *, more: bool
+) -> str:
+    target = rollback_target.target
+    about: dict[str, Any] = {
+        "change_digest": change_digest,
+        "rollback_target": rollback_target,
+        "more": more,
+    }
     try:
         sync(target)
         data = _facts(rollback, target)
     except (ExecutorError, psycopg.Error) as error:
         sentence = in_plain_words(error)
-        rollbacks.record_facts(rollback, change_digest=change_digest, holds=False, sentence=sentence, data={})
+        rollbacks.record_facts(rollback, holds=False, sentence=sentence, data={}, **about)
         return sentence
-    gone = [pin["version"] for pin in rollback.rollback_targets.get().pins if not _is_applied(target, pin)]
+    gone = [pin["version"] for pin in rollback_target.pins if not _is_applied(target, pin)]
     if gone:
         sentence = f"The history changed: {', '.join(gone)} is not there as it was."
     else:
         count = len(data["tables"])
         noun = "table" if count == 1 else "tables"
         sentence = f"Read {target}: {count} {noun}, schema version {data['schema_version']}."
-    rollbacks.record_facts(
-        rollback, change_digest=change_digest, holds=not gone, sentence=sentence, data=data
-    )
+    rollbacks.record_facts(rollback, holds=not gone, sentence=sentence, data=data, **about)
     return sentence
 
 
@@ -144,7 +168,8 @@ def _facts(rollback: RollbackRequest, target: Target) -> dict[str, Any]:
         tables = facts.table_facts(connection, sorted(relations), search_path=target.search_path)
         values = facts.values(connection, columns, search_path=target.search_path)
         version = facts.current_version(history.rows_of(target))
-    return {
+        schema = _schema_of(connection, rollback)
+    return schema | {
         "tables": [_table(each) for each in tables if each.rows is not None or each.bytes],
         "values": [
             {"column": f"{relation}.{column}", "values": count, "exact": count is not None}
@@ -153,6 +178,14 @@ def _facts(rollback: RollbackRequest, target: Target) -> dict[str, Any]:
         "dependents": sorted({f"{d.kind} {d.name}" for each in tables for d in each.dependents}),
         "schema_version": version.text if version else "",
     }
+
+
+def _schema_of(connection: Connection, rollback: RollbackRequest) -> dict[str, Any]:
+    """The digest of a target's schema, where the request has several that must be alike."""
+    if rollback.rollback_targets.count() == 1:
+        return {}
+    with connection.transaction():
+        return {alike.SCHEMA: sameness.digest(snapshot(connection))}
 
 
 def _table(found: facts.TableFacts) -> dict[str, Any]:

@@ -86,7 +86,7 @@ def _is_over(key: uuid.UUID) -> bool:
 
 
 def _target_of(trial: Trial) -> Target:
-    return trial.rollback.rollback_targets.select_related("target__rehearsal_target").get().target
+    return trial.rollback.representative().target
 
 
 def _server(target: Target, purpose: Any) -> Endpoint:
@@ -173,7 +173,7 @@ def _copy_history(source: Endpoint, clone: Endpoint, target: Target) -> None:
 def run_spec(trial: Trial) -> RunSpec:
     """What runs on the copy: the stored scripts of the request, and for the trial's item what was typed."""
     rollback, target = trial.rollback, _target_of(trial)
-    pins = rollback.rollback_targets.get().pins
+    pins = rollback.representative().pins
     rows = list(rollback.items.select_related("migration", "script").order_by("position"))
     items: list[ItemSpec] = []
     replica = False

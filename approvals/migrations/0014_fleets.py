@@ -50,13 +50,8 @@ class Migration(migrations.Migration):
         ),
         migrations.AddField(
             "evidence",
-            "rollback_target",
-            models.ForeignKey(
-                null=True,
-                on_delete=django.db.models.deletion.CASCADE,
-                related_name="evidence",
-                to="approvals.rollbacktarget",
-            ),
+            "target",
+            models.ForeignKey(null=True, related_name="+", to="approvals.target", **KEPT),
         ),
         migrations.CreateModel(
             name="FleetRun",

@@ -208,10 +208,8 @@ class Evidence(models.Model):
         PREFLIGHT = "preflight", _("preflight")
 
     rollback = models.ForeignKey(RollbackRequest, on_delete=models.CASCADE, related_name="evidence")
-    # Where it was found; null only in what was recorded when a request had one target.
-    rollback_target = models.ForeignKey(
-        RollbackTarget, null=True, on_delete=models.CASCADE, related_name="evidence"
-    )
+    # Where it was found; null only in what was recorded when every request had one target.
+    target = models.ForeignKey(Target, null=True, on_delete=models.PROTECT, related_name="+")
     kind = models.CharField(max_length=12, choices=Kind.choices)
     change_digest = models.CharField(max_length=64)
     holds = models.BooleanField()

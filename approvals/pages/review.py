@@ -36,7 +36,7 @@ from approvals.models import (
     User,
 )
 
-from . import ground, proof_panel, rollback_queries
+from . import fleet_page, ground, proof_panel, rollback_queries
 from .conversation import Talk, talk_about
 from .lockchart import LockChart, beyond_plan, lock_chart
 from .proof_panel import ProofView
@@ -103,6 +103,12 @@ class Sheet:
     @property
     def rule(self) -> PolicyRule:
         return self.known.rule
+
+    @cached_property
+    def fleet(self) -> fleet_page.View | None:
+        """Of a fleet: how its targets stand."""
+        known = self.known
+        return fleet_page.read(self.rollback, known.rollback_targets) if known.is_fleet else None
 
     @cached_property
     def items(self) -> list[ItemSheet]:
@@ -231,6 +237,12 @@ class Sheet:
     @property
     def heading(self) -> str:
         """What is asked for, as a title."""
+        if self.known.is_fleet:
+            return _("Roll back %(versions)s on %(count)d targets of %(service)s") % {
+                "versions": self.versions or _("nothing"),
+                "count": len(self.known.rollback_targets),
+                "service": self.rollback.service,
+            }
         return _("Roll back %(versions)s on %(target)s") % {
             "versions": self.versions or _("nothing"),
             "target": self.target.target.name if self.target else _("no target"),
@@ -364,7 +376,16 @@ def covers(page: Sheet) -> list[str]:
         % {"versions": page.versions, "alone": page.alone},
         _("The checks shown here decide whether it commits."),
     ]
-    if target is not None:
+    if page.known.is_fleet and target is not None:
+        words.append(
+            _(
+                "On %(count)d targets, each named here by its system and object id, with its own "
+                "history rows; "
+                "%(canary)s is the canary, and nothing else begins before it is done."
+            )
+            % {"count": len(page.known.rollback_targets), "canary": target.target.name}
+        )
+    elif target is not None:
         words.append(
             _("On %(target)s only: database %(dbname)s of system %(system)s, object id %(oid)s.")
             % {

@@ -11,6 +11,7 @@ from django.utils.translation import gettext_noop, ngettext
 from approvals.gates import Needed
 from approvals.models import Approval, Execution, ExecutionStatus, Status
 
+from . import fleet_page
 from .review import Sheet
 
 
@@ -25,7 +26,19 @@ class Verdict:
 
 def verdict(page: Sheet) -> Verdict:
     """The verdict on a rollback as its page shows it."""
+    if page.fleet is not None and page.fleet.run is not None and page.rollback.status in WITH_A_RUN:
+        return _run(page, page.fleet)
     return VERDICTS[Status(page.rollback.status)](page)
+
+
+WITH_A_RUN = (Status.EXECUTING, Status.EXECUTED, Status.PARTLY_EXECUTED, Status.FAILED)
+
+
+def _run(page: Sheet, fleet: fleet_page.View) -> Verdict:
+    """How many of the targets stand how, and what the run does."""
+    said = fleet.run.sentence if fleet.run else ""
+    tone = "fail" if page.rollback.status == Status.FAILED else fleet.tone
+    return Verdict(fleet.sentence, said, tone)
 
 
 def at_stake(page: Sheet) -> str:

@@ -286,7 +286,7 @@ def _page(
 
 
 def _target_of(rollback: RollbackRequest) -> Target:
-    return rollback.rollback_targets.select_related("target__service").get().target
+    return rollback.representative().target
 
 
 def own(request: Request, pk: int) -> RollbackRequest:

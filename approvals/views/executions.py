@@ -26,8 +26,10 @@ from .rollbacks import seen
 
 
 def rollback_start(request: Request, pk: int) -> HttpResponse:
-    """Start the real execution: names target and action (GET), queues it (POST)."""
+    """Start the real execution: names target and action (GET), queues it (POST). Of a fleet it is a run."""
     page = _sheet(request, pk)
+    if page.known.is_fleet and request.method != "POST":
+        return redirect("fleet_start", pk)
     digest = request.GET.get("digest", page.rollback.request_digest)
     fits = digest == page.rollback.request_digest and not _why_not(page)
     if fits and request.method != "POST" and stepup.confirmed_at(request) is None:

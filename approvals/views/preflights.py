@@ -84,7 +84,7 @@ def _scheduled(request: Request, rollback: RollbackRequest, form: ScheduleForm) 
         confirmed_at=stepup.confirmed_at(request),
         at=form.cleaned_data["at"],
     )
-    target = rollback.rollback_targets.select_related("target").get().target
+    target = rollback.representative().target
     said = _("It is to start %(at)s, in your name. All gates are asked again then.")
     messages.success(request, said % {"at": windows.clock(made.at, target)})
     return redirect("rollback_detail", rollback.pk)

@@ -184,7 +184,7 @@ def _page(
     context = {
         "rollback": rollback,
         "item": item,
-        "target": rollback.rollback_targets.select_related("target").get().target,
+        "target": rollback.representative().target,
         "trial": tried,
         "ahead": trials.ahead(tried) if tried and tried.is_open else 0,
         "revision": shown_revision(request, rollback, edited.form),

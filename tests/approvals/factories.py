@@ -27,6 +27,7 @@ from approvals import (
     checklist,
     decisions,
     executions,
+    fleets,
     history,
     incidents,
     jobs,
@@ -46,6 +47,7 @@ from approvals.models import (
     ChecklistEntry,
     Execution,
     ExecutionStatus,
+    FleetRun,
     ImportRun,
     Incident,
     Migration,
@@ -540,6 +542,61 @@ def _executed(world: World, on: str) -> RollbackRequest:
     rollback = rollback_in(world, Status.APPROVED, on)
     executed(world, rollback, ExecutionStatus.SUCCEEDED)
     return rollback
+
+
+FLEET_FACTS = FACTS | {"schema_sha256": "5c" * 32}
+
+
+def shards(world: World, count: int, *, environment: str = "staging") -> list[Target]:
+    """So many targets of the service that are alike, each a database of its own with V1 to V4 applied."""
+    made = []
+    for number in range(1, count + 1):
+        shard = target(world.service, f"shard-{number:03}", environment=environment)
+        shard.rehearsal_target = world.staging if environment == "production" else None
+        shard.save()
+        rows = [history_row(rank, world.migration(v)) for rank, v in enumerate("1234", start=1)]
+        history.record_sync(
+            shard,
+            rows,
+            system_identifier=SYSTEM[environment],
+            database_oid=20_000 + number,
+            server_version="18.6",
+        )
+        made.append(shard)
+    return [Target.objects.select_related("service").get(pk=shard.pk) for shard in made]
+
+
+def fleet(
+    world: World, targets: Sequence[Target], facts: dict[str, Any] | None = None, **fields: Any
+) -> RollbackRequest:
+    """A complete draft of alice's that takes V4 back on all these targets, the first being the canary."""
+    write_script(world, "4")
+    rollback = draft(world, "4", where=targets[0], **fields)
+    rollbacks.edit(rollback, actor=rollback.requester, revision=rollback.revision, targets=targets)
+    read_fleet(rollback, facts)
+    return again(rollback)
+
+
+def read_fleet(rollback: RollbackRequest, facts: dict[str, Any] | None = None) -> None:
+    """The worker's answer about every target of a fleet."""
+    found = list(rollback.rollback_targets.all())
+    for number, each in enumerate(found, start=1):
+        rollbacks.record_facts(
+            rollback,
+            change_digest=again(rollback).change_digest,
+            holds=True,
+            sentence="Read the target: 2 tables.",
+            data=FLEET_FACTS if facts is None else facts,
+            rollback_target=each,
+            more=number < len(found),
+        )
+
+
+def started_run(world: World, rollback: RollbackRequest, **fields: Any) -> FleetRun:
+    """Ops start the run of an approved fleet: waves of two that stop at the first failure, unless said
+    otherwise."""
+    given = {"digest": again(rollback).request_digest, "confirmed_at": timezone.now(), "wave_size": 2}
+    return fleets.start(rollback, actor=world.olga, **(given | fields))
 
 
 def _partly_executed(world: World, on: str) -> RollbackRequest:

@@ -153,8 +153,10 @@ def build(facts: dict[str, Any]) -> Any:
         risk=facts["risk"],
         policy_version=None if facts["policy"] is None else SimpleNamespace(number=facts["policy"]),
         items=Rows(item(position, each) for position, each in enumerate(change["items"], start=1)),
+        # Which one is the canary is said by position, however they are stored.
         rollback_targets=Rows(
-            SimpleNamespace(target=SimpleNamespace(**each), pins=each["pins"]) for each in facts["targets"]
+            SimpleNamespace(target=SimpleNamespace(**each), pins=each["pins"], position=position)
+            for position, each in enumerate(sorted(facts["targets"], key=lambda one: one["name"]), start=1)
         ),
     )
 

@@ -59,8 +59,9 @@ ROWS = """
 VERSIONS = ("1", "2", "3", "4")
 
 
-def wait_for(what: str, look: Callable[[], T | None], seconds: float = PATIENCE) -> T:
-    """What `look` finds, as soon as it finds something."""
+def wait_for(what: str, look: Callable[[], T | None], seconds: float | None = None) -> T:
+    """What `look` finds, as soon as it finds something; for PATIENCE seconds unless said otherwise."""
+    seconds = seconds or PATIENCE
     until = time.monotonic() + seconds
     while (found := look()) is None:
         assert time.monotonic() < until, f"{what} took longer than {seconds:.0f} s"
@@ -104,6 +105,7 @@ class Worker:
 
     environment: dict[str, str]
     log: Path
+    concurrency: int = 2
     process: subprocess.Popen[bytes] = field(init=False)
 
     def start(self) -> Worker:
@@ -111,7 +113,8 @@ class Worker:
         from waqiti_rollback.celery import app
 
         argv = [sys.executable, "-m", "celery", "--app", "waqiti_rollback", "--quiet", "worker"]
-        argv += ["--queues", "facts,scratch,backup,execute", "--concurrency", "2", "--loglevel", "INFO"]
+        argv += ["--queues", "facts,scratch,backup,execute", "--concurrency", str(self.concurrency)]
+        argv += ["--loglevel", "INFO"]
         argv += ["--without-gossip", "--without-mingle"]
         with self.log.open("ab") as log:
             self.process = spawn(argv, env=self.environment, cwd=ROOT, stdout=log, stderr=subprocess.STDOUT)

@@ -1,0 +1,198 @@
+"""A run over many targets as people see it: one cell per target, the waves as groups, what needs a person."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from django.urls import reverse
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_noop
+
+from approvals import fleet_progress, fleets
+from approvals.models import (
+    Execution,
+    ExecutionStatus,
+    FleetRun,
+    Role,
+    RollbackRequest,
+    RollbackTarget,
+    Status,
+    User,
+)
+from approvals.waves import Stand
+
+# How a cell looks: shape, tone, letter and the word for it; by what it stands for, in the order of filters.
+LOOKS: dict[str, tuple[str, str, str, str]] = {
+    "unsure": ("lost", "lost", "?", gettext_noop("not known, or partly done")),
+    "failed": ("fail", "fail", "F", gettext_noop("failed")),
+    "open": ("run", "run", "R", gettext_noop("under way")),
+    "queued": ("wait", "run", "Q", gettext_noop("queued")),
+    "done": ("ok", "ok", "D", gettext_noop("done")),
+    "waiting": ("dot", "idle", "N", gettext_noop("not begun")),
+}
+TONES = {"running": "run", "held": "warn", "stopped": "fail", "cancelled": "idle", "finished": "ok"}
+# So many targets that need a person are told in full.
+TOLD = 50
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One target: `kind` is a key of LOOKS."""
+
+    name: str
+    position: int
+    kind: str
+    word: str
+    execution: Execution | None
+    url: str
+
+    @property
+    def icon(self) -> str:
+        return LOOKS[self.kind][0]
+
+    @property
+    def tone(self) -> str:
+        return LOOKS[self.kind][1]
+
+    @property
+    def letter(self) -> str:
+        return LOOKS[self.kind][2]
+
+
+@dataclass(frozen=True)
+class Group:
+    """The canary, one wave, or what has not begun."""
+
+    title: str
+    cells: list[Cell]
+
+
+@dataclass(frozen=True)
+class Filter:
+    """One kind of cell with how many there are; an empty `key` shows all."""
+
+    key: str
+    word: str
+    count: int
+    chosen: bool
+
+    @property
+    def look(self) -> tuple[str, str, str, str] | None:
+        return LOOKS.get(self.key)
+
+
+@dataclass(frozen=True)
+class View:
+    """All that the page of a fleet shows; without a `run` nothing has begun yet."""
+
+    rollback: RollbackRequest
+    run: FleetRun | None
+    cells: list[Cell]
+    show: str = ""
+    counts: Counter[str] = field(default_factory=Counter)
+
+    @property
+    def sentence(self) -> str:
+        """How many stand how."""
+        counts = {key: self.counts[key] for key in ("done", "failed", "unsure", "waiting")}
+        return fleets.says(counts | {"open": self.counts["open"] + self.counts["queued"]})
+
+    @property
+    def tone(self) -> str:
+        if self.run is None:
+            return "idle"
+        partly = self.rollback.status == Status.PARTLY_EXECUTED
+        return "warn" if partly else TONES[self.run.state]
+
+    @property
+    def live(self) -> bool:
+        """Can anything on it still change?"""
+        return self.run is not None and self.run.ended_at is None
+
+    @property
+    def groups(self) -> list[Group]:
+        """The canary, each wave in its order, and what has not begun; what the filter hides left out."""
+        found: dict[int, list[Cell]] = {}
+        later = len(self.cells) + 1
+        for cell in self.cells:
+            wave = cell.execution.wave if cell.execution is not None else None
+            place = 0 if cell.position == fleet_progress.CANARY else later if wave is None else wave
+            if not self.show or cell.kind == self.show:
+                found.setdefault(place, []).append(cell)
+        return [Group(self._title(place, later), found[place]) for place in sorted(found)]
+
+    def _title(self, place: int, later: int) -> str:
+        if place == 0:
+            return _("Canary")
+        return _("Not begun") if place == later else _("Wave %(number)d") % {"number": place}
+
+    @property
+    def filters(self) -> list[Filter]:
+        """All, and each kind of which there are any."""
+        kinds = [
+            Filter(key, _(look[3]), self.counts[key], self.show == key)
+            for key, look in LOOKS.items()
+            if self.counts[key]
+        ]
+        return [Filter("", _("all"), len(self.cells), not self.show), *kinds]
+
+    @property
+    def troubled(self) -> list[Cell]:
+        """The targets that need a person, the pressing ones first."""
+        order = list(LOOKS)
+        found = [cell for cell in self.cells if cell.kind in ("unsure", "failed")]
+        return sorted(found, key=lambda cell: (order.index(cell.kind), cell.position))[:TOLD]
+
+    @property
+    def more_troubled(self) -> int:
+        return max(self.counts["unsure"] + self.counts["failed"] - TOLD, 0)
+
+    @property
+    def canary(self) -> Cell:
+        return self.cells[0]
+
+
+def read(rollback: RollbackRequest, targets: Sequence[RollbackTarget], *, show: str = "") -> View:
+    """The run that was started last and how its targets stand; two queries, however many they are."""
+    run = rollback.runs.select_related("started_by").first()
+    tries = fleet_progress.tries_of(run) if run else {}
+    cells = [_cell(each, tries.get(each.pk, [])) for each in targets]
+    counts = Counter(cell.kind for cell in cells)
+    return View(rollback, run, cells, show if show in LOOKS else "", counts)
+
+
+def _cell(each: RollbackTarget, tries: list[Execution]) -> Cell:
+    stand, last = fleet_progress.stand(tries), fleet_progress.newest(tries)
+    kind = stand.value
+    if stand is Stand.OPEN and last is not None and last.status == ExecutionStatus.QUEUED:
+        kind = "queued"
+    word = last.get_status_display() if last is not None else _(LOOKS[kind][3])
+    url = reverse("execution_detail", args=[last.pk]) if last is not None else ""
+    return Cell(each.target.name, each.position, kind, word, last, url)
+
+
+@dataclass(frozen=True)
+class Act:
+    """One thing that ops may do with a run; `why_not` is empty if they can."""
+
+    key: str
+    label: str
+    url: str
+    why_not: str = ""
+
+
+def acts(view: View, user: User) -> list[Act]:
+    """What this person would expect to be able to do with the run."""
+    run = view.run
+    if run is None or run.is_over or Role.OPS not in user.roles:
+        return []
+    found = []
+    if run.state == FleetRun.State.RUNNING:
+        found.append(Act("hold", _("Hold the run…"), reverse("fleet_hold", args=[run.rollback_id])))
+    else:
+        why_not = fleets.why_not_go_on(run, again=True)
+        found.append(Act("go_on", _("Go on…"), reverse("fleet_go_on", args=[run.rollback_id]), why_not))
+    found.append(Act("end", _("End the run…"), reverse("fleet_end", args=[run.rollback_id])))
+    return found

@@ -1,0 +1,182 @@
+"""Fleets: choose the targets of a request, start its run, watch it, hold it, go on, end it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+from urllib.parse import urlencode
+
+from django.contrib import messages
+from django.http import HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.urls import reverse
+from django.utils.translation import gettext as _
+
+from approvals import alike, fleet_progress, fleets, once, rollbacks, stepup
+from approvals.errors import Refused
+from approvals.forms import posted
+from approvals.forms.fleets import GoOnForm, RunForm, TargetsForm
+from approvals.forms.rollbacks import ReasonForm
+from approvals.models import FleetRun, RollbackRequest, Status, Target
+from approvals.pages import fleet_page, preflight_panel, review, rollback_queries
+from approvals.requests import Request
+
+from .drafts import own, shown_revision
+from .errors import conflict
+from .rollbacks import posted_revision, visible
+
+
+def fleet_detail(request: Request, pk: int) -> HttpResponse:
+    """The matrix: how every target of a request stands, live while its run is not over."""
+    return render(request, "fleets/detail.html", _context(request, pk))
+
+
+def fleet_live(request: Request, pk: int) -> HttpResponse:
+    """What changes on the matrix; the page asks for it when something has."""
+    return render(request, "fleets/live.html", _context(request, pk))
+
+
+def _context(request: Request, pk: int) -> dict[str, Any]:
+    rollback = visible(request, pk)
+    targets = list(rollback.rollback_targets.select_related("target"))
+    view = fleet_page.read(rollback, targets, show=request.GET.get("show", ""))
+    return {"rollback": rollback, "view": view, "acts": fleet_page.acts(view, request.user)}
+
+
+def rollback_targets(request: Request, pk: int) -> HttpResponse:
+    """Choose on which targets of the service a draft is to run, and which of them is the canary."""
+    rollback = own(request, pk)
+    present = [each.target for each in rollback.rollback_targets.select_related("target")]
+    offered = rollback_queries.asks_for(request.user).filter(service=rollback.service_id).order_by("name")
+    alone = [(target, alike.unlike(target, present[0])) for target in offered]
+    fitting = Target.objects.filter(pk__in=[target.pk for target, words in alone if not words])
+    form = TargetsForm(posted(request), offered=fitting)
+    if form.is_valid():
+        try:
+            rollbacks.edit(
+                rollback, actor=request.user, revision=posted_revision(request), targets=form.chosen()
+            )
+        except Refused as refused:
+            form.refuse(refused)
+        else:
+            messages.success(request, _("Chosen. A worker reads the targets; what it finds shows here."))
+            return redirect("rollback_detail", rollback.pk)
+    context = {
+        "rollback": rollback,
+        "form": form,
+        "revision": shown_revision(request, rollback, form),
+        "fitting": [target for target, words in alone if not words],
+        "others": [(target, ", ".join(words)) for target, words in alone if words],
+        "chosen": set(request.POST.getlist("targets")) if form.is_bound else {each.name for each in present},
+        "canary": request.POST.get("canary") if form.is_bound else present[0].name,
+    }
+    return render(request, "fleets/targets.html", context, status=form.status)
+
+
+def fleet_start(request: Request, pk: int) -> HttpResponse:
+    """Start the run: says what it means (GET), starts it (POST)."""
+    rollback = get_object_or_404(rollback_queries.with_everything(request.user), pk=pk)
+    page = review.sheet(rollback, request.user)
+    start, targets = page.actions.get("start"), page.known.rollback_targets
+    if start is None or not start.allowed or rollback.status != Status.APPROVED or len(targets) < 2:
+        why = start.why_not if start else ""
+        return conflict(request, why or _("It can't be started from where it stands."))
+    if request.method != "POST" and stepup.confirmed_at(request) is None:
+        return redirect(f"{reverse('confirm')}?{urlencode({'next': request.get_full_path()})}")
+    form = RunForm(
+        posted(request),
+        initial={"digest": rollback.request_digest},
+        rollback=rollback,
+        target=targets[0].target.name,
+        targets=len(targets),
+    )
+    if form.is_valid():
+        try:
+            return redirect(once.run(request, lambda: _start(request, rollback, form)))
+        except Refused as refused:
+            form.refuse(refused)
+    context = {
+        "rollback": rollback,
+        "page": page,
+        "form": form,
+        "preflight": preflight_panel.panel(page.known, may_ask=True),
+    }
+    return render(request, "fleets/start.html", context, status=form.status)
+
+
+def _start(request: Request, rollback: RollbackRequest, form: RunForm) -> str:
+    clean = form.cleaned_data
+    fleets.start(
+        rollback,
+        actor=request.user,
+        digest=clean["digest"],
+        confirmed_at=stepup.confirmed_at(request),
+        wave_size=clean["wave_size"],
+        stop_after=clean["stop_after"],
+    )
+    return reverse("fleet_detail", args=[rollback.pk])
+
+
+def fleet_hold(request: Request, pk: int) -> HttpResponse:
+    """Begin nothing more, with a reason."""
+    return _act(
+        request,
+        pk,
+        "hold",
+        ReasonForm,
+        lambda run, form: fleets.hold(run, actor=request.user, reason=form.cleaned_data["reason"]),
+    )
+
+
+def fleet_end(request: Request, pk: int) -> HttpResponse:
+    """End the run for good, with a reason."""
+    return _act(
+        request,
+        pk,
+        "end",
+        ReasonForm,
+        lambda run, form: fleets.cancel(run, actor=request.user, reason=form.cleaned_data["reason"]),
+    )
+
+
+def fleet_go_on(request: Request, pk: int) -> HttpResponse:
+    """Go on with what has not begun."""
+    return _act(
+        request,
+        pk,
+        "go_on",
+        GoOnForm,
+        lambda run, form: fleets.go_on(
+            run,
+            actor=request.user,
+            confirmed_at=stepup.confirmed_at(request),
+            seen=form.cleaned_data["seen"],
+            again=form.cleaned_data["again"],
+        ),
+    )
+
+
+def _act(
+    request: Request,
+    pk: int,
+    key: str,
+    make: type[ReasonForm] | type[GoOnForm],
+    verb: Callable[[FleetRun, Any], object],
+) -> HttpResponse:
+    """Do one thing to the run: a page that says what it means, then the verb."""
+    context = _context(request, pk)
+    view, acts = context["view"], {act.key: act for act in context["acts"]}
+    if view.run is None or (request.method != "POST" and (key not in acts or acts[key].why_not)):
+        why_not = acts[key].why_not if key in acts else ""
+        return conflict(request, why_not or _("The run does not stand so that this could be done."))
+    if key == "go_on" and request.method != "POST" and stepup.confirmed_at(request) is None:
+        return redirect(f"{reverse('confirm')}?{urlencode({'next': request.get_full_path()})}")
+    form = make(posted(request), initial={"seen": view.counts["failed"]})
+    if form.is_valid():
+        try:
+            verb(fleet_progress.require_run(context["rollback"]), form)
+        except Refused as refused:
+            form.refuse(refused)
+        else:
+            return redirect("fleet_detail", pk)
+    return render(request, "fleets/act.html", context | {"form": form, "key": key}, status=form.status)

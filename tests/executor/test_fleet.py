@@ -1,0 +1,104 @@
+"""Runs over real shards by a real worker: waves, a failing canary, a killed worker, the end of all."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.servers import Database
+
+if TYPE_CHECKING:
+    from tests.executor.fleet import Shards
+    from tests.executor.portal import Portal
+
+MARKERS = "SELECT count(*) FROM waqiti_rollback.execution_marker WHERE kind = 'claim'"
+ROWS = "SELECT count(*) FROM flyway_schema_history WHERE version = '4'"
+# Since it was read: a row that the key refuses when it is given back.
+ORPHAN = "SET session_replication_role = replica; INSERT INTO wallets VALUES (998, 998, 1)"
+SLEEPERS = """
+    SELECT count(*) FROM pg_stat_activity
+     WHERE datname = current_database() AND pid <> pg_backend_pid() AND query ~ 'pg_sleep'
+"""
+
+
+@pytest.fixture
+def shards(portal: Portal, fresh_database: Callable[..., Database]) -> Shards:
+    from tests.executor.fleet import Shards
+
+    return Shards(portal, fresh_database, 6)
+
+
+def test_a_canary_then_waves_until_all_are_taken_back_each_once(portal: Portal, shards: Shards) -> None:
+    from approvals import audit
+
+    run = shards.start(shards.approved(), wave_size=3)
+    shards.rests(run, "finished")
+    assert shards.outcomes(run) == ["succeeded"] * 6
+    assert shards.taken_back() == "aaaaaa"
+    assert shards.each(MARKERS) == [1] * 6
+    assert shards.each(ROWS) == [0] * 6
+    assert portal.again(run.rollback).status == "executed"
+    assert [run.executions.filter(wave=wave).count() for wave in range(3)] == [1, 3, 2]
+    assert audit.verify().holds
+
+
+def test_a_canary_that_fails_leaves_every_other_shard_untouched(portal: Portal, shards: Shards) -> None:
+    rollback = shards.approved()
+    shards.do(ORPHAN, 0)
+    run = shards.rests(shards.start(rollback), "stopped")
+    assert shards.outcomes(run) == ["rolled_back"]
+    assert shards.taken_back() == "cccccc"
+    assert shards.each(MARKERS) == [0] * 6
+    assert run.sentence == "Stopped: the canary is not done. Nothing else began."
+
+
+def test_it_stops_after_the_failures_that_were_said_and_goes_on_with_the_rest(
+    portal: Portal, shards: Shards
+) -> None:
+    rollback = shards.approved()
+    shards.do(ORPHAN, 1, 2)
+    run = shards.rests(shards.start(rollback, wave_size=2, stop_after=2), "stopped")
+    assert shards.outcomes(run) == ["succeeded", "rolled_back", "rolled_back"]
+    assert shards.taken_back() == "accccc"
+    run = shards.rests(shards.go_on(run, seen=2), "finished")
+    assert shards.outcomes(run) == ["succeeded", *["rolled_back"] * 2, *["succeeded"] * 3]
+    assert shards.taken_back() == "accaaa"
+    assert portal.again(rollback).status == "partly_executed"
+
+
+def test_a_worker_that_is_killed_in_a_wave_leaves_no_shard_in_doubt_and_begins_none_twice(
+    portal: Portal, shards: Shards
+) -> None:
+    rollback = shards.approved()
+    shards.do("UPDATE pace SET seconds = 120", 1, 2)
+    run = shards.start(rollback, wave_size=3)
+    shards.run_on(run, 2, 3)
+    portal.worker.kill()
+    shards.do("UPDATE pace SET seconds = 0", 1, 2)
+    portal.worker.start()
+    run = shards.rests(run, "stopped", "held")
+    assert shards.taken_back() == "accccc"
+    assert shards.each(SLEEPERS) == [0] * 6
+    outcomes = shards.outcomes(run)
+    assert outcomes[:3] == ["succeeded", "rolled_back", "rolled_back"]
+    run = shards.rests(shards.go_on(run, seen=2), "finished", "stopped")
+    assert shards.taken_back() == "accaaa"
+    assert shards.each(MARKERS) == [1, 0, 0, 1, 1, 1]
+
+
+def test_ending_the_run_ends_the_backends_and_says_how_many_are_done(portal: Portal, shards: Shards) -> None:
+    from approvals import fleets
+
+    rollback = shards.approved()
+    shards.do("UPDATE pace SET seconds = 120", 1, 2)
+    run = shards.start(rollback, wave_size=3)
+    shards.run_on(run, 2, 3)
+    fleets.cancel(run, actor=portal.world.olga, reason="Enough for tonight.")
+    run = shards.rests(run, "cancelled")
+    assert shards.taken_back() == "accccc"
+    assert shards.each(SLEEPERS) == [0] * 6
+    assert shards.outcomes(run) == ["succeeded", "rolled_back", "rolled_back"]
+    assert portal.again(rollback).status == "partly_executed"
+    assert shards.each(MARKERS) == [1, 0, 0, 0, 0, 0]
