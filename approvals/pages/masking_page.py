@@ -94,7 +94,7 @@ def shipped() -> list[Shipped]:
 
 @dataclass(frozen=True)
 class Clone:
-    """A clone that is or was kept, in figures."""
+    """A clone that is or was kept, in figures; one that could not be made says nothing of its rows."""
 
     target: str
     backup_at: datetime
@@ -107,6 +107,7 @@ class Clone:
     masked: int
     unruled: list[str]
     with_rows: bool
+    says: bool
     sentence: str
 
 
@@ -134,6 +135,7 @@ def clones(service: Service) -> list[Clone]:
             masked=clone.filled.get("masked_columns", 0),
             unruled=[each["column"] for each in clone.filled.get("unruled", ())],
             with_rows=clone.filled.get("with_rows", True),
+            says=bool(clone.filled),
             sentence=clone.sentence,
         )
         for clone in found.order_by("-made_at")[:CLONES]
