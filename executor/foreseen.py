@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import psycopg
+
 from approvals import halfway
 from approvals.models import BaseBackup, Grade, PolicyRule, RollbackTarget
 from executor import points, taking
@@ -29,6 +31,11 @@ def backup(
         choice = taking.choose(connection, rollback_target, rule)
     except (BackupRefused, BackupFailed) as error:
         return [Point("backup", GRADE, "stop", str(error)), *_gap(rollback_target, rule)], None
+    except (
+        psycopg.errors.LockNotAvailable
+    ):  # to ask for a size is to lock; the backup itself has more patience
+        said = "Somebody holds a table for themselves, so how large the tables are can't be told right now."
+        return [Point("backup", GRADE, "unknown", said), *_gap(rollback_target, rule)], None
     found = [Point("backup", GRADE, "go", _says(choice))]
     if choice.grade is Grade.POINT:
         found.append(_archive(connection))

@@ -232,6 +232,26 @@ def test_kill_9_before_the_claim_is_not_committed_and_a_tombstone_keeps_a_late_w
     assert portal.value(dumps) == 0
 
 
+def test_kill_9_while_the_backup_is_taken_within_the_transaction_lets_go_of_everything(
+    portal: Portal,
+) -> None:
+    """The claim stands in that transaction, so the tombstone comes once its session is ended."""
+    with ruled(backup_gapless=True):
+        rollback = portal.ready()
+        with holding(portal, "LOCK TABLE elsewhere IN ACCESS EXCLUSIVE MODE"):  # pg_dump waits for it
+            execution = portal.reaches(portal.start(rollback), "backup")
+            portal.worker.kill()
+        time.sleep(3)
+        portal.worker.start()
+        execution = portal.ended(execution)
+    assert execution.status == "no_effect", execution.sentence
+    assert untouched(portal)
+    kinds = f"SELECT kind FROM waqiti_rollback.execution_marker WHERE execution_id = '{execution.pk}'"
+    assert portal.value(kinds) == "tombstone"
+    held = "SELECT count(*) FROM pg_locks l JOIN pg_class c ON c.oid = relation WHERE relname = 'wallets'"
+    assert portal.value(held) == 0
+
+
 def test_kill_9_in_the_script_is_rolled_back_and_nothing_has_changed(portal: Portal) -> None:
     rollback, execution = portal.running_for_long()
     portal.worker.kill()
