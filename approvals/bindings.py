@@ -3,13 +3,36 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
 from functools import cached_property
+from typing import NamedTuple
 
 from django.db.models import Q
 
 from . import chains, filling
 from .flyway.history import HistoryRow
 from .models import Migration, MigrationRevision, Proof, RollbackItem, Target
+
+# A page asks this of all that was ever applied: as rows of columns, not as models.
+
+
+class Below(NamedTuple):
+    """A migration that may stand below an item."""
+
+    pk: int
+    kind: str
+    version_key: tuple[int, ...]
+    removed_at: datetime | None
+
+
+class Revision(NamedTuple):
+    """A text of one of them, or of an item, without the text."""
+
+    pk: int
+    migration_id: int
+    path: str
+    sha256: str
+    checksum: int
 
 
 class Present:
@@ -19,7 +42,7 @@ class Present:
 
     def __init__(self, items: Iterable[RollbackItem], rows: Mapping[int, Sequence[HistoryRow]]) -> None:
         self.items, self.rows = list(items), rows
-        self._known: dict[tuple[int, int], list[MigrationRevision]] = {}
+        self._known: dict[tuple[int, int], list[Revision]] = {}
         self._values: dict[int, filling.Values] = {}
         self._standing: dict[int, dict[tuple[int, ...], HistoryRow]] = {}
 
@@ -38,10 +61,9 @@ class Present:
         same = proof.revision_id == item.revision_id
         return same and proof.chain_sha256 == self.of(item, target, proof.placeholders)
 
-    def _files(
-        self, item: RollbackItem, standing: dict[tuple[int, ...], HistoryRow]
-    ) -> list[MigrationRevision]:
-        below = [each for each in self._migrations if each.version_key < item.migration.version_key]
+    def _files(self, item: RollbackItem, standing: dict[tuple[int, ...], HistoryRow]) -> list[Revision]:
+        own_key = tuple(map(int, item.migration.version_key))
+        below = [each for each in self._migrations if each.version_key < own_key]
         chosen = chains.chosen_of(below, standing)
         keys = {each.pk for each in chosen}
         found = chains.counting(
@@ -51,20 +73,28 @@ class Present:
         return [*(found[each.pk] for each in chosen if each.pk in found), own]
 
     @cached_property
-    def _migrations(self) -> list[Migration]:
-        """All that may stand below any of the items."""
-        top = max((item.migration for item in self.items), key=lambda each: each.version_key)
-        found = Migration.objects.filter(
-            service=top.service_id, version_key__lt=top.version_key, kind__in=chains.CHAINED
-        )
-        return list(found.only("pk", "kind", "version_key", "removed_at"))
+    def _top(self) -> Migration:
+        return max((item.migration for item in self.items), key=lambda each: each.version_key)
 
     @cached_property
-    def _revisions(self) -> list[MigrationRevision]:
-        own = Q(pk__in=[item.revision_id for item in self.items])
-        found = MigrationRevision.objects.filter(own | Q(migration__in=self._migrations))
-        return list(
-            found.only("migration_id", "number", "path", "sha256", "checksum").order_by(
-                "migration_id", "number"
-            )
+    def _migrations(self) -> list[Below]:
+        """All that may stand below any of the items."""
+        found = Migration.objects.filter(
+            service=self._top.service_id,
+            version_key__lt=self._top.version_key,
+            kind__in=chains.CHAINED,
         )
+        columns = found.order_by().values_list("pk", "kind", "version_key", "removed_at")
+        return [Below(pk, kind, tuple(map(int, key)), removed) for pk, kind, key, removed in columns]
+
+    @cached_property
+    def _revisions(self) -> list[Revision]:
+        """The texts of the items and of all of those, by migration and number."""
+        own = Q(pk__in=[item.revision_id for item in self.items])
+        below = Q(
+            migration__service=self._top.service_id,
+            migration__version_key__lt=self._top.version_key,
+            migration__kind__in=chains.CHAINED,
+        )
+        found = MigrationRevision.objects.filter(own | below).order_by("migration_id", "number")
+        return [Revision(*row) for row in found.values_list(*Revision._fields)]

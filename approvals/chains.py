@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import PurePosixPath
+from typing import Any, Protocol, TypeVar
 
 from django.utils.translation import gettext as _
 
@@ -22,6 +22,36 @@ CHANGING = {
     "flyway:environment": "default",
 }
 """Stand-ins for what differs from run to run."""
+
+
+class Placed(Protocol):
+    """What has to be known of a migration to place it in a chain: a `Migration`, or some of its columns."""
+
+    @property
+    def pk(self) -> int: ...
+    @property
+    def kind(self) -> str: ...
+    @property
+    def version_key(self) -> Iterable[Any]: ...
+    @property
+    def removed_at(self) -> Any: ...
+
+
+class Text(Protocol):
+    """What stands for a text in a chain's digest: a `MigrationRevision`, or some of its columns."""
+
+    @property
+    def migration_id(self) -> int: ...
+    @property
+    def path(self) -> str: ...
+    @property
+    def sha256(self) -> str: ...
+    @property
+    def checksum(self) -> int: ...
+
+
+P = TypeVar("P", bound=Placed)
+T = TypeVar("T", bound=Text)
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +142,7 @@ def _read(
     return files, values
 
 
-def bound(files: Iterable[MigrationRevision], values: filling.Values, names: Iterable[str]) -> str:
+def bound(files: Iterable[Text], values: filling.Values, names: Iterable[str]) -> str:
     """The digest that stands for a chain: names and bytes of its files in their order, how placeholders are
     written, and the values of those that it uses. SHA-256 as lower-case hex."""
     listed = "".join(f"{_name(each)}\0{each.sha256}\n" for each in files)
@@ -134,8 +164,8 @@ def _names(revision: MigrationRevision, values: filling.Values) -> list[str]:
         return []
 
 
-def _name(revision: MigrationRevision) -> str:
-    return PurePosixPath(revision.path).name
+def _name(revision: Text) -> str:
+    return revision.path.rpartition("/")[2]
 
 
 def filled(revision: MigrationRevision, script: RollbackScript, target: Target | None) -> str:
@@ -148,7 +178,7 @@ def filled(revision: MigrationRevision, script: RollbackScript, target: Target |
     return _filled(script.sql, _name(revision), values)
 
 
-def _key(migration: Migration) -> tuple[int, ...]:
+def _key(migration: Placed) -> tuple[int, ...]:
     return tuple(map(int, migration.version_key))
 
 
@@ -165,14 +195,14 @@ def standing_in(rows: Sequence[HistoryRow]) -> dict[tuple[int, ...], HistoryRow]
         return {}
 
 
-def chosen_of(below: Iterable[Migration], standing: Mapping[tuple[int, ...], HistoryRow]) -> list[Migration]:
+def chosen_of(below: Iterable[P], standing: Mapping[tuple[int, ...], HistoryRow]) -> list[P]:
     """Which of the migrations below another one lead up to it, in Flyway's order."""
     chosen = [each for each in below if each.removed_at is None or _key(each) in standing]
     # Flyway's order is that of the numbers, which the database's comparison of arrays is too.
     return _from_baseline(sorted(chosen, key=_key))
 
 
-def _from_baseline(files: list[Migration]) -> list[Migration]:
+def _from_baseline(files: list[P]) -> list[P]:
     """Without baselines, or from the newest baseline on where nothing versioned stands below one."""
     versioned = [each for each in files if each.kind == Migration.Kind.VERSIONED]
     baselines = [each for each in files if each.kind == Migration.Kind.BASELINE]
@@ -182,14 +212,14 @@ def _from_baseline(files: list[Migration]) -> list[Migration]:
 
 
 def counting(
-    chosen: Iterable[Migration],
-    rows: Iterable[MigrationRevision],
+    chosen: Iterable[Placed],
+    rows: Iterable[T],
     standing: Mapping[tuple[int, ...], HistoryRow],
-) -> dict[int, MigrationRevision]:
+) -> dict[int, T]:
     """The text that counts of each migration, by its key; `rows` are their revisions by migration and
     number."""
     applied = {each.pk: row.checksum for each in chosen if (row := standing.get(_key(each)))}
-    found: dict[int, MigrationRevision] = {}
+    found: dict[int, T] = {}
     for revision in rows:
         last = found.get(revision.migration_id)
         wanted = applied.get(revision.migration_id)

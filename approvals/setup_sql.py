@@ -92,14 +92,13 @@ def for_target(
 
 def _parameters(target: Target) -> set[str]:
     """The server's parameters that the newest scripts of the target's service change."""
-    from .models import RollbackScript
+    from .models import SETS_PARAMETERS, RollbackScript
 
     if target.service_id is None:
         return set()
-    asks = [{"statement": {"change": "ALTER SYSTEM"}}]
     newest = RollbackScript.objects.filter(migration__service=target.service_id)
     newest = newest.order_by("migration_id", "-number").distinct("migration_id")
-    plans = RollbackScript.objects.filter(pk__in=newest.values("pk"), plan__steps__contains=asks)
+    plans = RollbackScript.objects.filter(SETS_PARAMETERS, pk__in=newest.values("pk"))
     found = set()
     for plan in plans.order_by().values_list("plan", flat=True):
         for step in plan["steps"]:

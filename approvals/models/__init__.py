@@ -44,12 +44,13 @@ from .rollbacks import (
     Status,
     Urgency,
 )
-from .scripts import Check, RollbackScript, Stage
+from .scripts import SETS_PARAMETERS, Check, RollbackScript, Stage
 from .trials import Trial
 
 __all__ = [
     "BUSY",
     "OPEN",
+    "SETS_PARAMETERS",
     "Approval",
     "AuditEvent",
     "Backup",

@@ -123,6 +123,7 @@ class Execution(models.Model):
         ordering = ("-queued_at",)
         indexes = [
             models.Index(fields=["status", "-queued_at"], name="execution_by_status"),
+            models.Index(fields=["rollback_target", "-queued_at"], name="execution_newest"),
             models.Index(fields=["watch_until"], condition=Q(reappeared_at=None), name="execution_watch"),
             models.Index(
                 fields=["target"],

@@ -29,6 +29,10 @@ class Check:
     stage: str = Stage.BEFORE_COMMIT.value
 
 
+# Those that change a parameter of the server.
+SETS_PARAMETERS = models.Q(plan__steps__contains=[{"statement": {"change": "ALTER SYSTEM"}}])
+
+
 class RollbackScript(models.Model):
     """One revision. The database refuses to change or delete it; an edit makes the next revision."""
 
@@ -59,6 +63,10 @@ class RollbackScript(models.Model):
 
     class Meta:
         ordering = ("migration", "-number")
+        indexes = [
+            # Few ever do, and the page of a target asks for them among all.
+            models.Index(fields=["migration"], condition=SETS_PARAMETERS, name="script_sets_parameters"),
+        ]
         constraints = [
             models.UniqueConstraint(fields=["migration", "number"], name="one_script_per_number"),
         ]

@@ -8,11 +8,11 @@ from datetime import datetime, timedelta
 from functools import cached_property
 from typing import overload
 
-from django.db.models import Case, F, OrderBy, Q, QuerySet, When
+from django.db.models import Case, F, Func, OrderBy, Q, QuerySet, TextField, When
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from approvals import access, audit
+from approvals import access
 from approvals.incidents import POST_MORTEM_PERIOD
 from approvals.models import AuditEvent, Incident, IncidentAction, IncidentNote, PostMortem, User
 from approvals.queries import names_of
@@ -21,6 +21,12 @@ from . import audit_trail
 
 # Two kinds of events say nothing that the notes and the post-mortem don't say better.
 SAID_ELSEWHERE = ("incident.note_added", "post_mortem.saved")
+# A note's moment as events keep theirs (`audit.stamp`), written by the database: there may be thousands.
+STAMP = Func(
+    F("at"),
+    template="""to_char(%(expressions)s AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"+00:00"')""",
+    output_field=TextField(),
+)
 SORTS: dict[str, tuple[OrderBy | str, ...]] = {
     "oldest": ("id",),
     "due": (
@@ -98,7 +104,7 @@ class Timeline(Sequence[Moment]):
     def _keys(self) -> list[tuple[str, bool, int]]:
         """When, whether it is a note, and its key, for everything that happened."""
         events = [(at, False, seq) for at, seq in self._events.values_list("at", "seq")]
-        notes = [(audit.stamp(at), True, pk) for at, pk in self._notes.values_list("at", "pk")]
+        notes = [(at, True, pk) for at, pk in self._notes.values_list(STAMP, "pk")]
         return sorted([*events, *notes], reverse=True)
 
     def __len__(self) -> int:
