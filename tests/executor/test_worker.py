@@ -114,7 +114,7 @@ def test_a_rollback_is_rehearsed_approved_backed_up_executed_and_its_history_row
 
     assert execution.status == "succeeded", execution.sentence
     assert "V4 is undone on wallet-service-production" in told(portal, execution)
-    assert "Recycle these pools" in told(portal, execution)
+    assert "Connection pools" in told(portal, execution)
     assert "Locks, observed and in the rehearsal" in told(portal, execution)
     assert "The rollback of V4 worked on a clone" in told(portal, rehearsal)
     assert taken_back(portal)
