@@ -33,7 +33,7 @@ CREATE = """
         execution_time INTEGER NOT NULL, success BOOLEAN NOT NULL);
     ALTER TABLE {table} ADD CONSTRAINT {key} PRIMARY KEY (installed_rank);
     CREATE INDEX {index} ON {table} (success)"""
-COLUMNS = tuple(HistoryRow.__slots__)
+COLUMNS = HistoryRow._fields
 _numbers = itertools.count(1)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from hypothesis import strategies as st
 
@@ -112,7 +112,7 @@ def histories(draw: st.DrawFn, files: dict[str, bytes]) -> list[HistoryRow] | No
         elif rows and draw(st.booleans()):
             earlier = draw(st.sampled_from(rows))
             success = draw(st.integers(0, 5)) > 0
-            rows.append(replace(earlier, installed_rank=rank, type="DELETE", success=success))
+            rows.append(earlier._replace(installed_rank=rank, type="DELETE", success=success))
         else:
             rows.append(_other_row(draw, rank))
     return rows

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-from dataclasses import replace
 from datetime import datetime
 
 import psycopg
@@ -100,7 +99,7 @@ def test_our_delete_row_is_the_one_that_repair_appends(ground: Ground, version: 
 def test_a_failed_migration_is_never_marked_by_a_delete_row(ground: Ground) -> None:
     with ground.case(FILES) as case:
         case.ask("migrate")
-        failed = [replace(row, success=False) if row.version == "3" else row for row in case.history()]
+        failed = [row._replace(success=False) if row.version == "3" else row for row in case.history()]
         with pytest.raises(ValueError, match="would not mark"):
             delete_row(failed[2], failed, installed_by="dba", installed_on=NOW)
 
@@ -110,7 +109,7 @@ def test_a_second_delete_row_is_what_flyway_calls_corrupt(ground: Ground) -> Non
         case.ask("migrate")
         take_back(case, ["3"], Treatment.MARK)
         *_, marker = case.history()
-        case.append([replace(marker, installed_rank=marker.installed_rank + 1)])
+        case.append([marker._replace(installed_rank=marker.installed_rank + 1)])
         with pytest.raises(psycopg.errors.UniqueViolation):
             case.append([marker])
         assert must_agree(case) == "history refused"

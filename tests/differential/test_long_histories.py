@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 
 from approvals.flyway.checksums import checksum
@@ -21,7 +19,7 @@ def long_history(*, failed: bool) -> tuple[dict[str, bytes], list[HistoryRow]]:
     out of order, files changed or gone since, repeatable ones run again and again, rows deleted and applied
     once more, and at its end one that failed."""
     files: dict[str, bytes] = {f"R__view_{number}.sql": TEXT for number in range(5)}
-    rows = [replace(row(1, "10", "<< Flyway Baseline >>", "BASELINE"), checksum=None)]
+    rows = [row(1, "10", "<< Flyway Baseline >>", "BASELINE")._replace(checksum=None)]
     number = 0
     while len(rows) < ROWS:
         number += 1
@@ -39,11 +37,11 @@ def long_history(*, failed: bool) -> tuple[dict[str, bytes], list[HistoryRow]]:
         if number % 9:
             files[applied.script] = b"select 2;\n" if number % 400 == 1 else TEXT
         if number % 60 == 0:
-            rows.append(replace(applied, installed_rank=rank + 1, type="DELETE"))
+            rows.append(applied._replace(installed_rank=rank + 1, type="DELETE"))
             if number % 120 == 0:
-                rows.append(replace(applied, installed_rank=rank + 2))
+                rows.append(applied._replace(installed_rank=rank + 2))
     if failed:
-        rows.append(replace(row(len(rows) + 1, "99999", "fails"), success=False))
+        rows.append(row(len(rows) + 1, "99999", "fails")._replace(success=False))
     files["V100000__next.sql"] = TEXT
     return files, rows
 
