@@ -25,8 +25,8 @@ from .executions import (
     ExecutionStatus,
     ExecutionStep,
 )
-from .imports import ImportRequest, ImportRun, ImportToken
 from .fleets import FleetRun
+from .imports import ImportRequest, ImportRun, ImportToken
 from .incidents import Incident, IncidentAction, IncidentNote, PostMortem
 from .jobs import Job
 from .people import Role, Team, User
@@ -69,10 +69,10 @@ __all__ = [
     "ExecutionStatus",
     "ExecutionStep",
     "FileFate",
+    "FleetRun",
     "Generation",
     "Grade",
     "HistoryRow",
-    "FleetRun",
     "HistoryTreatment",
     "ImportRequest",
     "ImportRun",

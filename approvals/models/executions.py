@@ -12,8 +12,8 @@ from django.utils.translation import gettext_lazy as _
 
 from .backups import BaseBackup, Grade
 from .catalog import Target
-from .people import Role, User
 from .fleets import FleetRun
+from .people import Role, User
 from .rollbacks import RollbackTarget
 
 
@@ -326,6 +326,9 @@ class Backup(models.Model):
     class Meta:
         ordering = ("-created_at",)
 
+    def __str__(self) -> str:
+        return f"backup {self.pk} of {self.target}"
+
     @property
     def worth(self) -> Grade:
         """What it may be relied on for; a file that is gone is worth nothing."""
@@ -339,6 +342,3 @@ class Backup(models.Model):
         if self.state == self.State.VERIFIED:
             return str(self.worth.label)
         return str(self.get_state_display())
-
-    def __str__(self) -> str:
-        return f"backup {self.pk} of {self.target}"
