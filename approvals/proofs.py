@@ -237,7 +237,8 @@ def _candidates(script_ids: Sequence[int]) -> dict[int, list[Proof]]:
     bound_to = ("script_id", "revision_id", "chain_sha256")
     answered = Proof.objects.filter(script__in=script_ids, at__isnull=False)
     found: dict[int, list[Proof]] = {}
-    newest = answered.order_by(*bound_to, "-at").distinct(*bound_to).select_related("job", "target")
+    first = answered.order_by(*bound_to, "-at").distinct(*bound_to)  # which, and then what they say
+    newest = Proof.objects.filter(pk__in=first.values("pk")).select_related("job", "target")
     for proof in sorted(newest, key=lambda each: each.job_id, reverse=True):
         found.setdefault(proof.script_id, []).append(proof)
     return found

@@ -10,6 +10,7 @@ from django.utils import timezone
 from approvals import audit, incidents
 from approvals.errors import Denied, Refused
 from approvals.models import AuditEvent, ExecutionStatus, Incident, PostMortem, Status
+from approvals.pages.incident_page import STAMP
 from tests.approvals import factories
 from tests.approvals.factories import World, body, rollback_in, trail
 
@@ -139,3 +140,15 @@ def test_the_incidents_own_events_are_found_by_its_label(executed: Incident, wor
         AuditEvent.objects.filter(incident=executed.label).order_by("seq").values_list("action", flat=True)
     )
     assert list(actions) == ["incident.opened", "incident.note_added", "post_mortem.submitted"]
+
+
+def test_the_database_writes_a_note_s_moment_as_events_keep_theirs(world: World) -> None:
+    incident = factories.incident(world)
+    incidents.add_note(incident, text="Support was told.", actor=world.alice)
+    note = incident.notes.get()
+    for at in (note.at, note.at.replace(microsecond=0)):
+        incident.notes.bulk_create(
+            [type(note)(incident=incident, author=world.alice, text="And then.", at=at)]
+        )
+    written = list(incident.notes.order_by("id").values_list(STAMP, flat=True))
+    assert written == [audit.stamp(each.at) for each in incident.notes.order_by("id")]

@@ -6,9 +6,9 @@ from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
 
 import pytest
-from django.utils import timezone
+from django.utils import formats, timezone
 
-from approvals.templatetags.portal import there, zone_words
+from approvals.templatetags.portal import there, to_minute, zone_words
 
 NOON = datetime(2025, 11, 24, 12, 0, tzinfo=UTC)
 
@@ -33,3 +33,9 @@ def test_a_target_s_clock_is_shown_where_it_differs_with_the_day_where_that_diff
         assert there(NOON, "Asia/Kolkata") == "17:30 Kolkata, UTC+5:30"
         assert there(NOON, "Pacific/Auckland") == "25 Nov, 01:00 Auckland, UTC+13"
         assert there(NOON, "no such zone") == "12:00 UTC"
+
+
+@pytest.mark.parametrize("month", range(1, 13))
+def test_a_moment_to_the_minute_is_what_django_s_own_format_says(month: int) -> None:
+    at = datetime(2025, month, 3, 4, 5, tzinfo=UTC)
+    assert to_minute(at) == formats.date_format(at, "j M Y, H:i")
