@@ -4,8 +4,10 @@ SERVICE_TESTS names a JSON file that whoever runs the workers writes; nothing of
 
     {"wallet-service": {"command": ["/srv/tests/wallet.sh", "--quick"], "seconds": 600}}
 
-The command gets the copy's address as libpq's variables, PATH, and in WAQITI_SCHEMA_VERSION the version that
-is left; nothing else of the worker's environment. It has not passed unless it ends by itself with 0.
+With `"user"` it runs as another account of the machine, which only a worker that runs as root can do; without
+it the tests can read whatever files the worker can. The command gets the copy's address as libpq's variables,
+PATH, and in WAQITI_SCHEMA_VERSION the version that is left; nothing else of the worker's environment. It has
+not passed unless it ends by itself with 0.
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import pwd
 import selectors
 import signal
 import stat
@@ -24,7 +27,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from executor.children import spawn
+from executor.children import Account, spawn
 from executor.connect import Endpoint
 from executor.errors import Cancelled, ExecutorError, masked
 
@@ -46,6 +49,7 @@ class Command:
 
     argv: tuple[str, ...]
     seconds: float
+    account: Account | None = None
 
     @property
     def name(self) -> str:
@@ -81,6 +85,7 @@ def command_for(service: str) -> Command | None:
         if entry is None:
             return None
         argv, seconds = tuple(entry["command"]), float(entry.get("seconds", DEFAULT_S))
+        account = _account(entry.get("user"))
     except OSError as error:
         raise Misconfigured(f"SERVICE_TESTS can't be read: {error.strerror}.") from None
     except (ValueError, TypeError, AttributeError, KeyError):
@@ -92,7 +97,20 @@ def command_for(service: str) -> Command | None:
         raise Misconfigured(
             f"The command of {service} begins with a program's whole path and takes at most 4 hours."
         )
-    return Command(argv, seconds)
+    return Command(argv, seconds, account)
+
+
+def _account(user: str | None) -> Account | None:
+    """The account of this name. Raises Misconfigured."""
+    if user is None:
+        return None
+    try:
+        found = pwd.getpwnam(user)
+    except KeyError:
+        raise Misconfigured(f"SERVICE_TESTS names the account “{user}”, which is not there.") from None
+    if found.pw_uid != os.geteuid() and os.geteuid() != 0:
+        raise Misconfigured(f"Only a worker that runs as root can run tests as “{user}”.")
+    return Account(found.pw_uid, found.pw_gid) if os.geteuid() == 0 else None
 
 
 def run(
@@ -109,10 +127,13 @@ def run(
     said = _Said(endpoint.password)
     reading, writing = os.pipe()
     with tempfile.TemporaryDirectory(prefix="service-tests-") as home, os.fdopen(reading, "rb", 0) as output:
+        if command.account:
+            os.chown(home, *command.account)
         try:
             child = spawn(
                 command.argv,
                 dies_with=signal.SIGKILL,
+                account=command.account,
                 env=_environment(endpoint, role, version, home),
                 cwd=Path(home),
                 stdout=writing,

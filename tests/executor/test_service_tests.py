@@ -41,6 +41,22 @@ def test_they_reach_the_database_as_its_owner_with_nothing_else_of_the_worker(
     assert not Path(place).exists()
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root becomes somebody else")
+def test_they_run_as_another_account_where_the_file_says_so(
+    target: Target, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "tests.json"
+    file.write_text(json.dumps({"wallet": {"command": ["/usr/bin/id", "-un"], "user": "nobody"}}))
+    file.chmod(0o644)
+    monkeypatch.setenv("SERVICE_TESTS", str(file))
+    command = command_for("wallet")
+    assert command is not None
+    assert run(command, target.executor, role="", version="").lines == ["nobody"]
+    file.write_text(json.dumps({"wallet": {"command": ["/usr/bin/id"], "user": "nobody at all"}}))
+    with pytest.raises(Misconfigured, match="not there"):
+        command_for("wallet")
+
+
 def test_what_they_say_is_kept_from_both_ends_without_the_password(target: Target) -> None:
     found = ran(
         target, 'echo "url postgres://x:$PGPASSWORD@h/d and $PGPASSWORD"; seq 5000; printf "end\\000"; exit 3'
