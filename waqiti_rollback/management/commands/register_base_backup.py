@@ -34,7 +34,8 @@ class Command(BaseCommand):
         parser.add_argument(
             "--restore-command",
             required=True,
-            help="PostgreSQL's restore_command: brings the segment %%f of the archived log to the path %%p",
+            help="PostgreSQL's restore_command: brings the segment %%f of the archived log to the path %%p. "
+            "Pages show it, so no secret belongs in it",
         )
         parser.add_argument(
             "--patience-minutes", type=int, default=120, help="how long following the log may take"
