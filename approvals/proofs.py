@@ -102,8 +102,10 @@ def _is_there(
     found = answered.get((item.script_id or 0, target.pk))
     if found is not None and not why_other(found, item, target, present):
         return True
-    here = newest is not None and newest.revision_id == item.revision_id
-    return here and newest is not None and newest.is_open
+    if newest is None or newest.revision_id != item.revision_id or not newest.is_open:
+        return False
+    filled_elsewhere = newest.target_id != target.pk and item.script is not None and item.script.placeholders
+    return not filled_elsewhere
 
 
 def take(job: Job) -> Proof:
@@ -124,8 +126,8 @@ def record(
     proved: Mapping[str, Any],
     chain: chains.Chain,
 ) -> str:
-    """The worker's answer, once and for all: `Completeness.json()` and `Proof.json()` of the executor, and what
-    they were made with. Returns it as a sentence, which the job gets."""
+    """The worker's answer, once and for all: `Completeness.json()` and `Proof.json()` of the executor, and
+    what they were made with. Returns it as a sentence, which the job gets."""
     with audit.unit_of_work("proof.answered", actor=None) as facts:
         proof = Proof.objects.select_for_update(no_key=True, of=["self"]).get(pk=proof.pk)
         if proof.at is not None:
