@@ -11,10 +11,17 @@ from django.db.models import F
 from django.utils import timezone
 
 from . import audit
-from .models import Backup, Evidence, Execution, Grade, RehearsalClone, Target
+from .models import Backup, Evidence, Execution, ExecutionStatus, Grade, RehearsalClone, Target
 
 State = RehearsalClone.State
 STANDING = (State.MAKING, State.READY)
+# What an execution that may have changed the history ended as.
+CHANGED = (
+    ExecutionStatus.SUCCEEDED,
+    ExecutionStatus.COMMITTED_CHECK_FAILED,
+    ExecutionStatus.PARTIAL,
+    ExecutionStatus.AWAITING_RESTART,
+)
 
 
 @dataclass(frozen=True)
@@ -75,7 +82,16 @@ def newest_backup(target: Target, *, hours: float | None = None) -> Backup | Non
 
 
 def is_of_another_history(backup: Backup, pins: list[dict[str, Any]]) -> bool:
-    """Is it known from a clone that other rows were in the history when this backup was taken?"""
+    """Is it known that other rows were in the history when this backup was taken: from a clone of it, or
+    because a rollback was carried out since? Otherwise only a clone tells."""
+    since = Execution.objects.filter(
+        target=backup.target_id,
+        purpose=Execution.Purpose.REAL,
+        status__in=CHANGED,
+        finished_at__gt=backup.created_at,
+    )
+    if since.exists():
+        return True
     known = RehearsalClone.objects.filter(backup=backup).exclude(history=[]).first()
     return known is not None and known.history != pins
 
