@@ -79,7 +79,8 @@ def test_what_is_old_replaced_half_made_or_too_much_must_go(
     clone(world, older, 200, state="dropped")
     found = {gone.pk: why for gone, why in clones.to_drop()}
     assert set(found) == {third.pk, replaced.pk, rested.pk, making.pk}
-    assert fresh.pk not in found and second.pk not in found
+    assert fresh.pk not in found
+    assert second.pk not in found
     assert found[third.pk] == "All together took more than 250 bytes."
     assert found[replaced.pk] == "There is a newer backup."
     assert found[rested.pk] == "Not used for 72 hours."
