@@ -83,7 +83,7 @@ def _derive(
     reader: Endpoint | None,
     *,
     counted: bool,
-    ran_at: datetime | None,
+    ran_at: datetime | None = None,
 ) -> tuple[Generated, tuple[Loss, ...], str]:
     """The way back, what goes with it as counted, and why it was not counted. What is too large to be kept by
     copying is not kept."""
