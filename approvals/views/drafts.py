@@ -220,6 +220,8 @@ def _review(request: Request, rollback: RollbackRequest) -> HttpResponse:
     rollback = get_object_or_404(rollback_queries.with_everything(request.user), pk=rollback.pk)
     sheet = review.sheet(rollback, request.user)
     missing = form_steps.missing(rollback, sheet.gates)
+    facts = jobs.latest(Job.Kind.FACTS, rollback.pk)
+    examined = not any(item.found and item.found.is_open for item in sheet.items)
     return _page(
         request,
         rollback,
@@ -230,7 +232,7 @@ def _review(request: Request, rollback: RollbackRequest) -> HttpResponse:
         before=[each for each in missing if each.before_submit],
         later=[each for each in missing if not each.before_submit],
         deployment=deployment_panel.of_known(sheet.known),
-        job=jobs.latest(Job.Kind.FACTS, rollback.pk),
+        waits=not examined or bool(facts and not facts.finished_at),
         is_draft=rollback.status == Status.DRAFT,
     )
 

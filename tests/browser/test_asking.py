@@ -118,6 +118,7 @@ def test_an_engineer_asks_with_the_keyboard_alone_and_a_lapsed_session_loses_not
     type_into(page, "Nothing depends on what goes", "Searched the code of all services.")
     type_into(page, "Stakeholders are notified", "Told support, ops and the teams downstream.")
     press(page, "button", "Review and submit")
-    expect(page.get_by_text("It can be submitted.")).to_be_visible()
+    # Whether or not the worker had examined the script by then: the page follows it.
+    expect(page.get_by_text("Step 7 of 7. It can be submitted.")).to_be_visible(timeout=60_000)
     press(page, "button", "Submit for review: roll back V2025.11.22.001 on wallet-production")
     expect(page.get_by_text("Submitted for review.")).to_be_visible()
