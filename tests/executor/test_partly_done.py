@@ -161,8 +161,6 @@ def test_what_is_partly_done_keeps_its_target_until_somebody_settles_it(
     from django.db import IntegrityError, transaction
     from django.utils import timezone
 
-    from approvals import continuing
-    from approvals.errors import Refused
     from approvals.models import Execution
 
     execution = killed_in_the_build(portal, plan)
