@@ -91,6 +91,7 @@ def shards(targets: int, concurrency: int, directory: Path) -> Iterator[Shards]:
 
 def by_portal(site: Shards) -> tuple[float, FleetRun]:
     """Seconds of a run from its start to its end, and the run."""
+    site.sync()
     rollback = site.approved()
     began = time.monotonic()
     run = site.start(rollback, wave_size=len(site.targets) - 1)

@@ -34,11 +34,15 @@ class Shards:
         self.databases = [first, *copies]
         self.targets = [self._target(number, each) for number, each in enumerate(self.databases, start=1)]
         self._give_logins()
+        self.sync()
+        portal.write(SLOW + UNDO_KEY)
+
+    def sync(self) -> None:
+        """Let the worker read the history of every shard."""
         for target in self.targets:
             history.ask_for_sync(target, actor=None)
         for target in self.targets:
-            assert portal.done(Job.Kind.SYNC, target.pk).state == Job.State.DONE
-        portal.write(SLOW + UNDO_KEY)
+            assert self.portal.done(Job.Kind.SYNC, target.pk).state == Job.State.DONE
 
     def _target(self, number: int, database: Database) -> Target:
         return Target.objects.create(
