@@ -31,11 +31,10 @@ def backup(
         choice = taking.choose(connection, rollback_target, rule)
     except (BackupRefused, BackupFailed) as error:
         return [Point("backup", GRADE, "stop", str(error)), *_gap(rollback_target, rule)], None
-    except (
-        psycopg.errors.LockNotAvailable
-    ):  # to ask for a size is to lock; the backup itself has more patience
+    except psycopg.errors.LockNotAvailable:
+        # To ask for a size is to lock. The backup has more patience, and without it nothing begins.
         said = "Somebody holds a table for themselves, so how large the tables are can't be told right now."
-        return [Point("backup", GRADE, "unknown", said), *_gap(rollback_target, rule)], None
+        return [Point("backup", GRADE, "look", said), *_gap(rollback_target, rule)], None
     found = [Point("backup", GRADE, "go", _says(choice))]
     if choice.grade is Grade.POINT:
         found.append(_archive(connection))

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from approvals import catalog, digests, filling, gates, rating, scripts, takeaway
+from approvals.errors import Refused
 from approvals.models import Check, RollbackScript, Status
 from executor import briefing
 from executor.errors import ExecutorError
@@ -48,6 +49,9 @@ def test_what_runs_is_hashed_rated_and_taken_along_with_the_target_s_values(worl
     assert again(rollback).risk == plain.risk
     assert rating.losses(rollback, None) == []
     rollback = factories.approved(world, factories.submitted(world, rollback))
+    with pytest.raises(Refused, match="reads otherwise with the values of other targets"):
+        takeaway.undo_files(again(rollback))
+    world.service.targets.update(placeholders=world.production.placeholders)
     (text,) = takeaway.undo_files(again(rollback)).values()
     assert "public.wallets_by_user" in text
     execution = factories.claimed(factories.start(world, rollback))

@@ -410,7 +410,8 @@ def test_a_backup_that_can_not_be_taken_ends_without_effect_and_says_so(portal: 
     with limited(portal):
         execution = portal.ended(portal.start(rollback))
     assert execution.status == "no_effect"
-    assert "there was no verified backup" in told(portal, execution)
+    assert "that this portal dumps and restores in full" in execution.sentence
+    assert "The backup that the policy asks for can be taken" in told(portal, execution)
 
 
 def test_whoever_cancels_during_the_backup_ends_it_and_the_approvals_stay(portal: Portal) -> None:
