@@ -21,7 +21,7 @@ from django.db import models, transaction
 from django.urls import get_resolver, reverse
 from django.utils import timezone
 
-from approvals import analysis, audit, comments, executions, followups, incidents, windows
+from approvals import analysis, audit, comments, executions, fleets, followups, incidents, windows
 from approvals.models import (
     Approval,
     AuditEvent,
@@ -113,6 +113,7 @@ class Grown:
     contact: Contact
     calendar_entry: CalendarEntry
     masking_rule: MaskingRule
+    fleets: dict[str, RollbackRequest]  # by the name of the URL that is about one
     event: int
 
 
@@ -141,6 +142,7 @@ def begin(world: World) -> Grown:
     contact = Contact.objects.create(
         duty=Contact.Duty.PRIMARY_DBA, name="Dora", email="dora@waqiti.example", phone="+254 20 123"
     )
+    runs = _fleets(world)
     event = AuditEvent.objects.latest("seq").seq
     return Grown(
         world=world,
@@ -156,8 +158,25 @@ def begin(world: World) -> Grown:
         contact=contact,
         calendar_entry=calendar_entry(target),
         masking_rule=masking_rule(world.service),
+        fleets=runs,
         event=event,
     )
+
+
+def _fleets(world: World) -> dict[str, RollbackRequest]:
+    """A request on three targets that may start, one whose run goes on, and one whose run is held."""
+    shards = factories.shards(world, 9)
+    ready, running, held = (
+        factories.approved(world, factories.submitted(world, factories.fleet(world, shards[n : n + 3])))
+        for n in (0, 3, 6)
+    )
+    for each in (running, held):
+        fleets.start(
+            each, actor=world.olga, digest=each.request_digest, confirmed_at=timezone.now(), wave_size=2
+        )
+    fleets.hold(held.runs.get(), actor=world.olga, reason="Look first.")
+    of_running = ("fleet_detail", "fleet_live", "fleet_hold", "fleet_end")
+    return {"fleet_start": ready, "fleet_go_on": held} | dict.fromkeys(of_running, running)
 
 
 def grow(grown: Grown, n: int) -> None:
@@ -741,7 +760,7 @@ def _arguments(grown: Grown, name: str, about: str) -> dict[str, Any]:
         "rollback_schedule": prepared["production", Status.APPROVED],
         "rollback_edit": prepared["production", Status.DRAFT],
         "rollback_script": prepared["production", Status.DRAFT],
-    }.get(name, grown.rollback.pk)
+    }.get(name, grown.fleets.get(name, grown.rollback).pk)
     objects: dict[str, dict[str, Any]] = {
         "service": {"name": grown.service.name},
         "target": {"name": grown.target.name},

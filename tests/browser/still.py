@@ -36,6 +36,7 @@ NO_PAGES = frozenset(
         "audit_report",
         "audit_verifier",
         "execution_live",
+        "fleet_live",
         "import_hook_state",
         "migration_fix_file",
         "rollback_files",
