@@ -20,6 +20,7 @@ from approvals.models import (
     Evidence,
     Execution,
     ExecutionStatus,
+    Grade,
     Job,
     PolicyVersion,
     PostMortem,
@@ -650,7 +651,8 @@ def test_a_verified_backup_is_evidence(world: World) -> None:
     backup = factories.back_up(claimed(execution))
     assert (backup.state, backup.bytes, backup.verified_at is not None) == ("verified", 2 << 20, True)
     evidence = Evidence.objects.latest("id")
-    assert (evidence.kind, evidence.holds, evidence.data) == ("backup", True, {"backup": backup.pk})
+    said = {"backup": backup.pk, "grade": Grade.FULL, "base_taken_at": ""}
+    assert (evidence.kind, evidence.holds, evidence.data) == ("backup", True, said)
 
 
 @pytest.mark.parametrize("state", [state for state in Backup.State if state != Backup.State.VERIFIED])
