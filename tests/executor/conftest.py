@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 import pytest
 
-from executor.connect import Endpoint
+from executor.connect import Endpoint, connect
 from executor.marker import BACKUP, CLONER, EXECUTOR, Setup, install
 from tests.executor.target import OWNER, SCHEMA, Target
 from tests.servers import Database
@@ -86,6 +87,20 @@ def staging(staging_cluster: Cluster) -> Endpoint:
                 setup = Setup(OWNER, "staging_wallet", clone_role=CLONER)
                 install(database, setup, passwords=passwords)
     return Endpoint(HOST, staging_cluster.port, "postgres", CLONER, passwords[CLONER])
+
+
+@pytest.fixture
+def leaves_no_clone(staging: Endpoint) -> Iterator[None]:
+    """The test leaves no clone behind. Those that a worker keeps from other tests are not its business."""
+
+    def clones() -> set[str]:
+        with contextlib.closing(connect(staging)) as connection:
+            query = "SELECT datname FROM pg_database WHERE datname ~ '^waqiti_(rehearsal|kept)'"
+            return {row[0] for row in connection.execute(query).fetchall()}
+
+    before = clones()
+    yield
+    assert clones() <= before
 
 
 @pytest.fixture(scope="module")

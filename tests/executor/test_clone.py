@@ -13,7 +13,7 @@ import pytest
 
 from approvals.masks import Masking
 from executor import backup
-from executor.clone import KEPT, clones, copy_kept, drop_clone, make_kept
+from executor.clone import KEPT, copy_kept, drop_clone, make_kept
 from executor.connect import Endpoint, connect
 from executor.errors import CloneFailed, ConnectFailed
 from executor.marker import EXECUTOR, Setup
@@ -23,25 +23,18 @@ from tests.executor.target import DROP_STATUS, OWNER, STATUS_IS_GONE, Recording,
 from waqiti_rollback.embedded import Cluster
 
 
-def clones_on(server: Endpoint) -> list[str]:
-    with contextlib.closing(connect(server)) as connection:
-        query = "SELECT datname FROM pg_database WHERE datname ~ '^waqiti_(rehearsal|kept)'"
-        return [row[0] for row in connection.execute(query).fetchall()]
-
-
 def setup_in(name: str) -> Setup:
     return Setup(OWNER, name, server_version=180000)
 
 
 @pytest.fixture
-def kept(target: Target, staging: Endpoint, tmp_path: Path) -> Iterator[str]:
+def kept(target: Target, staging: Endpoint, tmp_path: Path, leaves_no_clone: None) -> Iterator[str]:
     """A clone of the target of which copies are made."""
     made = backup.dump(target.backup, tmp_path, "rehearsal")
     name = f"{KEPT}{secrets.token_hex(16)}"
     make_kept(made.path, staging, name, setup=setup_in(name), masking=Masking())
     yield name
     drop_clone(staging, name)
-    assert clones_on(staging) == []
 
 
 def copied(staging: Endpoint, kept: str, name: str = "") -> Endpoint:
@@ -54,6 +47,7 @@ def test_an_execution_runs_in_a_copy_and_leaves_target_and_other_copies_alone(
 ) -> None:
     before = target.fingerprint()
     first = copied(staging, kept)
+    made = [first.dbname]
     try:
         executor = replace(first, user=EXECUTOR, password=staging_cluster.login_password(EXECUTOR))
         rehearsal = spec(DROP_STATUS, checks=[check(*STATUS_IS_GONE)])
@@ -64,6 +58,7 @@ def test_an_execution_runs_in_a_copy_and_leaves_target_and_other_copies_alone(
             owner = "SELECT DISTINCT tableowner FROM pg_tables WHERE schemaname = 'public'"
             assert connection.execute(owner).fetchall() == [(OWNER,)]
         second = copied(staging, kept)
+        made.append(second.dbname)
         with contextlib.closing(connect(second)) as connection:
             assert connection.execute(STATUS_IS_GONE[0]).fetchone() == (1,)
             owner = "SELECT datdba::regrole::text FROM pg_database WHERE datname = current_database()"
@@ -71,7 +66,7 @@ def test_an_execution_runs_in_a_copy_and_leaves_target_and_other_copies_alone(
             public = "SELECT nspowner::regrole::text FROM pg_namespace WHERE nspname = 'public'"
             assert connection.execute(public).fetchall() == [("pg_database_owner",)]
     finally:
-        for name in clones(staging):
+        for name in made:
             drop_clone(staging, name)
     assert target.fingerprint() == before
     drop_clone(staging, first.dbname)  # gone already: nothing happens
@@ -100,12 +95,13 @@ def test_nobody_but_its_maker_enters_a_kept_clone_and_only_the_executor_its_copi
         drop_clone(staging, "waqiti_rehearsal_ab")  # while somebody is connected
 
 
-def test_a_dump_that_does_not_restore_leaves_no_clone(staging: Endpoint, tmp_path: Path) -> None:
+def test_a_dump_that_does_not_restore_leaves_no_clone(
+    staging: Endpoint, tmp_path: Path, leaves_no_clone: None
+) -> None:
     broken = tmp_path / "broken.dump"
     broken.write_bytes(b"PGDMP is not enough")
     with pytest.raises(CloneFailed, match="could not be made"):
         make_kept(broken, staging, "waqiti_kept_00ff", setup=setup_in("waqiti_kept_00ff"), masking=Masking())
-    assert clones_on(staging) == []
 
 
 @pytest.mark.parametrize("name", ["postgres", "wallet", "waqiti_rehearsal_", "waqiti_rehearsal_xyz; --", ""])

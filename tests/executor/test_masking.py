@@ -71,7 +71,7 @@ Masked = Callable[..., tuple[psycopg.Connection[Any], Filled]]
 
 
 @pytest.fixture
-def masked(target: Target, staging: Endpoint, tmp_path: Path) -> Iterator[Masked]:
+def masked(target: Target, staging: Endpoint, tmp_path: Path, leaves_no_clone: None) -> Iterator[Masked]:
     """A masked copy of the people, and what is said of it."""
     target.do(PEOPLE)
     made = backup.dump(target.backup, tmp_path, "people")
@@ -89,7 +89,6 @@ def masked(target: Target, staging: Endpoint, tmp_path: Path) -> Iterator[Masked
             return stack.enter_context(contextlib.closing(connect(copy))), filled
 
         yield make
-    assert clones(staging, KEPT) == clones(staging) == []
 
 
 def everything(connection: psycopg.Connection[Any]) -> str:
@@ -179,6 +178,7 @@ def test_the_structure_alone_has_the_history_and_no_other_row(masked: Masked) ->
 
 
 def test_a_rule_that_cannot_be_applied_leaves_no_clone(masked: Masked, staging: Endpoint) -> None:
+    before = clones(staging, KEPT)
     both = Rule("*.customers.email", Method.EMAIL), Rule("*.orders.placed_by", Method.SCRAMBLE)
     cases: list[tuple[tuple[Rule, ...], str]] = [
         ((Rule("*.customers.email_verified", Method.EMAIL),), "of type boolean.*does not work"),
@@ -191,7 +191,7 @@ def test_a_rule_that_cannot_be_applied_leaves_no_clone(masked: Masked, staging: 
         with pytest.raises(CloneFailed, match=why) as caught:
             masked(*rules)
         assert "=(" not in str(caught.value)  # no key of any row
-    assert clones(staging, KEPT) == []
+    assert clones(staging, KEPT) == before
 
 
 def test_the_same_holds_on_postgresql_15(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
