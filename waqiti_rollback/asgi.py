@@ -5,15 +5,17 @@ import os
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "waqiti_rollback.settings")
 
+import django
 from django.conf import settings
-from django.core.asgi import get_asgi_application
 
+from waqiti_rollback.handler import Handler
 from waqiti_rollback.safety import refuse_target_credentials, refuse_trust_authentication
 
 refuse_target_credentials()
 if settings.IS_PRODUCTION:
     refuse_trust_authentication(settings.DATABASE_URL)
-application = get_asgi_application()
+django.setup(set_prefix=False)
+application = Handler()
 # What was loaded by now stays for ever, and a page makes many objects that die together: without this the
 # collector walks all of Django every few requests (a tenth of a long page's time).
 gc.collect()

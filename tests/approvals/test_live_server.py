@@ -1,4 +1,4 @@
-"""Streams of a real web server: what they cost the database, and that the server still stops when told to."""
+"""A real web server: what pages and streams cost the database, and that it still stops when told to."""
 
 from __future__ import annotations
 
@@ -92,3 +92,23 @@ def test_many_open_pages_cost_one_connection_and_a_server_that_is_told_to_stop_s
 
         process.send_signal(signal.SIGTERM)
         process.wait(15)
+
+
+def test_pages_share_connections_to_the_database(
+    committed_world: World, server: tuple[int, Any], superuser: psycopg.Connection[Any]
+) -> None:
+    from tests.approvals.views.visits import as_
+
+    port, _process = server
+    cookie = as_(committed_world.olga).cookies["sessionid"].value
+    there = "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND usename = 'waqiti_web'"
+    seen: set[int] = set()
+    for _n in range(10):
+        with closing(http.client.HTTPConnection(HOST, port, timeout=PATIENCE_S)) as connection:
+            connection.request("GET", "/", headers={"Cookie": f"sessionid={cookie}"})
+            answer = connection.getresponse()
+            assert answer.status == 200
+            answer.read()
+            seen |= {row[0] for row in superuser.execute(there).fetchall()}
+    # This test's own, and one or two: a request may begin before the thread of the last one rests.
+    assert len(seen) <= 4
