@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_noop
 
 from .models import Evidence, RollbackItem, RollbackTarget, Target
 
@@ -16,24 +17,56 @@ SCHEMA = "schema_sha256"
 NAMES = 4
 
 
-def settings_of(target: Target) -> dict[str, object]:
-    """What decides how a script runs on a target and by which rules, by the word for it."""
-    return {
-        _("service"): target.service_id,
-        _("environment"): target.environment,
-        _("history table"): (target.history_schema, target.history_table),
-        _("search path"): target.search_path,
-        _("owner role"): target.owner_role,
-        _("marker"): target.has_marker,
-        _("placeholders"): target.placeholders,
-        _("major version of the server"): target.server_version.partition(".")[0],
-    }
+# What decides how a script runs on a target and by which rules; its values are `settings_of` a target.
+SETTINGS = (
+    gettext_noop("service"),
+    gettext_noop("environment"),
+    gettext_noop("history table"),
+    gettext_noop("search path"),
+    gettext_noop("owner role"),
+    gettext_noop("marker"),
+    gettext_noop("placeholders"),
+    gettext_noop("major version of the server"),
+)
+# The columns that they are read from.
+COLUMNS = (
+    "service_id",
+    "environment",
+    "history_schema",
+    "history_table",
+    "search_path",
+    "owner_role",
+    "has_marker",
+    "placeholders",
+    "server_version",
+)
+
+
+def settings_of(target: Target) -> tuple[object, ...]:
+    """How a target is set up, one value for each of SETTINGS."""
+    return (
+        target.service_id,
+        target.environment,
+        (target.history_schema, target.history_table),
+        target.search_path,
+        target.owner_role,
+        target.has_marker,
+        target.placeholders,
+        target.server_version.partition(".")[0],
+    )
+
+
+def differences(target: Target, canary: Target) -> tuple[str, ...]:
+    """Those of SETTINGS, untranslated, in which this target is set up differently from the canary."""
+    here, there = settings_of(target), settings_of(canary)
+    if here == there:
+        return ()
+    return tuple(word for word, one, other in zip(SETTINGS, here, there, strict=True) if one != other)
 
 
 def unlike(target: Target, canary: Target) -> list[str]:
-    """In what this target is set up differently from the canary, as words; empty if in nothing."""
-    here, there = settings_of(target), settings_of(canary)
-    return [word for word, value in here.items() if value != there[word]]
+    """The same as words; empty if they are set up alike."""
+    return [_(word) for word in differences(target, canary)]
 
 
 def problems(

@@ -12,7 +12,7 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
 from django.utils.translation import gettext as _
 
-from approvals import alike, fleet_progress, fleets, once, rollbacks, stepup
+from approvals import fleet_progress, fleets, once, rollbacks, stepup
 from approvals.errors import Refused
 from approvals.forms import posted
 from approvals.forms.fleets import GoOnForm, RunForm, TargetsForm
@@ -47,9 +47,8 @@ def rollback_targets(request: Request, pk: int) -> HttpResponse:
     """Choose on which targets of the service a draft is to run, and which of them is the canary."""
     rollback = own(request, pk)
     present = [each.target for each in rollback.rollback_targets.select_related("target")]
-    offered = rollback_queries.asks_for(request.user).filter(service=rollback.service_id).order_by("name")
-    alone = [(target, alike.unlike(target, present[0])) for target in offered]
-    fitting = Target.objects.filter(pk__in=[target.pk for target, words in alone if not words])
+    offered = fleet_page.offered(request.user, rollback, canary=present[0])
+    fitting = Target.objects.filter(pk__in=[target.pk for target in offered.fitting])
     form = TargetsForm(posted(request), offered=fitting)
     if form.is_valid():
         try:
@@ -65,8 +64,7 @@ def rollback_targets(request: Request, pk: int) -> HttpResponse:
         "rollback": rollback,
         "form": form,
         "revision": shown_revision(request, rollback, form),
-        "fitting": [target for target, words in alone if not words],
-        "others": [(target, ", ".join(words)) for target, words in alone if words],
+        "offered": offered,
         "chosen": set(request.POST.getlist("targets")) if form.is_bound else {each.name for each in present},
         "canary": request.POST.get("canary") if form.is_bound else present[0].name,
     }
