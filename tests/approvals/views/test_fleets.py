@@ -55,7 +55,9 @@ def test_alice_chooses_targets_of_her_service_and_reads_why_others_cannot_go_alo
     where = reverse("rollback_targets", args=[rollback.pk])
     page = see(as_(world.alice), where)
     assert "7 targets of the service are set up alike" in page
-    others, says, _rest = page.text.partition("targets can’t go along")[2].partition(": differ in environment")
+    others, says, _rest = page.text.partition("targets can’t go along")[2].partition(
+        ": differ in environment"
+    )
     assert says
     assert "wallet-service-production" in others
     assert "shard" not in others
