@@ -261,7 +261,7 @@ class _Import:
             source=source.name[:500],
             **_committed(source.head),
             differences=tally.differences,
-            settings=importing.settings_json(self.reading.settings),
+            settings=importing.settings_json(self.reading),
             summary=dict(tally.counts) | {"problems": dict(Counter(p.code for p in tally.problems))},
             problems=[asdict(each) for each in sorted(tally.problems, key=lambda p: (p.path, p.line or 0))],
         )

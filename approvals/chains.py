@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol, TypeVar
 
 from django.utils.translation import gettext as _
@@ -15,13 +15,6 @@ from .flyway.placeholders import PlaceholderProblem
 from .models import Environment, Migration, MigrationRevision, RollbackScript, Service, Target
 
 CHAINED = (Migration.Kind.VERSIONED, Migration.Kind.BASELINE)
-CHANGING = {
-    "flyway:user": "flyway",
-    "flyway:timestamp": "1970-01-01 00:00:00",
-    "flyway:workingDirectory": ".",
-    "flyway:environment": "default",
-}
-"""Stand-ins for what differs from run to run."""
 
 
 class Placed(Protocol):
@@ -145,21 +138,26 @@ def _read(
 def bound(files: Iterable[Text], values: filling.Values, names: Iterable[str]) -> str:
     """The digest that stands for a chain: names and bytes of its files in their order, how placeholders are
     written, and the values of those that it uses. SHA-256 as lower-case hex."""
+    files = list(files)
     listed = "".join(f"{_name(each)}\0{each.sha256}\n" for each in files)
-    known = dict(values.over(CHANGING).known)
+    known = dict(values.in_a_run("").known)
+    otherwise = sorted(each.path for each in files if each.path in values.exceptions)
     return digests.canonical_sha256(
         {
             "files": digests.text_sha256(listed),
             "placeholders": [values.syntax.prefix, values.syntax.suffix] if values.fills else [],
             "values": {name: known.get(name) for name in names},
         }
+        | ({"exceptions": otherwise} if otherwise else {})
     )
 
 
 def _names(revision: MigrationRevision, values: filling.Values) -> list[str]:
     """The placeholders of a file, but for its own name."""
     try:
-        return [name for name in values.names_in(revision.sql) if name != "flyway:filename"]
+        return [
+            name for name in values.of_file(revision.path).names_in(revision.sql) if name != "flyway:filename"
+        ]
     except PlaceholderProblem:
         return []
 
@@ -175,7 +173,8 @@ def filled(revision: MigrationRevision, script: RollbackScript, target: Target |
         return script.sql
     service = revision.migration.service
     values = filling.on_target(target) if target is not None else filling.of_service(service)
-    return _filled(script.sql, _name(revision), values)
+    # The script is a text of its own: what is said of the migration's file does not hold for it.
+    return _filled(script.sql, _name(revision), replace(values, exceptions=frozenset()))
 
 
 def _key(migration: Placed) -> tuple[int, ...]:
@@ -230,11 +229,12 @@ def counting(
 
 def _file(revision: MigrationRevision, values: filling.Values) -> ChainFile:
     name = _name(revision)
-    return ChainFile(name, _filled(revision.sql, name, values))
+    return ChainFile(name, _filled(revision.sql, revision.path, values))
 
 
-def _filled(text: str, name: str, values: filling.Values) -> str:
+def _filled(text: str, path: str, values: filling.Values) -> str:
     try:
-        return values.over(CHANGING | {"flyway:filename": name}).fill(text).text
+        return values.in_a_run(path).fill(text).text
     except PlaceholderProblem as problem:
+        name = path.rpartition("/")[2]
         raise Refused(_("%(file)s, %(problem)s.") % {"file": name, "problem": problem}) from None

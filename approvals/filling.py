@@ -19,16 +19,36 @@ from .models import ImportRun, Migration, RollbackItem, RollbackScript, Service,
 Plan = dict[str, Any]
 _PLANNED = "_planned_for_its_target"
 CODE = "placeholder"
+CHANGING = {
+    "flyway:user": "flyway",
+    "flyway:timestamp": "1970-01-01 00:00:00",
+    "flyway:workingDirectory": ".",
+    "flyway:environment": "default",
+}
+"""Stand-ins for what differs from run to run."""
 
 
 @dataclass(frozen=True)
 class Values:
     """What fills placeholders: their values by lower-case name, and how they are written; `fills` is False
-    where the service's settings switch them off."""
+    where the service's settings switch them off. `exceptions` are the paths of the files whose own
+    `.sql.conf` says otherwise than the settings."""
 
     known: tuple[tuple[str, str], ...] = ()
     syntax: Syntax = DEFAULT
     fills: bool = True
+    exceptions: frozenset[str] = frozenset()
+    separator: str = ":"
+
+    def of_file(self, path: str) -> Values:
+        """What counts in the file of this path."""
+        return replace(self, fills=not self.fills) if path in self.exceptions else self
+
+    def in_a_run(self, path: str) -> Values:
+        """What counts in the file of this path, with stand-ins for what Flyway fills anew at each run."""
+        own = CHANGING | {"flyway:filename": path.rpartition("/")[2]}
+        named = {name.replace(":", self.separator, 1): value for name, value in own.items()}
+        return self.of_file(path).over(named)
 
     def fill(self, sql: str) -> Filled:
         """The text as Flyway would send it. Raises PlaceholderProblem, which says where."""
@@ -76,7 +96,9 @@ def _values(service: Service, own: Mapping[str, str], above: Mapping[str, str]) 
     for each in (built_in, settings.get("placeholders", {}), service.placeholders, above):
         found |= {name.lower(): str(value) for name, value in each.items()}
     syntax = Syntax(settings.get("placeholder_prefix", "${"), settings.get("placeholder_suffix", "}"))
-    return Values(tuple(sorted(found.items())), syntax, settings.get("placeholder_replacement", True))
+    exceptions = frozenset(settings.get("placeholder_exceptions", ()))
+    fills = settings.get("placeholder_replacement", True)
+    return Values(tuple(sorted(found.items())), syntax, fills, exceptions, separator)
 
 
 # Scripts

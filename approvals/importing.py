@@ -148,11 +148,15 @@ def _of_settings(settings: Settings, service: Service) -> Iterator[FileProblem]:
             yield FileProblem(name, None, None, "history-elsewhere", message, "warning")
 
 
-def settings_json(settings: Settings) -> dict[str, Any]:
-    """What of the settings is kept with the import; empty where there was no settings file."""
+def settings_json(reading: Reading) -> dict[str, Any]:
+    """What of the settings is kept with the import; empty where none were found, beside the migrations or
+    beside one of them."""
+    settings = reading.settings
+    otherwise = [file.path for file in reading.files if file.fills != settings.placeholder_replacement]
+    exceptions = {"placeholder_exceptions": otherwise} if otherwise else {}
     if settings.path is None:
-        return {}
-    return {
+        return exceptions
+    return exceptions | {
         "file": settings.path.name,
         "history_schema": settings.history_schema,
         "table": settings.table,

@@ -8,14 +8,14 @@ evidence that it was done.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import cached_property
 
 from django.utils import formats
 from django.utils.translation import gettext as _
 
-from . import history, release
+from . import chains, history, release
 from .flyway.forecast import FileFate as Fate
 from .flyway.forecast import Forecast, forecasts
 from .flyway.rows import CorruptHistory, Rows
@@ -231,6 +231,26 @@ class NextDeployment:
             return self._given_rows
         return history.rows_of(self.rollback_target.target)
 
+    @cached_property
+    def _unfilled(self) -> dict[tuple[str, int], str]:
+        """Which files that a migrate may run have a placeholder without a value on the target, by path and
+        checksum: those that are not applied, and those that are taken back."""
+        applied = chains.standing_in(self._rows).keys() - {each.parts for each in self._versions}
+        asked = {
+            (file.path, file.checksum)
+            for file in (*self.files, *self._with_files_of_items)
+            if file.name.version and file.name.version.parts not in applied
+        }
+        return release.unfilled_files(self.rollback_target.target, asked)
+
+    def _marked(self, files: Sequence[release.StoredFile]) -> list[release.StoredFile]:
+        """The same files, with what is known of their placeholders."""
+        missing = self._unfilled
+        if not missing:
+            return list(files)
+        found = (missing.get((file.path, file.checksum)) for file in files)
+        return [replace(file, unfilled=why) if why else file for file, why in zip(files, found, strict=True)]
+
     def _foresee(
         self,
         files: Sequence[release.StoredFile],
@@ -259,13 +279,15 @@ class NextDeployment:
     ) -> tuple[Forecast, Forecast] | str:
         try:
             return forecasts(
-                files,
+                self._marked(files),
                 self._rows,
                 self._versions,
                 treatment=treatment,
                 fate=fate,
                 patterns=self.deployment.patterns,
-                replacements=replacements,
+                validate_on_migrate=self.deployment.validate_on_migrate,
+                schema=self.rollback_target.target.history_schema,
+                replacements=self._marked(replacements),
             )
         except (NotTreatable, CorruptHistory) as error:
             return _("Nothing can be foreseen: %(error)s.") % {"error": error}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,12 +20,13 @@ from .models import ImportRun, Migration, MigrationRevision, Service, Target
 @dataclass(frozen=True, slots=True)
 class StoredFile:
     """A file by its newest revision. `filled_checksum` is that of a repeatable migration with the target's
-    placeholders filled; None where there are none or one is not known."""
+    placeholders filled; None where there are none or one is not known, and then `unfilled` says which."""
 
     path: str
     name: FileName
     checksum: int
     filled_checksum: int | None = None
+    unfilled: str = ""
 
 
 @dataclass(frozen=True)
@@ -63,35 +65,65 @@ def files_of(target: Target) -> list[StoredFile]:
     values = filling.on_target(target) if texts else filling.Values()
     # Columns, and no objects: there may be thousands of files.
     return [
-        _file(path, checksum, kind, version, description, _filled(texts.get(key), values))
+        _file(path, checksum, kind, version, description, *_filled(texts.get(key), path, values))
         for key, path, checksum, kind, version, description in newest.values_list("migration_id", *_OF_FILE)
     ]
+
+
+def unfilled_files(target: Target, files: Collection[tuple[str, int]]) -> dict[tuple[str, int], str]:
+    """Which of these files (path and checksum) has a placeholder without a value on the target, and which;
+    two queries."""
+    if not files:
+        return {}
+    values = filling.on_target(target)
+    texts = MigrationRevision.objects.filter(
+        migration__service=target.service_id,
+        path__in={path for path, _checksum in files},
+        sql__contains=values.syntax.prefix,
+    ).values_list("path", "checksum", "sql")
+    found = ((path, checksum, unfilled(sql, path, values)) for path, checksum, sql in texts)
+    return {(path, checksum): why for path, checksum, why in found if why and (path, checksum) in files}
 
 
 def stored(revision: MigrationRevision) -> StoredFile:
     """This revision as a file."""
     migration = revision.migration
-    return _file(
-        revision.path, revision.checksum, migration.kind, migration.version, migration.description, None
-    )
+    return _file(revision.path, revision.checksum, migration.kind, migration.version, migration.description)
 
 
 def _file(
-    path: str, checksum: int, kind: str, version: str, description: str, filled_checksum: int | None
+    path: str,
+    checksum: int,
+    kind: str,
+    version: str,
+    description: str,
+    filled_checksum: int | None = None,
+    unfilled: str = "",
 ) -> StoredFile:
     name = FileName(
         Kind(kind), Version.parse(version) if version else None, description, path.rpartition("/")[2]
     )
-    return StoredFile(path, name, checksum, filled_checksum)
+    return StoredFile(path, name, checksum, filled_checksum, unfilled)
 
 
-def _filled(sql: str | None, values: filling.Values) -> int | None:
+def _filled(sql: str | None, path: str, values: filling.Values) -> tuple[int | None, str]:
+    """The checksum as filled if it is the same at every run, and which placeholder has no value."""
     if sql is None:
-        return None
+        return None, ""
     try:
-        return checksum_of_text(values.fill(sql).text)
+        return checksum_of_text(values.of_file(path).fill(sql).text), ""
     except PlaceholderProblem:
-        return None
+        return None, unfilled(sql, path, values)
+
+
+def unfilled(sql: str, path: str, values: filling.Values) -> str:
+    """Why Flyway can't fill this file: place and name of the first placeholder without a value; empty if it
+    can."""
+    try:
+        values.in_a_run(path).fill(sql)
+    except PlaceholderProblem as problem:
+        return str(problem)
+    return ""
 
 
 def last_import(service: Service) -> ImportRun | None:
@@ -108,7 +140,7 @@ def grammar_of(run: ImportRun | None) -> Grammar:
 def deployment_of(run: ImportRun | None) -> Deployment:
     """What the settings of this import say of how Flyway is run."""
     settings: dict[str, Any] = run.settings if run is not None else {}
-    if not settings:
+    if "file" not in settings:
         return Deployment()
     return Deployment(
         known=True,

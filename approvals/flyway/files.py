@@ -6,7 +6,7 @@ import os
 import stat
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -21,7 +21,7 @@ from approvals.flyway.names import (
     parse_name,
     parse_program,
 )
-from approvals.flyway.placeholders import UnclosedPlaceholder, UnknownPlaceholder, substitute
+from approvals.flyway.placeholders import PlaceholderProblem, UnknownPlaceholder, substitute
 from approvals.flyway.settings import FileRules, Settings, SettingsProblem, read_rules
 
 _NO_RULES = FileRules()
@@ -36,7 +36,7 @@ class MigrationFile:
     without a byte-order mark, line ends as they are; `data` are the bytes on disk. `filled_checksum` is the
     checksum with all placeholders filled, which Flyway records for repeatable migrations; None where there
     are none, where they are not filled, or where a value is not known here. `fills`: Flyway fills
-    placeholders in this file.
+    placeholders in this file. `unfilled`: which of them lacks a value, so that Flyway will not run it.
     """
 
     path: str
@@ -47,6 +47,7 @@ class MigrationFile:
     had_bom: bool
     filled_checksum: int | None = None
     fills: bool = True
+    unfilled: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -274,8 +275,14 @@ class _Reading:
         fills = self.settings.placeholder_replacement
         if rules.placeholder_replacement is not None:
             fills = rules.placeholder_replacement
-        filled = self._filled(path, name, text) if fills else None
-        file = MigrationFile(path, name, data, sql, checksum, sql != text, filled, fills)
+        looks = self.looks and fills and name.type is not None and not name.is_program
+        missing = self._missing(text) if looks else None
+        file = MigrationFile(path, name, data, sql, checksum, sql != text, None, fills, str(missing or ""))
+        if looks and name.kind is Kind.REPEATABLE:
+            if missing is not None:
+                self.report(path, "placeholder", str(missing), (missing.line, missing.column), stops=True)
+            else:
+                file = replace(file, filled_checksum=self._filled_checksum(text))
         self._look_at(file)
         return file
 
@@ -285,17 +292,21 @@ class _Reading:
             return _NO_RULES
         return read_rules(decode(_bytes(os.path.join(self.directory, conf)), self.settings.encoding))
 
-    def _filled(self, path: str, name: FileName, text: str) -> int | None:
-        if not (self.looks and name.kind is Kind.REPEATABLE) or name.is_program:
-            return None
+    def _missing(self, text: str) -> PlaceholderProblem | None:
+        """The first placeholder without a value; Flyway has one of its own for some."""
+        known = {name.lower(): value for name, value in self.settings.placeholders.items()}
+        try:
+            substitute(text, dict.fromkeys(self.settings.built_in, "") | known, self.settings.syntax)
+        except PlaceholderProblem as bad:
+            return bad
+        return None
+
+    def _filled_checksum(self, text: str) -> int | None:
+        """That of the filled text; None where it has what differs from run to run."""
         try:
             return checksum_of_text(substitute(text, self.settings.placeholders, self.settings.syntax))
-        except UnknownPlaceholder as bad:
-            if bad.name.lower() not in self.settings.built_in:
-                self.report(path, "placeholder", str(bad), (bad.line, bad.column), stops=True)
-        except UnclosedPlaceholder as bad:
-            self.report(path, "placeholder", str(bad), (bad.line, bad.column), stops=True)
-        return None
+        except UnknownPlaceholder:
+            return None
 
     def _look_at(self, file: MigrationFile) -> None:
         path, name, sql = file.path, file.name, file.sql

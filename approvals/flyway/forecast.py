@@ -13,7 +13,7 @@ from approvals.flyway.patterns import FUTURE, Pattern
 from approvals.flyway.rows import HistoryRow, Rows
 from approvals.flyway.states import KnownFile, MigrationState, State
 from approvals.flyway.treatment import Treatment, treated
-from approvals.flyway.validate import Outlook, Prospect
+from approvals.flyway.validate import UNRESOLVED, Outlook, Prospect
 from approvals.flyway.versions import Version
 
 
@@ -34,7 +34,8 @@ class Forecast:
 
     `states` are the words of `info` for the versions that were taken back; None: it does not show them.
     `comes_back`: the very file that was taken back is pending, so a migrate undoes the rollback. `blocked`:
-    migrate refuses, so no deployment with this release succeeds. `sentence` says it to a person.
+    migrate refuses or stops half-way, so no deployment with this release succeeds. `sentence` says it to a
+    person.
     """
 
     outlook: Outlook
@@ -76,12 +77,23 @@ def forecasts(
     fate: FileFate | Literal["removed", "replaced", "superseded", "kept"],
     patterns: Sequence[Pattern] = (FUTURE,),
     replacements: Sequence[KnownFile] = (),
+    validate_on_migrate: bool = True,
+    schema: str = "public",
 ) -> tuple[Forecast, Forecast]:
-    """The same without outOfOrder and with it; what both need is worked out once."""
+    """The same without outOfOrder and with it; what both need is worked out once.
+
+    `validate_on_migrate` is the deployment's too, `schema` that of the history table.
+    """
     files, rows = list(files), rows if isinstance(rows, Rows) else Rows(rows)
     fate, treatment = FileFate(fate), Treatment(treatment)
     after = treated(rows, versions, treatment, installed_by="", installed_on=datetime.min)  # noqa: DTZ901
-    ahead = Prospect(_release(files, rows, versions, fate, replacements), after, patterns=patterns)
+    ahead = Prospect(
+        _release(files, rows, versions, fate, replacements),
+        after,
+        patterns=patterns,
+        validate_on_migrate=validate_on_migrate,
+        schema=schema,
+    )
     old = {file.path for file in files if _undone(file, versions)} if fate is FileFate.KEPT else set()
     without, with_it = (ahead.outlook(out_of_order=order) for order in (False, True))
     return _told(without, versions, fate, old), _told(with_it, versions, fate, old)
@@ -95,7 +107,8 @@ def _told(seen: Outlook, versions: Collection[Version], fate: FileFate, old: Col
         line.state is State.PENDING and line.file is not None and line.file.path in old for line in seen.lines
     )
     says = _sentence(seen, states, fate, comes_back=comes_back)
-    return Forecast(seen, states, comes_back, seen.run.refusal is not None, says)
+    blocked = seen.run.refusal is not None or seen.run.stops is not None
+    return Forecast(seen, states, comes_back, blocked, says)
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +158,8 @@ def _state(found: Sequence[MigrationState], version: Version) -> State | None:
 def _sentence(seen: Outlook, states: dict[Version, State | None], fate: FileFate, *, comes_back: bool) -> str:
     which = _listed(states)
     if seen.refusal is not None:
+        if seen.refusal.code == UNRESOLVED:
+            return f"Flyway refuses every command with this release: {seen.refusal.message}."
         return f"Flyway cannot work with this history at all: {seen.refusal.message}."
     if comes_back:
         pending = _listed([version for version, state in states.items() if state is State.PENDING])
@@ -153,6 +168,10 @@ def _sentence(seen: Outlook, states: dict[Version, State | None], fate: FileFate
     if seen.run.refusal is not None:
         why = seen.run.refusal.message.partition("\n")[0].rstrip(".")
         return f"No deployment succeeds with this release: validate fails and migrate refuses ({why})."
+    if seen.run.stops is not None:
+        done = ", ".join(file.name.script for file in seen.run.files)
+        first = f"migrate applies {done} and then stops" if done else "migrate stops"
+        return f"No deployment succeeds with this release: {first} ({seen.run.stops.message})."
     begin = _begin(which, states)
     if fate is FileFate.REPLACED and State.PENDING in states.values():
         return f"{begin}, and the next migrate applies the corrected file."

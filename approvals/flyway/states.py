@@ -252,6 +252,12 @@ def filled_checksum(file: KnownFile) -> int:
     return file.checksum if filled is None else filled
 
 
+def unfilled(file: KnownFile) -> str:
+    """Which of its placeholders has no value, with the place; empty where none is known to lack one."""
+    missing: str = getattr(file, "unfilled", "")
+    return missing
+
+
 def _is_done_marker(entry: Entry) -> bool:
     return entry.row.type == DELETE and entry.row.success
 

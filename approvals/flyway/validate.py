@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from approvals.flyway.names import java_order
+from approvals.flyway.names import Kind, java_order
 from approvals.flyway.patterns import FUTURE, PENDING, Pattern, lets_pass
 from approvals.flyway.rows import DELETE, SYNTHETIC, UNDOS, CorruptHistory, HistoryRow, Rows, unreadable
-from approvals.flyway.states import Context, KnownFile, MigrationState, State, filled_checksum
+from approvals.flyway.states import Context, KnownFile, MigrationState, State, filled_checksum, unfilled
 from approvals.flyway.versions import MalformedVersion, Version
 
 LONGEST_DESCRIPTION = 200
+UNRESOLVED = "UNRESOLVED_PLACEHOLDER"
 FAILED_STATES = frozenset({State.FAILED, State.MISSING_FAILED, State.FUTURE_FAILED})
 _GONE = {
     State.MISSING: "missing",
@@ -43,17 +45,20 @@ class Refusal:
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """What the next `migrate` does: the refusal at which it stops, or the files that it runs, in order."""
+    """What the next `migrate` does: the refusal at which it stops, or the files that it runs, in order, and
+    what `stops` it after them."""
 
     refusal: Refusal | None
     files: tuple[KnownFile, ...]
+    stops: Refusal | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Outlook:
     """What Flyway says of one directory and one history: `info`, `validate` and the next `migrate`.
 
-    `refusal` is what stops all three of them, a history that it cannot read; the rest is then empty.
+    `refusal` is what stops all three of them, a history that it cannot read or a repeatable migration with
+    a placeholder that has no value (it has no checksum then); the rest is then empty.
     """
 
     refusal: Refusal | None
@@ -102,12 +107,12 @@ class Prospect:
         validate_on_migrate: bool = True,
         schema: str = "public",
     ) -> None:
-        rows = rows if isinstance(rows, Rows) else Rows(rows)
+        files, rows = list(files), rows if isinstance(rows, Rows) else Rows(rows)
         self.patterns, self.validate_on_migrate, self.schema = patterns, validate_on_migrate, schema
         self.refusal: Refusal | None = None
         self._context: Context | None = None
         try:
-            self.refusal = _unreadable(rows)
+            self.refusal = _unfilled_repeatable(files) or _unreadable(rows)
             self._context = None if self.refusal else Context(files, rows, out_of_order=False)
         except CorruptHistory as corrupt:
             self.refusal = Refusal("CORRUPT_HISTORY", str(corrupt))
@@ -137,13 +142,25 @@ class Prospect:
             return Run(Refusal("VALIDATE_ERROR", "\n".join(one.message for one in objections)), ())
         if refusal := _failed(lines, self.patterns, self.schema):
             return Run(refusal, ())
-        return Run(None, tuple(line.file for line in lines if line.state is State.PENDING and line.file))
+        pending = [line.file for line in lines if line.state is State.PENDING and line.file]
+        runs = tuple(itertools.takewhile(lambda file: not unfilled(file), pending))
+        return Run(None, runs, _unresolved(pending[len(runs)]) if len(runs) < len(pending) else None)
 
     def _judge(self, line: MigrationState) -> Judgement:
         """What validate says, and what the check before migrate does, which lets pending ones pass."""
         found = self._rules.complaint(line)
         alike = line.version is not None and line.state is not State.PENDING
         return found, found if alike else self._before_migrate.complaint(line)
+
+
+def _unresolved(file: KnownFile) -> Refusal:
+    return Refusal(UNRESOLVED, f"{file.path}, {unfilled(file)}")
+
+
+def _unfilled_repeatable(files: Iterable[KnownFile]) -> Refusal | None:
+    """Flyway reads these for their checksums whatever it was asked (measured on Flyway 13.12)."""
+    found = (file for file in files if file.name.kind is Kind.REPEATABLE and unfilled(file))
+    return next((_unresolved(file) for file in found), None)
 
 
 def _unreadable(rows: Sequence[HistoryRow]) -> Refusal | None:

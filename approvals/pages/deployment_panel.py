@@ -179,6 +179,9 @@ def _migrate(found: Forecast) -> Command:
     run = found.outlook.run
     if run.refusal is not None:
         return Command("migrate", WARN, _("Refuses."), tuple(run.refusal.message.splitlines()[:TOLD]))
+    if run.stops is not None:
+        done = tuple(_("applies %(file)s") % {"file": file.path} for file in run.files[: TOLD - 1])
+        return Command("migrate", WARN, _("Stops:"), (*done, run.stops.message), len(run.files) - len(done))
     if not run.files:
         return Command("migrate", OK, _("Has nothing to do."))
     words = tuple(file.path for file in run.files[:TOLD])

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from approvals import catalog, digests, filling, gates, rating, scripts, takeaway
+from approvals import catalog, chains, digests, filling, gates, rating, scripts, takeaway
 from approvals.errors import Refused
 from approvals.models import Check, RollbackScript, Status
 from executor import briefing
@@ -182,3 +182,18 @@ def test_scripts_without_placeholders_need_no_values(world: World) -> None:
     assert item.script is not None
     assert filling.plan_of(item) is item.script.plan
     assert filling.sql_of(item) == item.script.sql
+
+
+def test_a_file_whose_own_settings_say_so_is_replayed_as_it_stands(world: World, tmp_path: Path) -> None:
+    with_values(world)
+    text = "CREATE FUNCTION f() RETURNS text LANGUAGE sql AS $$SELECT '${note}'$$;\n"
+    bound = set()
+    for verbatim in (False, True):
+        conf = {"V6__f.sql.conf": "placeholderReplacement=false\n"} if verbatim else {}
+        write_files(tmp_path / str(verbatim), FILES | {"V6__f.sql": text} | conf)
+        catalog.import_directory(world.service, tmp_path / str(verbatim), actor=None)
+        revision = chains.newest_revision(world.service.migrations.get(version="6"))
+        chain = chains.chain_of(revision, world.production)
+        assert chain.files[-1].sql == (text if verbatim else text.replace("${note}", "two\nlines"))
+        bound.add(chain.sha256)
+    assert len(bound) == 2, "a proof of the one counts for nothing with the other"

@@ -113,6 +113,43 @@ def test_the_settings_of_the_service_decide_about_out_of_order(world: World, rel
     assert not next_of(rollback).foresee(out_of_order=False).out_of_order
 
 
+def test_a_placeholder_without_a_value_on_the_target_stops_the_next_deployment(
+    world: World, release: Release
+) -> None:
+    rollback = draft(world)
+    waiting = {"V8__x.sql": "SELECT 8;\n", "V9__y.sql": "SELECT 1,\n  '${limit} ${flyway:timestamp}';\n"}
+    release(waiting, without="V3 V4 V5")
+    found = next_of(rollback).foresee_imported()
+    assert found.forecast is not None
+    assert found.forecast.blocked
+    assert found.sentence == (
+        "No deployment succeeds with this release: migrate applies V8__x.sql and then stops "
+        "(V9__y.sql, line 2, column 4: no value for the placeholder ${limit})."
+    )
+    release(waiting | {"V9__y.sql.conf": "placeholderReplacement=false\n"}, without="V3 V4 V5")
+    assert "nothing comes back: the next migrate applies V8__x.sql, V9__y.sql" in (
+        next_of(rollback).foresee_imported().sentence
+    )
+    release(waiting | {"R__z.sql": "SELECT '${limit}';\n"}, without="V3 V4 V5")
+    assert "Flyway refuses every command with this release: R__z.sql, line 1, column 9: no value" in (
+        next_of(rollback).foresee_imported().sentence
+    )
+    target = rollback.rollback_targets.get().target
+    target.placeholders = {"Limit": "5"}
+    target.save()
+    assert not next_of(rollback).foresee_imported().forecast.blocked  # type: ignore[union-attr]
+
+
+def test_a_deployment_that_does_not_validate_is_not_refused_for_what_is_missing(
+    world: World, release: Release
+) -> None:
+    rollback = draft(world)
+    release(without="V1 V3")
+    assert "validate fails and migrate refuses" in next_of(rollback).foresee_imported().sentence
+    release({"flyway.conf": "flyway.validateOnMigrate=false\n"}, without="V1 V3")
+    assert "nothing comes back" in next_of(rollback).foresee_imported().sentence
+
+
 # Is the file taken care of?
 
 

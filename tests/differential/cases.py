@@ -207,6 +207,11 @@ def _must_migrate(case: Case, expected: Outlook) -> str:
     new = [row for row in case.history() if row.installed_rank not in before]
     if refusal is not None and " callback: Failed to execute script" in refusal:
         return "script failed"
+    if refusal is not None and expected.run.stops is not None:
+        assert "No value provided for placeholder" in refusal, refusal
+        assert expected.run.stops.message.partition(",")[0] in refusal, (expected.run.stops, refusal)
+        assert [row.script for row in new] == [file.path for file in expected.run.files]
+        return "migrate stopped"
     if refusal is not None and refusal.startswith("Failed to execute script"):
         return _must_fail_in_the_next_script(expected, new, refusal)
     if expected.run.refusal is not None or refusal is not None:
@@ -216,6 +221,7 @@ def _must_migrate(case: Case, expected: Outlook) -> str:
             assert sentence in refusal, (sentence, refusal)
         assert not new
         return "migrate refused"
+    assert expected.run.stops is None
     assert ran == [file.path for file in expected.run.files]
     assert [(row.script, row.type, row.success) for row in new] == [
         (file.path, file.name.type, True) for file in expected.run.files

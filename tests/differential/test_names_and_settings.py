@@ -238,6 +238,28 @@ def test_placeholders_of_repeatable_migrations_count_in_their_checksum(ground: G
         must_agree(case)
 
 
+@pytest.mark.parametrize("version", ["V2", "V1.5", "B3"])
+def test_migrate_stops_at_a_placeholder_without_a_value(ground: Ground, version: str) -> None:
+    files = {
+        "V1__a.sql": b"select '${x} ${flyway:timestamp}';",
+        f"{version}__b.sql": b"select 1;\n-- ${flyway:user} ${nobody}\n",
+        "V4__c.sql": b"select 4;",
+    }
+    with ground.case(files, {"flyway.placeholders.x": "one"}) as case:
+        stops = case.foreseen().run.stops
+        assert stops is not None
+        assert "line 2, column 19: no value for the placeholder ${nobody}" in stops.message
+        assert must_agree(case) == "migrate stopped"
+
+
+def test_a_repeatable_one_with_a_placeholder_without_a_value_stops_every_command(
+    ground: Ground,
+) -> None:
+    files = {"V1__a.sql": b"select 1;", "R__b.sql": b"select '${flyway:timestamp} ${nobody}';"}
+    with ground.case(files) as case:
+        assert must_agree(case) == "directory refused"
+
+
 def test_a_placeholder_that_is_never_closed_is_refused_where_flyway_guesses(ground: Ground) -> None:
     """Flyway drops the file's last character and fills in what is left of the name: nobody means that."""
     with ground.case({"R__a.sql": b"-- ${x\n"}, {"flyway.placeholders.x": "one"}) as case:

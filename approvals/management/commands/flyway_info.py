@@ -39,8 +39,11 @@ class Command(BaseCommand):
                 f"to read this history; shown as the paid editions read it."
             )
         out_of_order = out_of_order or release.deployment_of(release.last_import(found.service)).out_of_order
+        files = release.files_of(found)
+        if missing := next((file for file in files if file.unfilled), None):
+            raise CommandError(f"Flyway would refuse these files: {missing.path}, {missing.unfilled}.")
         try:
-            lines = overview(release.files_of(found), rows, out_of_order=out_of_order)
+            lines = overview(files, rows, out_of_order=out_of_order)
         except CorruptHistory as corrupt:
             raise CommandError(f"Flyway would refuse this history: {corrupt}.") from None
         if options["json"]:
