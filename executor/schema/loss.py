@@ -11,7 +11,7 @@ from typing import Any
 
 import psycopg
 
-from executor.schema.lost import CHANGED, ROWS, Lost
+from executor.schema.lost import CHANGED, HOLE, ROWS, Lost
 from executor.schema.names import dotted, literal, quoted
 
 Connection = psycopg.Connection[tuple[Any, ...]]
@@ -126,7 +126,7 @@ def _loss(
         with contextlib.suppress(psycopg.errors.QueryCanceled, psycopg.errors.LockNotAvailable):
             try:
                 counted = _count(connection, lost, relation, limit, until)
-            except psycopg.errors.CannotCoerce as error:
+            except (psycopg.errors.CannotCoerce, psycopg.errors.UndefinedObject) as error:
                 return Loss(lost, step, None, False, unknown=str(error.diag.message_primary))
             except psycopg.errors.DataError as error:
                 message = f"a value does not fit {lost.becomes}: {error.diag.message_primary}"
@@ -207,6 +207,10 @@ def _conditions(connection: Connection, lost: Lost, relation: _Relation, until: 
             (relation.oid, lost.column),
         ).fetchone()
     now = row[0] if row else "text"
+    if lost.ways:
+        back, again = lost.ways
+        came = again.replace(HOLE, f"({back.replace(HOLE, column)})")
+        return f"({came})::{now}::text IS DISTINCT FROM {column}::text", "false"
     back = f"::{now}" if _casts(connection, lost.becomes, now, until) else ""
     differs = f"{column}::{lost.becomes}{back}::text IS DISTINCT FROM {column}::text"
     if not lost.becomes.startswith(TEXTS_THAT_ARE_CUT):

@@ -7,18 +7,23 @@ from dataclasses import dataclass
 from executor.schema.names import dotted
 
 ROWS, VALUES, CHANGED = "rows", "values", "changed"
+HOLE = "\x00"
+"""Stands in SQL where a value goes."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
 class Lost:
     """What goes: all `rows` of a relation, the `values` of a column, or those values that are `changed` by
-    another type (`becomes`). `condition` is SQL that picks the rows; '' means all of them."""
+    another type (`becomes`). `condition` is SQL that picks the rows; '' means all of them. `ways` are how a
+    value of now becomes one of before and how that becomes one of now again, as SQL with HOLE for it; without
+    them both are casts."""
 
     kind: str
     relation: tuple[str, str]
     column: str = ""
     becomes: str = ""
     condition: str = ""
+    ways: tuple[str, str] | tuple[()] = ()
 
     @property
     def name(self) -> str:

@@ -220,6 +220,11 @@ def _said_of(node: object) -> Iterator[tuple[str, str]]:
     """Pairs of column and constant in one node of a parse tree."""
     if isinstance(node, pb.ResTarget) and node.name and (value := constant(node.val)):
         yield node.name, value
+    elif isinstance(node, pb.CaseExpr) and node.arg.HasField("column_ref"):
+        name = node.arg.column_ref.fields[-1].string.sval
+        for each in node.args:
+            if value := constant(each.case_when.expr):
+                yield name, value
     elif isinstance(node, pb.A_Expr) and node.HasField("lexpr") and node.lexpr.HasField("column_ref"):
         fields = node.lexpr.column_ref.fields
         last = fields[-1] if fields else None

@@ -88,7 +88,7 @@ def _of_gap(gap: FromBackup, changes: Changes, measured: Measured | None) -> Fin
     seen = _seen(measured, gap.relation, changes)
     facet = _facet(gap.change, seen) if seen else None
     if seen is not None and facet is not None:
-        certain = gap.change != "ALTER TYPE" or seen.end(facet.left) > 0
+        certain = gap.change != "ALTER TYPE" or gap.invertible or seen.end(facet.left) > 0
         if certain:
             return _judged(read, seen, facet)
     why = _unmeasured(gap, seen, facet, measured)

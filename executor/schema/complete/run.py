@@ -25,6 +25,7 @@ from executor.schema.complete.rows import Changes, row_findings
 from executor.schema.complete.settings import of_server, settings
 from executor.schema.complete.steps import begin, execute
 from executor.schema.effects import EXISTS, ORDER, Effect, Key, State, effects, owners, state
+from executor.schema.inverse.conversions import conversions
 from executor.schema.inverse.from_backup import data_gone
 from executor.schema.inverse.rows import row_changes
 from executor.schema.objects import Ref, Snapshot
@@ -70,7 +71,8 @@ def by_running(forward: str, script: Script, shadow: Shadow) -> Completeness:
         for each in moment.said
     ]
     findings += settings(said, back)
-    of_rows = Changes(changes, list(data_gone(before, after)), back, before, after)
+    gone = data_gone(before, after, conversions(forward, before, after))
+    of_rows = Changes(changes, list(gone), back, before, after)
     findings += row_findings(of_rows, told.rows_undone(), measured)
     notes = (*changes.notes, *_with_rows(measured, moments, script))
     return Completeness(RUN, tuple(findings), tuple(told.steps(findings)), "", script.problems, notes)

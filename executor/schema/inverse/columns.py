@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from executor.schema.inverse.action import Action, Statement, statements
 from executor.schema.inverse.column_sql import column_definition, fine_clauses, set_not_null, table_word
+from executor.schema.inverse.conversions import Conversion
 from executor.schema.inverse.family import Changes, Context, Family, relation
 from executor.schema.inverse.fields import Fields, fields_of
 from executor.schema.inverse.fills import fill_value, needs_fill
@@ -94,6 +95,9 @@ def _retype(now: Object, before: Object, column: str, context: Context) -> Actio
     name = quoted(now.ref.name)
     if (fields := fields_of(target.removesuffix("[]"), context)) is not None:
         return _by_fields(now, fields, target, name, plain, context)
+    computed = context.conversions.get(before.ref)
+    if computed is not None and computed.back:
+        return _computed_back(now, target, f"{plain} USING {computed.of(name)}", computed)
     if target.endswith("[]"):
         conversions = [f"{name}::{target}", f"{name}::text[]::{target}"]
     else:
@@ -104,7 +108,18 @@ def _retype(now: Object, before: Object, column: str, context: Context) -> Actio
         loses = (Lost(CHANGED, now.ref.relation, now.ref.name, target),)
     action = Action("alter", now.ref, (Statement(plain, alternatives),), loses=loses, disturbs={now.ref})
     action.why = f"back from {now['type']}; fails where a value does not fit"
+    if computed is not None:
+        action.why += f". Casts only: {computed.why}"
     return action
+
+
+def _computed_back(now: Object, target: str, sql: str, computed: Conversion) -> Action:
+    """Values that the migration computed: by the expression of its USING turned around."""
+    loses = (Lost(CHANGED, now.ref.relation, now.ref.name, target, ways=computed.ways),)
+    why = (
+        f"computed back from {now['type']}, as the migration computed them; fails where a value does not fit"
+    )
+    return Action("alter", now.ref, (Statement(sql),), loses=loses, disturbs={now.ref}, why=why)
 
 
 def _by_fields(now: Object, fields: Fields, target: str, name: str, plain: str, context: Context) -> Action:

@@ -11,6 +11,7 @@ from executor.schema.effects import Effect
 from executor.schema.inverse import options as choices
 from executor.schema.inverse import rebuild, replace
 from executor.schema.inverse.action import Action
+from executor.schema.inverse.conversions import conversions
 from executor.schema.inverse.deletions import Deletion
 from executor.schema.inverse.family import Context, comma
 from executor.schema.inverse.foreseen import foreseen
@@ -107,9 +108,13 @@ class _Derivation:
     def inverse(self, forward: str) -> Inverse:
         """Undo, step by step, and say how it ended."""
         self.connection.execute("SET LOCAL check_function_bodies = off")
-        self.from_backup = list(data_gone(self.context.before, self.context.now))
+        before, now = self.context.before, self.context.now
         if forward:
-            self._take_rows_away(row_changes(forward, self.context.before, self.context.now))
+            self.context.conversions = conversions(forward, before, now)
+        gone = data_gone(before, now, self.context.conversions)
+        self.from_backup = [each for each in gone if not each.invertible]
+        if forward:
+            self._take_rows_away(row_changes(forward, before, now))
         self._rename_back()
         self._rename_away()
         found = self._converge()

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
 from executor.schema.inverse.action import Action, Statement, statements
+from executor.schema.inverse.conversions import Conversion
 from executor.schema.inverse.options import Options
 from executor.schema.lost import Lost
 from executor.schema.names import dotted, quoted
@@ -24,7 +25,8 @@ class Context:
     `replaced` says under which name a type or table was set aside; `restoring` is SQL that brings kept data
     back; `notes` are what the engineer should know; `reordered` are tables that an attempt left with columns
     out of place; `routed` are partitioned tables whose rows find their partitions by the key of before, and
-    `routes` the statements for that which are still to run."""
+    `routes` the statements for that which are still to run; `conversions` say of columns of before how the
+    migration computed their values."""
 
     now: Snapshot
     before: Snapshot
@@ -40,6 +42,7 @@ class Context:
     reordered: frozenset[Ref] = frozenset()
     routed: set[Ref] = field(default_factory=set)
     routes: dict[Ref, list[Statement]] = field(default_factory=dict)
+    conversions: Mapping[Ref, Conversion] = field(default_factory=dict)
 
     @property
     def major(self) -> int:

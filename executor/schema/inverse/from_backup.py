@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+from executor.schema.inverse.conversions import Conversion
 from executor.schema.lost import may_change
 from executor.schema.names import dotted, quoted
 from executor.schema.objects import Ref, Snapshot
@@ -16,7 +17,8 @@ FROM_BACKUP = "Restore from backup"
 class FromBackup:
     """Data that the migration took away or changed and that no statement gives back. `line` and `column` are
     the statement's place in the file (None: found by comparing the schemas); `change` is its row in the
-    decision matrix; `why` is one sentence."""
+    decision matrix; `why` is one sentence. `invertible`: each value of before can be computed back, so that
+    rows can show whether a script does that."""
 
     relation: str
     change: str
@@ -24,13 +26,16 @@ class FromBackup:
     line: int | None = None
     column: int | None = None
     advice: str = FROM_BACKUP
+    invertible: bool = False
 
     def __str__(self) -> str:
         place = f"line {self.line}: " if self.line else ""
         return f"{place}{self.change} on {self.relation}: {self.why}. {self.advice}."
 
 
-def data_gone(before: Snapshot, after: Snapshot) -> Iterator[FromBackup]:
+def data_gone(
+    before: Snapshot, after: Snapshot, conversions: Mapping[Ref, Conversion]
+) -> Iterator[FromBackup]:
     """Tables and columns whose data the migration dropped, and columns whose values it may have changed.
     Both snapshots are of one database, so that renames are seen."""
     for table in before.of_kind("table"):
@@ -47,6 +52,11 @@ def data_gone(before: Snapshot, after: Snapshot) -> Iterator[FromBackup]:
         now = after.by_address.get(column.address)
         if now is None:
             yield FromBackup(relation, "DROP COLUMN", f"{name} comes back without its values")
+        elif (computed := conversions.get(column.ref)) is not None:
+            why = f"values of {name} were computed by an expression"
+            why += f": {computed.why}" if computed.why else ""
+            place = (computed.line, computed.column)
+            yield FromBackup(relation, "ALTER TYPE", why, *place, invertible=computed.exact)
         elif may_change(column["type"], after[now]["type"]):
             into = f"the conversion to {after[now]['type']}"
             yield FromBackup(relation, "ALTER TYPE", f"values of {name} may have been changed by {into}")

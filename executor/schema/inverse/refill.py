@@ -152,6 +152,10 @@ def _values(column: Object, old: Ref, context: Context) -> tuple[str, ...]:
         if (fields := fields_of(kind, context)) is not None:
             plain, by_text = fields.conversions(name, kind)
             return (plain, by_text, by_text)
+        computed = context.conversions.get(column.ref)
+        if computed is not None and computed.back and was["type"] != kind:
+            back = computed.of(name)
+            return (back, back, back)
         same = was["type"] == kind
         return (name, name, name) if same else (name, f"{name}::{kind}", f"{name}::text::{kind}")
     default = context.before.get(Ref("default", column.ref.path))
@@ -172,11 +176,13 @@ def not_carried(old: Ref, context: Context) -> tuple[Lost, ...]:
     ]
     for column in context.now.columns(*old.path):
         back = context.before.get(Ref("column", (*table.path, column.ref.name)))
-        if (
-            back is not None
-            and may_change(column["type"], back["type"])
-            and not is_enum(back["type"], context)
-        ):
+        if back is None or column["type"] == back["type"]:
+            continue
+        computed = context.conversions.get(back.ref)
+        if computed is not None and computed.back:
+            ways = computed.ways
+            lost.append(Lost(CHANGED, column.ref.relation, column.ref.name, back["type"], ways=ways))
+        elif may_change(column["type"], back["type"]) and not is_enum(back["type"], context):
             lost.append(Lost(CHANGED, column.ref.relation, column.ref.name, back["type"]))
     if context.before[table]["form"] == "p" and table not in context.routed:
         lost += [Lost(ROWS, (ref.path[0], ref.path[1])) for ref in _new_partitions(old, context)]
