@@ -22,13 +22,13 @@ ANSWERS = frozenset({Role.OPS, Role.SENIOR_DBA})
 Applied = Mapping[Version, flyway_history.HistoryRow]
 
 
-def watched() -> list[Execution]:
-    """Executed rollbacks whose history is still watched for the migration coming back."""
-    return list(
-        Execution.objects.filter(watch_until__gt=timezone.now(), reappeared_at=None).select_related(
-            "target", "rollback_target__rollback"
-        )
-    )
+def watched(target: Target | None = None) -> list[Execution]:
+    """Executed rollbacks whose history is still watched for the migration coming back; those of one target,
+    or all."""
+    found = Execution.objects.filter(watch_until__gt=timezone.now(), reappeared_at=None)
+    if target is not None:
+        found = found.filter(target=target)
+    return list(found.select_related("target", "rollback_target__rollback"))
 
 
 def ringing() -> QuerySet[Execution]:
@@ -43,9 +43,7 @@ def check_reappeared(target: Target) -> int:
     than as it was planned. Returns how many."""
     applied = flyway_history.applied(history.rows_of(target))
     raised = 0
-    for execution in watched():
-        if execution.target_id != target.pk:
-            continue
+    for execution in watched(target):
         fate = FileFate(execution.rollback_target.rollback.file_fate)
         back = [pin for pin in execution.rollback_target.pins if _unplanned(pin, fate, applied)]
         if back:

@@ -44,6 +44,10 @@ GENESIS = (
 NOTHING = bytes(32)
 # Any fixed number: it makes appenders queue. Taken in a statement of its own before the head is read.
 LOCK = 0x77617169
+HEAD = (
+    "SET CONSTRAINTS ALL IMMEDIATE; SELECT pg_advisory_xact_lock(%s);"
+    " SELECT seq, hash FROM approvals_auditevent ORDER BY seq DESC LIMIT 1"
+)
 
 request_id: ContextVar[str] = ContextVar("request_id", default="")
 
@@ -117,9 +121,12 @@ def append(action: str, *, actor: User | None, subjects: dict[str, Any], facts: 
     """
     labels = _labels(subjects)
     with connection.cursor() as cursor:
-        cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
-        cursor.execute("SELECT pg_advisory_xact_lock(%s)", [LOCK])
-    last_seq, last_hash = AuditEvent.objects.values_list("seq", "hash").latest("seq")
+        # Three statements in one message: each sees what was committed before it, so the last one, which has
+        # waited for the lock, sees the head of the chain as it is now.
+        cursor.execute(HEAD, [LOCK])
+        while cursor.nextset():
+            pass
+        last_seq, last_hash = cursor.fetchone()
     seq, prev = last_seq + 1, bytes(last_hash)
     body: dict[str, Any] = {
         "seq": seq,

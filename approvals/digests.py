@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable
+from operator import itemgetter
 from typing import Any
 
 import rfc8785
 
 from . import filling
-from .models import RollbackItem, RollbackRequest, RollbackScript, RollbackTarget
+from .models import RollbackItem, RollbackRequest, RollbackScript
 
 
 def canonical_sha256(value: Any) -> str:
@@ -26,14 +27,18 @@ def text_sha256(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
+def items_of(rollback: RollbackRequest) -> list[RollbackItem]:
+    """The items in order with all that a digest reads of them; one query."""
+    items = rollback.items.select_related("migration", "revision", "script")
+    return list(items.order_by("position"))
+
+
 def change_digest(rollback: RollbackRequest, items: Iterable[RollbackItem] | None = None) -> str:
     """What would run: ordered items with script, steps and checks, history treatment, session options.
 
     `items` (in order, with migration, revision and script) spares reading them, and makes sure that the
     digest is of their very steps.
     """
-    if items is None:
-        items = rollback.items.select_related("migration", "revision", "script").order_by("position")
     found = [
         {
             "version": item.migration.version,
@@ -46,7 +51,7 @@ def change_digest(rollback: RollbackRequest, items: Iterable[RollbackItem] | Non
             "checks": item.script.checks if item.script else [],
             **(_said(item.script) if item.script else {}),
         }
-        for item in items
+        for item in (items_of(rollback) if items is None else items)
     ]
     return canonical_sha256(
         {
@@ -69,41 +74,55 @@ def _step(step: dict[str, Any]) -> dict[str, Any]:
     return {"kind": step["kind"], "sql": statement["sql"], "tags": statement["tags"]}
 
 
-def request_digest(rollback: RollbackRequest) -> str:
+def request_digest(rollback: RollbackRequest, *, change: str = "") -> str:
     """What would run, on which targets with which pinned history rows, under which policy and at which risk.
+    `change` is the change digest where that has just been worked out.
 
     The request's number and revision make sure that no digest ever comes back: words can be edited that
     neither change nor targets hold, and what people signed before the edit must not count after it.
     """
-    found = list(rollback.rollback_targets.select_related("target").order_by("target__name"))
+    # Values and no instances: a fleet has hundreds, and each execution of it works this out anew.
+    found = list(rollback.rollback_targets.order_by("target__name").values("position", "pins", *_OF_TARGET))
     # Left out where there is one target only, so that older digests stay what they were.
-    canary = {"canary": min(found, key=lambda rt: rt.position).target.name} if len(found) > 1 else {}
+    canary = {"canary": min(found, key=itemgetter("position"))["target__name"]} if len(found) > 1 else {}
     return canonical_sha256(
         canary
         | {
             "rollback": rollback.pk,
             "revision": rollback.revision,
-            "change": change_digest(rollback),
+            "change": change or change_digest(rollback),
             "automatic_checks": rollback.automatic_checks,
-            "targets": [_target(rollback_target) for rollback_target in found],
+            "targets": [_target(each) for each in found],
             "policy": rollback.policy_version.number if rollback.policy_version else None,
             "risk": rollback.risk,
         }
     )
 
 
-def _target(rollback_target: RollbackTarget) -> dict[str, Any]:
+_OF_TARGET = (
+    "target__name",
+    "target__system_identifier",
+    "target__database_oid",
+    "target__history_schema",
+    "target__history_table",
+    "target__search_path",
+    "target__owner_role",
+    "target__has_marker",
+    "target__placeholders",
+)
+
+
+def _target(found: dict[str, Any]) -> dict[str, Any]:
     """Which database it is, which rows go, and everything about the target that decides how the script
     runs."""
-    target = rollback_target.target
     return {
-        "name": target.name,
-        "system_identifier": target.system_identifier,
-        "database_oid": target.database_oid,
-        "pins": rollback_target.pins,
-        "history": [target.history_schema, target.history_table],
-        "search_path": target.search_path,
-        "owner_role": target.owner_role,
-        "marker": target.has_marker,
-        "placeholders": target.placeholders,
+        "name": found["target__name"],
+        "system_identifier": found["target__system_identifier"],
+        "database_oid": found["target__database_oid"],
+        "pins": found["pins"],
+        "history": [found["target__history_schema"], found["target__history_table"]],
+        "search_path": found["target__search_path"],
+        "owner_role": found["target__owner_role"],
+        "marker": found["target__has_marker"],
+        "placeholders": found["target__placeholders"],
     }

@@ -35,7 +35,8 @@ def rule_for(rollback: RollbackRequest, environments: set[str] | None = None) ->
     targets.
     """
     if environments is None:
-        environments = set(rollback.rollback_targets.values_list("target__environment", flat=True))
+        found = rollback.rollback_targets.order_by().values_list("target__environment", flat=True)
+        environments = set(found.distinct())
     policy = rollback.policy_version or current()
     return policy.rules.get(environment=strictest(environments), risk=rollback.risk or 5)
 

@@ -2,47 +2,52 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from django.utils.translation import gettext as _
 
 from . import digests, policy
-from .models import Execution, RollbackRequest
+from .models import Execution, RollbackItem, RollbackRequest
 
 
 def unapproved(execution: Execution) -> str:
     """Why what is stored now is not what was asked for and approved, as a sentence; empty if it is."""
     rollback = execution.rollback_target.rollback
-    if problem := _other_script(rollback):
+    items = digests.items_of(rollback)
+    if problem := _other_script(items):
         return problem
-    if digests.change_digest(rollback) != execution.change_digest:
+    if digests.change_digest(rollback, items) != execution.change_digest:
         return _("The change is not the one that was asked for: its digest differs.")
     if execution.purpose == Execution.Purpose.REHEARSAL:
         return ""
     if rollback.request_digest != execution.request_digest:
         return _("The request is not the one that was approved: its digest differs.")
-    if problem := changed(rollback):
+    if problem := changed(rollback, items):
         return problem
     if policy.missing_signatures(rollback):
         return _("An approval is missing or no longer counts.")
     return ""
 
 
-def changed(rollback: RollbackRequest) -> str:
+def changed(rollback: RollbackRequest, items: Sequence[RollbackItem] | None = None) -> str:
     """How a submitted rollback, worked out anew, differs from what people signed, as a sentence; empty if it
-    doesn't.
+    doesn't. `items` (of `digests.items_of`, just read) spares reading them.
 
     Its own records can't have changed, but the service's placeholders or the target's settings can.
     """
-    if problem := _other_script(rollback):
+    items = digests.items_of(rollback) if items is None else items
+    if problem := _other_script(items):
         return problem
-    if digests.change_digest(rollback) != rollback.change_digest:
+    change = digests.change_digest(rollback, items)
+    if change != rollback.change_digest:
         return _("The change is not the one that was approved: its digest differs.")
-    if digests.request_digest(rollback) != rollback.request_digest:
+    if digests.request_digest(rollback, change=change) != rollback.request_digest:
         return _("The request is not the one that was approved: its digest differs.")
     return ""
 
 
-def _other_script(rollback: RollbackRequest) -> str:
-    for item in rollback.items.select_related("script", "migration"):
+def _other_script(items: Sequence[RollbackItem]) -> str:
+    for item in items:
         if item.script is None or digests.text_sha256(item.script.sql) != item.script.sha256:
             return _("The script of %(migration)s is not the one whose digest was recorded.") % {
                 "migration": item.migration

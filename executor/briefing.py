@@ -20,16 +20,11 @@ def signed_spec(execution: Execution, *, on_clone: bool = False) -> RunSpec:
     """`run_spec` to run now. Raises ExecutorError unless its very statements, with the values of placeholders
     in them, have the digest that was signed or asked for, and the stored steps are these statements."""
     rollback = execution.rollback_target.rollback
-    rows = _rows(rollback)
+    rows = digests.items_of(rollback)
     if digests.change_digest(rollback, rows) != execution.change_digest:
         raise ExecutorError("Not started: what would run is no longer what was asked for.")
     require_signed(execution)
     return run_spec(execution, on_clone=on_clone, rows=rows)
-
-
-def _rows(rollback: RollbackRequest) -> list[RollbackItem]:
-    items = rollback.items.select_related("migration", "revision", "script", "rollback")
-    return list(items.order_by("position"))
 
 
 def run_spec(
@@ -41,7 +36,7 @@ def run_spec(
     On a clone the server is another one by design, so its identity is not compared.
     """
     rollback, target = execution.rollback_target.rollback, execution.target
-    rows = _rows(rollback) if rows is None else rows
+    rows = digests.items_of(rollback) if rows is None else rows
     planned = halfway.planned(rows)
     require_planned(execution, planned)
     cut = halfway.parts_of(planned)

@@ -132,12 +132,16 @@ class Rows(list[Any]):
         return self
 
     def order_by(self, name: str) -> Rows:
-        def key(row: Any) -> Any:
-            for part in name.split("__"):
-                row = getattr(row, part)
-            return row
+        return Rows(sorted(self, key=lambda row: value(row, name)))
 
-        return Rows(sorted(self, key=key))
+    def values(self, *names: str) -> Rows:
+        return Rows({name: value(row, name) for name in names} for row in self)
+
+
+def value(row: Any, name: str) -> Any:
+    for part in name.split("__"):
+        row = getattr(row, part)
+    return row
 
 
 def build(facts: dict[str, Any]) -> Any:
