@@ -1,13 +1,15 @@
 """kill -9 of the worker, thousands of times, at every point of the protocol and at random moments: what the
 resolver says against what is true on the target.
 
-Run it as `python -m benchmarks.crash_matrix [--runs 2000] [--seed N]`; it starts a PostgreSQL cluster of its
-own and removes it. Half of the runs die at a point (each statement to the target and each word to the portal,
-before and behind it), in turn; the other half after a random time. After each, the resolver is asked; schema,
-history row and marker are compared with its answer and with each other; and a late worker tries the same
-execution again. Ends with 1 if a single answer was wrong.
+Run it as `python -m benchmarks.crash_matrix [--runs 2000] [--lone 1000] [--seed N]`; it starts
+servers of its own and removes them. Half of the runs die at a point (each statement to the target and each
+word to the portal, before and behind it), in turn; the other half after a random time. After each, the
+resolver is asked; schema, history row and marker are compared with its answer and with each other; and a late
+worker tries the same execution again. Ends with 1 if a single answer was wrong.
 
-What is not in here: the portal's own database. `tests/executor/test_worker.py` kills whole workers.
+`--lone` runs have plans with steps that run alone before and behind the transaction; of those that die at a
+random moment every second one dies while the server waits for somebody else within such a step. Each step is
+compared with the catalog: done, not begun, or failed, with the invalid index that it left.
 """
 
 from __future__ import annotations
@@ -24,6 +26,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import psycopg
 
@@ -31,9 +34,11 @@ from executor.connect import Endpoint
 from executor.marker import BACKUP, EXECUTOR, Setup, install
 from executor.resolve import Attempt, Verdict, resolve
 from executor.run import run
-from tests.executor.crashes import Nursery, Order
-from tests.executor.target import OWNER, SCHEMA, Recording, Target
-from tests.executor.test_crashes import STAND_AGAIN, attempt, happened
+from executor.spec import RunSpec
+from tests.executor.crashes import Fate, Nursery, Order
+from tests.executor.lone_crashes import lone_attempt, settled_alone, stand_again, writing
+from tests.executor.target import COLUMN_AND_ROW_AGAIN, OWNER, SCHEMA, Recording, Target
+from tests.executor.test_crashes import attempt, happened
 from waqiti_rollback.embedded import HOST, Cluster
 
 TELL_EVERY_S = 10.0
@@ -64,31 +69,57 @@ def target() -> Iterator[Target]:
             cluster.remove_data()
 
 
-def kill_often(site: Target, runs: int, seed: int) -> dict[str, object]:
+class Count:
+    """How the runs of one kind ended so far."""
+
+    def __init__(self, what: str, runs: int) -> None:
+        self.what, self.runs = what, runs
+        self.ends: Counter[str] = Counter()
+        self.wrong: list[str] = []
+        self.started = self._told = time.monotonic()
+
+    def tell(self, number: int) -> None:
+        """Say how far it is, from time to time."""
+        if time.monotonic() - self._told > TELL_EVERY_S:
+            self._told = time.monotonic()
+            print(f"{self.what}: {number + 1} of {self.runs}, {len(self.wrong)} wrong", file=sys.stderr)
+
+    def report(self, **more: object) -> dict[str, object]:
+        """As it is printed."""
+        seconds = round(time.monotonic() - self.started, 1)
+        ends = dict(sorted(self.ends.items()))
+        return {"runs": self.runs, "ends": ends, **more, "wrong": self.wrong, "seconds": seconds}
+
+
+def order(
+    tried: RunSpec, site: Target, number: int, points: tuple[str, ...], usual_s: float
+) -> tuple[Order, str]:
+    """When the attempt of this number dies, and in words: at the points in turn, or at a random moment."""
+    if number % 2:
+        return Order(tried, site.executor, after_s=random.uniform(0, 1.2 * usual_s)), "a moment"
+    at = (number // 2) % len(points)
+    return Order(tried, site.executor, at=at), points[at]
+
+
+def lived_through(nursery: Nursery, tried: RunSpec, site: Target) -> tuple[tuple[str, ...], float, Fate]:
+    """The points of an attempt, the seconds that it took, and its end."""
+    began = time.monotonic()
+    fate = nursery.attempt(Order(tried, site.executor))
+    assert fate.outcome == "succeeded", fate
+    return fate.points, time.monotonic() - began, fate
+
+
+def kill_often(site: Target, runs: int) -> dict[str, object]:
     """Kill, resolve, compare, and come too late, `runs` times."""
-    random.seed(seed)
-    found: Counter[str] = Counter()
-    wrong: list[str] = []
-    started = told = time.monotonic()
+    count = Count("in one transaction", runs)
     with Nursery() as nursery:
-        whole = attempt()
-        began = time.monotonic()
-        points = nursery.attempt(Order(whole, site.executor)).points
-        usual_s = time.monotonic() - began
-        assert happened(site, whole)
-        site.do(*STAND_AGAIN)
+        points, usual_s, _fate = lived_through(nursery, attempt(), site)
+        site.do(*COLUMN_AND_ROW_AGAIN)
         for number in range(runs):
             tried = attempt()
-            if number % 2:
-                order, where = (
-                    Order(tried, site.executor, after_s=random.uniform(0, 1.2 * usual_s)),
-                    "a moment",
-                )
-            else:
-                at = (number // 2) % len(points)
-                order, where = Order(tried, site.executor, at=at), points[at]
-            fate = nursery.attempt(order)
-            found["died" if fate.outcome is None else f"lived: {fate.outcome}"] += 1
+            when, where = order(tried, site, number, points, usual_s)
+            fate = nursery.attempt(when)
+            count.ends["died" if fate.outcome is None else f"lived: {fate.outcome}"] += 1
             verdict = resolve(site.executor, Attempt.of(tried, None)).verdict
             try:
                 truth = happened(site, tried)
@@ -97,25 +128,48 @@ def kill_often(site: Target, runs: int, seed: int) -> dict[str, object]:
                 twice = happened(site, tried) is not truth
             except AssertionError as half:
                 truth, right, twice = False, False, False
-                wrong.append(f"run {number}, {where}: half done: {half}")
-            found["committed" if truth else "not committed"] += 1
+                count.wrong.append(f"run {number}, {where}: half done: {half}")
+            count.ends["committed" if truth else "not committed"] += 1
             if not right or twice:
-                wrong.append(f"run {number}, {where}: {verdict}, truly {truth}{', applied twice' * twice}")
+                count.wrong.append(
+                    f"run {number}, {where}: {verdict}, truly {truth}{', applied twice' * twice}"
+                )
             if truth:
-                site.do(*STAND_AGAIN)
-            if time.monotonic() - told > TELL_EVERY_S:
-                told = time.monotonic()
-                print(f"{number + 1} of {runs}, {len(wrong)} wrong", file=sys.stderr)
-    left = "SELECT count(*) FROM pg_stat_activity WHERE application_name LIKE 'waqiti%%'"
+                site.do(*COLUMN_AND_ROW_AGAIN)
+            count.tell(number)
+    return count.report(points=len(points), left=left(site))
+
+
+def kill_alone(site: Target, runs: int) -> dict[str, object]:
+    """The same with steps that run alone; every second one that dies at a moment waits for somebody."""
+    count = Count("with steps that run alone", runs)
+    with Nursery() as nursery:
+        tried = lone_attempt()
+        points, usual_s, fate = lived_through(nursery, tried, site)
+        count.wrong += settled_alone(site, tried, fate)[0]
+        stand_again(site)
+        for number in range(runs):
+            tried = lone_attempt()
+            when, where = order(tried, site, number, points, usual_s)
+            with writing(site) if number % 4 == 3 else contextlib.nullcontext():
+                fate = nursery.attempt(when)
+                wrong, found = settled_alone(site, tried, fate)
+            count.ends["died" if fate.outcome is None else f"lived: {fate.outcome}"] += 1
+            count.ends[" ".join(each.state.value for each in found)] += 1
+            count.ends["left an invalid index"] += any(each.leftover for each in found)
+            count.wrong += [f"run {number}, {where}: {each}" for each in wrong]
+            stand_again(site)
+            count.tell(number)
+    return count.report(points=len(points), left=left(site))
+
+
+def left(site: Target) -> dict[str, object]:
+    """What must be 0 at the end."""
+    sessions = "SELECT count(*) FROM pg_stat_activity WHERE application_name LIKE 'waqiti%%'"
     return {
-        "runs": runs,
-        "seed": seed,
-        "points": len(points),
-        "ends": dict(sorted(found.items())),
-        "sessions left": site.value(left),
-        "prepared transactions left": site.value("SELECT count(*) FROM pg_prepared_xacts"),
-        "wrong": wrong,
-        "seconds": round(time.monotonic() - started, 1),
+        "sessions": site.value(sessions),
+        "prepared transactions": site.value("SELECT count(*) FROM pg_prepared_xacts"),
+        "advisory locks": site.value("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'"),
     }
 
 
@@ -123,12 +177,17 @@ def main() -> int:
     """Print one JSON document."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--runs", type=int, default=2000)
+    parser.add_argument("--lone", type=int, default=1000)
     parser.add_argument("--seed", type=int, default=random.randrange(10**6))
     options = parser.parse_args()
-    with target() as site:
-        report = kill_often(site, options.runs, options.seed)
+    random.seed(options.seed)
+    report: dict[str, Any] = {"seed": options.seed}
+    if options.runs or options.lone:
+        with target() as site:
+            report["in one transaction"] = kill_often(site, options.runs)
+            report["with steps that run alone"] = kill_alone(site, options.lone)
     print(json.dumps(report, indent=2))
-    return 1 if report["wrong"] else 0
+    return 1 if any(part["wrong"] for part in report.values() if isinstance(part, dict)) else 0
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ tombstones under the steps' claims knows that nothing more comes of them.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -22,6 +22,7 @@ from executor.spec import LoneFound, LoneStep, Outcome, Restart, RunSpec, StepSt
 from executor.telling import Telling
 from executor.transaction import settings_of
 
+ENDED = (StepState.DONE, StepState.UNDONE)
 RELOADED_S = 10.0
 """The server reads its files in its own time after pg_reload_conf() has answered."""
 
@@ -44,6 +45,11 @@ class Alone:
         self.between = between
         self.before: dict[int, Mapping[str, Any]] = {}
         self.found: dict[int, LoneFound] = {}
+
+    @property
+    def answered(self) -> list[int]:
+        """The positions of the steps that the server has done, as it was asked right behind each."""
+        return [position for position, each in self.found.items() if each.state in ENDED]
 
     def hold(self) -> None:
         """Be the only execution on this database while the session lasts, and keep Flyway out. Raises
@@ -89,7 +95,7 @@ class Alone:
             self._await_reload(asks, before)
         found = reading(step, asks.look(self.connection, before), answered=asks.repeatable)
         self._settle(found, milliseconds, tag)
-        if found.state not in (StepState.DONE, StepState.UNDONE):
+        if found.state not in ENDED:
             raise self._stop(step, f"was answered with {tag}, but the target says otherwise: {found.says}")
 
     def _already(self, step: LoneStep, asks: Looker, before: Mapping[str, Any]) -> LoneFound | None:
@@ -187,20 +193,31 @@ def look_again(
     spec: RunSpec,
     before: Mapping[int, Mapping[str, Any]],
     end_sessions: Callable[[], None],
+    *,
+    answered: Collection[int] = (),
 ) -> list[LoneFound]:
     """How every step that runs alone stands, asked after its session is gone.
 
     Tombstones first, so that nothing new begins; then whatever got in before them is ended (`end_sessions`);
-    then the target is asked. `before` is what was recorded before each step began. Raises psycopg.Error.
+    then the target is asked. `before` is what was recorded before each step began; `answered` are those of
+    which it was recorded that the server had done them. Raises psycopg.Error.
     """
     for step in spec.alone:
         marker.tombstone(connection, step.claim, spec.request_digest)
     end_sessions()
-    return [_looked(connection, spec, step, before.get(step.position)) for step in spec.alone]
+    return [
+        _looked(connection, spec, step, before.get(step.position), answered=step.position in answered)
+        for step in spec.alone
+    ]
 
 
 def _looked(
-    connection: Connection, spec: RunSpec, step: LoneStep, before: Mapping[str, Any] | None
+    connection: Connection,
+    spec: RunSpec,
+    step: LoneStep,
+    before: Mapping[str, Any] | None,
+    *,
+    answered: bool,
 ) -> LoneFound:
     connection.execute("RESET ROLE")
     row = marker.read(connection, step.claim)
@@ -212,7 +229,7 @@ def _looked(
         return LoneFound(position=step.position, state=StepState.UNKNOWN, says=says)
     asks = looker(step.sql)
     become(connection, spec, asks)
-    return reading(step, asks.look(connection, before))
+    return reading(step, asks.look(connection, before), answered=answered and asks.repeatable)
 
 
 def restart_needed(connection: Connection, spec: RunSpec) -> Restart:
@@ -233,7 +250,7 @@ def restart_needed(connection: Connection, spec: RunSpec) -> Restart:
 
 def partly(stop: Stop, found: Mapping[int, LoneFound], *, committed: bool) -> Stop:
     """The same end, told as it is where some steps had run by then and stay."""
-    done = [position for position, each in found.items() if each.state in (StepState.DONE, StepState.UNDONE)]
+    done = [position for position, each in found.items() if each.state in ENDED]
     rests = [each for each in found.values() if each.leftover or each.state is StepState.UNKNOWN]
     if stop.outcome not in (Outcome.NO_EFFECT, Outcome.ROLLED_BACK) or not (done or rests or committed):
         return stop

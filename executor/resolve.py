@@ -6,7 +6,7 @@ import contextlib
 import enum
 import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -106,9 +106,12 @@ def resolve_alone(
     spec: RunSpec,
     backend: Backend | None,
     before: Mapping[int, Mapping[str, Any]],
+    *,
+    answered: Collection[int] = (),
 ) -> list[LoneFound]:
     """How the steps that run alone stand, once their session is gone and none can begin any more. `before` is
-    what was recorded before each began, by position. Raises Unanswered."""
+    what was recorded before each began, by position; `answered` are the positions of those that the server
+    is on record to have done. Raises Unanswered."""
     attempt = Attempt.of(spec, backend)
     try:
         with (
@@ -116,13 +119,17 @@ def resolve_alone(
             SocketCut(connection) as cut,
             Deadline(DEADLINE_S, cut),
         ):
-            return _resolve_alone(connection, spec, attempt, before)
+            return _resolve_alone(connection, spec, attempt, before, answered)
     except (ExecutorError, psycopg.Error) as error:
         raise Unanswered(f"How the steps stand is not known yet: {plain(error)}") from error
 
 
 def _resolve_alone(
-    connection: Connection, spec: RunSpec, attempt: Attempt, before: Mapping[int, Mapping[str, Any]]
+    connection: Connection,
+    spec: RunSpec,
+    attempt: Attempt,
+    before: Mapping[int, Mapping[str, Any]],
+    answered: Collection[int],
 ) -> list[LoneFound]:
     _prepare(connection)
     who = identity(connection)
@@ -137,7 +144,7 @@ def _resolve_alone(
             raise Unanswered(f"The attempt's backend {alive[0]} does not end, so nothing is known yet.")
 
     end_sessions()
-    return look_again(connection, spec, before, end_sessions)
+    return look_again(connection, spec, before, end_sessions, answered=answered)
 
 
 def _prepare(connection: Connection) -> None:

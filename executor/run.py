@@ -182,7 +182,9 @@ class _Run:
                 resolution = resolve(self.endpoint, Attempt.of(self.spec, None))
                 if resolution.verdict is Verdict.UNKNOWN:
                     raise Unanswered(resolution.sentence)
-            found = resolve_alone(self.endpoint, self.spec, None, self.alone.before)
+            found = resolve_alone(
+                self.endpoint, self.spec, None, self.alone.before, answered=self.alone.answered
+            )
         except Unanswered as unanswered:
             raise Stop(Outcome.UNRESOLVED, f"{what} {unanswered}") from error
         for each in found:

@@ -7,7 +7,7 @@ import psycopg
 from approvals import attempts
 from approvals.models import Execution, ExecutionStatus
 from executor import briefing, credentials
-from executor.alone import partly, restart_needed
+from executor.alone import ENDED, partly, restart_needed
 from executor.checks import after, of_stage
 from executor.clone import PREFIX, drop_clone
 from executor.connect import Endpoint, connect
@@ -80,9 +80,11 @@ class _Settling:
             return {}
         rows = {row.position: row for row in self.execution.steps.all()}
         before = {row.position: row.before for row in rows.values() if row.before is not None}
+        answered = [row.position for row in rows.values() if row.state in ENDED]
+        backend = backend_of(self.execution)
         found = {
             each.position: each
-            for each in resolve_alone(self.target, self.spec, backend_of(self.execution), before)
+            for each in resolve_alone(self.target, self.spec, backend, before, answered=answered)
         }
         for each in found.values():
             if rows[each.position].state != each.state.value:

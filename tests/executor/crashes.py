@@ -13,12 +13,14 @@ import struct
 import subprocess
 import sys
 import threading
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import psycopg
 
+from executor.alone import ENDED
 from executor.connect import Endpoint
 from executor.run import run
 from executor.spec import RunSpec
@@ -42,10 +44,13 @@ class Order:
 
 @dataclass(frozen=True)
 class Fate:
-    """`outcome` is None where the child died; `points` are named where it lived."""
+    """`outcome` is None where the child died; `points` are named where it lived. `before` is what the portal
+    was told before each step that runs alone, `answered` are those that it knows to be done."""
 
     outcome: str | None
     points: tuple[str, ...] = ()
+    before: Mapping[int, Mapping[str, Any]] = field(default_factory=dict)
+    answered: frozenset[int] = frozenset()
 
 
 class Nursery:
@@ -96,17 +101,22 @@ class _Points:
 
 
 class _Telling(Recording):
+    """`durably` is given what the portal must still know when this process is gone."""
+
     points: _Points
+    durably: Callable[[str, tuple[Any, ...]], None]
 
     def _tell(self, name: str, *args: Any) -> None:
         if name in PORTAL_WORDS:
             self.points.here(f"before the portal is told: {name}")
         super()._tell(name, *args)
+        if name in ("claimed", "settled"):
+            self.durably(name, args)
         if name in PORTAL_WORDS:
             self.points.here(f"the portal knows: {name}")
 
 
-def _child(order: Order) -> Fate:
+def _child(order: Order, out: BinaryIO) -> Fate:
     points = _Points(order.at)
     execute = psycopg.Cursor.execute
 
@@ -124,6 +134,7 @@ def _child(order: Order) -> Fate:
         signal.setitimer(signal.ITIMER_REAL, max(order.after_s, 1e-6))
     recorder = _Telling()
     recorder.points = points
+    recorder.durably = lambda *word: _send(out, word)
     outcome = run(order.spec, order.endpoint, recorder).outcome.value
     signal.setitimer(signal.ITIMER_REAL, 0)
     return Fate(outcome, tuple(points.names))
@@ -136,13 +147,27 @@ def _nursery() -> None:
         if child == 0:
             os.close(reading)
             with os.fdopen(writing, "wb") as out:
-                _send(out, _child(order))
+                _send(out, _child(order, out))
             os._exit(0)
         os.close(writing)
         with os.fdopen(reading, "rb") as answer:
-            fate = _receive(answer) or Fate(None)
+            fate = _fate(answer)
         os.waitpid(child, 0)
         _send(sys.stdout.buffer, fate)
+
+
+def _fate(answer: BinaryIO) -> Fate:
+    """What became of a child, by all that it said."""
+    fate, before, answered = Fate(None), {}, set()
+    while (said := _receive(answer)) is not None:
+        match said:
+            case ("claimed", (position, found, _undo)):
+                before[position] = found
+            case ("settled", (found, _ms, _tag)) if found.state in ENDED:
+                answered.add(found.position)
+            case Fate():
+                fate = said
+    return replace(fate, before=before, answered=frozenset(answered))
 
 
 def _send(to: BinaryIO, value: object) -> None:

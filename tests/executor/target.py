@@ -67,6 +67,12 @@ STATUS_IS_GONE = (
     "SELECT count(*) FROM information_schema.columns WHERE table_name = 'users' AND column_name = 'status'",
     "0",
 )
+# What DROP_STATUS with its history row took away.
+COLUMN_AND_ROW_AGAIN = (
+    "ALTER TABLE users ADD COLUMN status text DEFAULT 'active'",
+    """INSERT INTO flyway_schema_history
+       VALUES (3, '3', 'status', 'SQL', 'V3__status.sql', -333, 'flyway', DEFAULT, 5, true)""",
+)
 
 FINGERPRINT = """
     SELECT jsonb_build_object(

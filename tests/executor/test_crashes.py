@@ -6,12 +6,21 @@ from executor.resolve import Attempt, Verdict, resolve
 from executor.run import run
 from executor.spec import Outcome, RunSpec
 from tests.executor.crashes import Fate, Nursery, Order
-from tests.executor.target import DROP_STATUS, STATUS_IS_GONE, Recording, Target, check, spec
+from tests.executor.lone_crashes import lone_attempt, settled_alone, stand_again, writing
+from tests.executor.target import (
+    COLUMN_AND_ROW_AGAIN,
+    DROP_STATUS,
+    STATUS_IS_GONE,
+    Recording,
+    Target,
+    check,
+    spec,
+)
 
-STAND_AGAIN = (
-    "ALTER TABLE users ADD COLUMN status text DEFAULT 'active'",
-    """INSERT INTO flyway_schema_history
-       VALUES (3, '3', 'status', 'SQL', 'V3__status.sql', -333, 'flyway', DEFAULT, 5, true)""",
+ALONE = (  # claimed nowhere, claimed and not begun, done and not on record
+    "before the portal is told: claimed",
+    "the target answered: SELECT waqiti_rollback.claim",
+    "before the portal is told: settled",
 )
 
 
@@ -41,7 +50,7 @@ def settled(target: Target, tried: RunSpec, fate: Fate, where: str) -> bool:
     assert late.outcome in (Outcome.NO_EFFECT, Outcome.UNRESOLVED), where
     assert happened(target, tried) is truth, where
     if truth:
-        target.do(*STAND_AGAIN)
+        target.do(*COLUMN_AND_ROW_AGAIN)
     return truth
 
 
@@ -65,3 +74,29 @@ def test_killed_at_any_point_it_is_all_or_nothing_and_the_resolver_knows_which(t
     commit = next(at for at, name in enumerate(points) if name == "the target answered: COMMIT")
     assert truths == {number: number > commit for number in truths}  # not before COMMIT, always behind it
     assert len(truths) > 40
+
+
+def test_killed_around_any_step_that_runs_alone_each_is_what_the_catalog_says(target: Target) -> None:
+    """Before and behind its claims in portal and target, before and behind the statement, and within one."""
+    wrong, seen = [], set()
+    with Nursery() as nursery:
+
+        def kill(**when: float) -> Fate:
+            tried = lone_attempt()
+            fate = nursery.attempt(Order(tried, target.executor, **when))
+            more, found = settled_alone(target, tried, fate)
+            wrong.extend(f"{when}: {each}" for each in more)
+            seen.add("".join(each.state.value[0] for each in found))
+            return fate
+
+        lived = kill()
+        assert lived.outcome == Outcome.SUCCEEDED.value
+        stand_again(target)
+        for number, name in enumerate(lived.points):
+            if name.startswith(ALONE):
+                assert kill(at=number).outcome is None, f"it should have died: {name}"
+                stand_again(target)
+        assert {"pppp", "dppp", "ddpp", "dddp", "dddd"} <= seen
+        with writing(target):
+            assert kill(after_s=0.4).outcome is None
+    assert wrong == []
