@@ -12,6 +12,7 @@ from typing import Any
 
 import psycopg
 
+from executor.schema.documents import document, documents
 from executor.schema.names import dotted, literal, quoted
 from executor.schema.objects import Object, Ref, Snapshot
 
@@ -106,6 +107,9 @@ class _Table:
         if not self.columns:
             return "" if has_rows else "all of its columns are computed"
         self.parents, self.named = self._parents(), self._named_by_checks()
+        every = self.now.columns(*self.table.ref.path)
+        computed = any(column["generated"] for column in every)
+        self.documents = documents(self.connection, every, self.now) if computed else {}
         first, why = (ABOVE if has_rows else 1), ""
         begin = -2 if self.telling else -1 if self.words else 0
         for attempt in range(begin, 0 if has_rows else ATTEMPTS):
@@ -152,6 +156,8 @@ class _Table:
         if column.ref.name in self.parents:
             values = self.parents[column.ref.name]
             return values[place % len(values)]
+        if column.ref.name in self.documents:
+            return document(self.documents[column.ref.name], number)
         if attempt == 1 and not column["not_null"]:
             return "NULL"
         if attempt == 2 and Ref("default", column.ref.path) in self.now:
