@@ -54,20 +54,28 @@ def newest_revisions(service_id: int) -> QuerySet[MigrationRevision]:
 
 
 # What of a revision and its migration makes a file.
+AS_WRITTEN = (None, "")
 _OF_FILE = ("path", "checksum", "migration__kind", "migration__version", "migration__description")
 
 
 def files_of(target: Target) -> list[StoredFile]:
     """Every V, R and B file that the last import found, with the target's placeholders; two queries."""
-    newest = newest_revisions(target.service_id)
-    repeatable = newest.filter(migration__kind=Migration.Kind.REPEATABLE)
-    texts = dict(repeatable.values_list("migration_id", "sql"))
-    values = filling.on_target(target) if texts else filling.Values()
+    newest = newest_revisions(target.service_id).values_list("migration_id", *_OF_FILE)
+    filled = repeatables(target)
     # Columns, and no objects: there may be thousands of files.
     return [
-        _file(path, checksum, kind, version, description, *_filled(texts.get(key), path, values))
-        for key, path, checksum, kind, version, description in newest.values_list("migration_id", *_OF_FILE)
+        _file(path, checksum, kind, version, description, *filled.get(key, AS_WRITTEN))
+        for key, path, checksum, kind, version, description in newest
     ]
+
+
+def repeatables(target: Target) -> dict[int, tuple[int | None, str]]:
+    """What counts of each repeatable migration on the target, by the migration's key: its checksum with
+    placeholders filled, None where that differs from run to run, and which placeholder has no value."""
+    found = newest_revisions(target.service_id).filter(migration__kind=Migration.Kind.REPEATABLE)
+    texts = found.values_list("migration_id", "path", "sql")
+    values = filling.on_target(target) if texts else filling.Values()
+    return {key: _filled(sql, path, values) for key, path, sql in texts}
 
 
 def unfilled_files(target: Target, files: Collection[tuple[str, int]]) -> dict[tuple[str, int], str]:
@@ -106,10 +114,7 @@ def _file(
     return StoredFile(path, name, checksum, filled_checksum, unfilled)
 
 
-def _filled(sql: str | None, path: str, values: filling.Values) -> tuple[int | None, str]:
-    """The checksum as filled if it is the same at every run, and which placeholder has no value."""
-    if sql is None:
-        return None, ""
+def _filled(sql: str, path: str, values: filling.Values) -> tuple[int | None, str]:
     try:
         return checksum_of_text(values.of_file(path).fill(sql).text), ""
     except PlaceholderProblem:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from django.contrib.auth.models import Group
@@ -62,3 +62,37 @@ def add_target(
         return Target.objects.create(
             name=name, service=owner, environment=environment, rehearsal_target=staging, **where
         )
+
+
+def set_placeholders(
+    *, target: str = "", service: str = "", values: Mapping[str, str], without: Sequence[str] = ()
+) -> dict[str, str]:
+    """Give a target values for Flyway's placeholders, or a service values for all its targets that have none
+    of their own, and take those named in `without` away. Returns what counts there now.
+
+    Names count in any case. What was signed for other values is void from then on, since they are part of its
+    digest. On record are the names, not the values. Raises Refused where the target or the service, or a name
+    to take away, is not known.
+    """
+    model: type[Target | Service] = Target if target else Service
+    with audit.unit_of_work("placeholders.set", actor=None) as facts:
+        found = model._default_manager.select_for_update().filter(name=target or service).first()
+        if found is None:
+            missing = _("There is no target %(name)s.") if target else _("There is no service %(name)s.")
+            raise Refused(missing % {"name": target or service})
+        gone = {name.lower() for name in without}
+        if strange := gone - {name.lower() for name in found.placeholders}:
+            raise Refused(
+                _("%(holder)s has no placeholder %(names)s.")
+                % {"holder": found.name, "names": ", ".join(sorted(strange))}
+            )
+        replaced = gone | {name.lower() for name in values}
+        kept = {name: value for name, value in found.placeholders.items() if name.lower() not in replaced}
+        found.placeholders = kept | dict(values)
+        found.save(update_fields=["placeholders"])
+        facts |= {
+            "target" if target else "service": found.name,
+            "set": sorted(values),
+            "removed": sorted(gone),
+        }
+    return dict(found.placeholders)

@@ -30,6 +30,7 @@ WORDS: dict[str, tuple[str | Promise, str, str]] = {
     "person.added": (lazy("made an account"), "dot", PLAIN),
     "service.added": (lazy("made a service known"), "dot", PLAIN),
     "target.added": (lazy("made a target known"), "dot", PLAIN),
+    "placeholders.set": (lazy("set values of placeholders"), "dot", PLAIN),
     "target.synced": (lazy("read the history"), "dot", PLAIN),
     "target.sync_failed": (lazy("could not read the history"), "warn", WARN),
     "window.proposed": (lazy("asked for a window"), "dot", PLAIN),

@@ -45,6 +45,10 @@ def _of_history(target: Target, overview: Overview) -> Iterator[Finding]:
     if overview.corrupt:
         title = _("The history contradicts itself, so nothing can be rolled back here.")
         yield Finding(FAIL, lazy("Flyway stops"), title, overview.corrupt)
+    if overview.refused:
+        title = _("A repeatable migration has a placeholder without a value here.")
+        text = _("%(where)s. Every command of Flyway stops at it: give the target a value, or the service.")
+        yield Finding(FAIL, lazy("Flyway stops"), title, text % {"where": overview.refused})
     for version, rows in overview.duplicates.items():
         title = _("The history says twice that %(version)s was applied.") % {"version": version.text}
         ranks = ", ".join(str(row.installed_rank) for row in rows)

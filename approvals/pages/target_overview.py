@@ -16,6 +16,7 @@ from approvals.flyway.names import FileName, Kind
 from approvals.flyway.versions import Version
 from approvals.history import rows_of
 from approvals.models import Migration, MigrationRevision, Target
+from approvals.release import AS_WRITTEN, repeatables
 
 from .ways_back import NO_WAY_BACK, Coverage, WayBack, coverage, hazards, risk_of, ways_back
 
@@ -26,6 +27,8 @@ class StoredFile(NamedTuple):
     path: str
     name: FileName
     checksum: int
+    filled_checksum: int | None = None
+    unfilled: str = ""
 
 
 class Known(NamedTuple):
@@ -126,6 +129,7 @@ class Overview:
     failed: list[flyway.HistoryRow] = field(default_factory=list)
     unreadable: list[flyway.HistoryRow] = field(default_factory=list)
     corrupt: str = ""
+    refused: str = ""
 
     @cached_property
     def counts(self) -> dict[str, int]:
@@ -168,7 +172,7 @@ class Overview:
 
 
 def overview(target: Target) -> Overview:
-    """Read the stored history and the catalog; five queries."""
+    """Read the stored history and the catalog; six queries."""
     rows = rows_of(target)
     known = _known(target)
     files = [each.file for each in known.values() if not each.removed]
@@ -183,6 +187,7 @@ def overview(target: Target) -> Overview:
         duplicates,
         flyway.failed(rows),
         flyway.unreadable(rows),
+        refused=next((f"{each.path}, {each.unfilled}" for each in files if each.unfilled), ""),
     )
 
 
@@ -206,11 +211,12 @@ def _known(target: Target) -> dict[Identity, Known]:
             "migration__removed_at",
         )
     )
-    known = {}
+    known, filled = {}, repeatables(target)
     for migration, risk, path, checksum, kind, version, description, removed in found:
         name = _name(kind, version, description, path)
         identity = (kind, name.version.parts if name.version else description)
-        known[identity] = Known(migration, risk, StoredFile(path, name, checksum), removed is not None)
+        file = StoredFile(path, name, checksum, *filled.get(migration, AS_WRITTEN))
+        known[identity] = Known(migration, risk, file, removed is not None)
     return known
 
 

@@ -7,6 +7,7 @@ import io
 import pytest
 from django.core.management import CommandError, call_command
 
+from approvals import filling
 from approvals.models import AuditEvent, Role, Target, User
 
 pytestmark = pytest.mark.django_db
@@ -52,3 +53,32 @@ def test_what_is_taken_or_not_known_is_refused_in_a_sentence() -> None:
         say("add_target", "t", "--service", "other", *where)
     with pytest.raises(CommandError, match="There is no staging target nowhere"):
         say("add_target", "t", "--service", "cards", "--rehearsal-target", "nowhere", *where)
+
+
+def test_placeholders_get_values_lose_them_and_only_their_names_go_on_record() -> None:
+    say("add_service", "cards", "--team", "payments")
+    where = ("--host", "db", "--dbname", "cards", "--owner-role", "cards_owner")
+    say("add_target", "cards-staging", "--service", "cards", "--environment", "staging", *where)
+    assert say("set_placeholders", "--service", "cards", "Limit=5", "note=a=b").split() == [
+        "Limit=5",
+        "note=a=b",
+    ]
+    assert say("set_placeholders", "--target", "cards-staging", "limit=7").split() == ["limit=7"]
+    assert say("set_placeholders", "--service", "cards", "LIMIT=6", "--remove", "Note").split() == ["LIMIT=6"]
+    staging = Target.objects.select_related("service").get(name="cards-staging")
+    assert dict(filling.on_target(staging).known)["limit"] == "7"
+    last = AuditEvent.objects.filter(action="placeholders.set").order_by("seq").last()
+    assert last is not None
+    assert '"removed":["note"]' in last.body.replace(" ", "")
+    assert "a=b" not in "".join(AuditEvent.objects.values_list("body", flat=True)), (
+        "values are nobody's business"
+    )
+    for wrong, why in (
+        (("--target", "other", "a=1"), "There is no target other"),
+        (("--service", "cards", "--remove", "other"), "cards has no placeholder other"),
+        (("--service", "cards", "a"), "“a” is not NAME=VALUE"),
+        (("--service", "cards", "a=1", "A=2"), "given twice"),
+        (("--service", "cards"), "Nothing to set"),
+    ):
+        with pytest.raises(CommandError, match=why):
+            say("set_placeholders", *wrong)
