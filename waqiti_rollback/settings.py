@@ -189,10 +189,12 @@ CELERY_TIMEZONE = "UTC"
 CELERY_BROKER_TRANSPORT_OPTIONS = {"socket_connect_timeout": 2, "socket_timeout": 10, "max_retries": 1}
 CELERY_TASK_PUBLISH_RETRY = False
 
-USE_I18N = USE_TZ = True
+USE_TZ = True
 TIME_ZONE = "UTC"
 LANGUAGE_CODE = "en"
 LANGUAGES = [("en", _("English"))]
+# Texts are written in the one language there is: to look each up in catalogs is a tenth of a long page's time.
+USE_I18N = len(LANGUAGES) > 1
 STATIC_URL = "static/"
 # Elsewhere WhiteNoise finds the files where they are, and warns of a root that nobody collected into.
 STATIC_ROOT = BASE_DIR / "staticfiles" if IS_PRODUCTION else None

@@ -15,6 +15,7 @@ from waqiti_rollback.settings import *  # noqa: F403 (the portal's own settings,
 
 LANGUAGE_CODE = "he"
 LANGUAGES = [("he", "Pseudo")]
+USE_I18N = True
 BEGIN, END = "⟦", "⟧"
 # What must stay as it is: placeholders, tags and references to characters.
 _KEEP = re.compile(r"(%\(\w+\)[sd]|%%|%[sd]|<[^>]*>|&\w+;|\{\w*\})")
