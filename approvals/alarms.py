@@ -38,10 +38,10 @@ def ringing() -> QuerySet[Execution]:
     )
 
 
-def check_reappeared(target: Target) -> int:
-    """Raise the alarm for every watched migration that the target's history (as just read) shows again, other
-    than as it was planned. Returns how many."""
-    applied = flyway_history.applied(history.rows_of(target))
+def check_reappeared(target: Target, rows: flyway_history.Rows | None = None) -> int:
+    """Raise the alarm for every watched migration that the target's history (as just read, `rows`) shows
+    again, other than as it was planned. Returns how many."""
+    applied = flyway_history.applied(history.rows_of(target) if rows is None else rows)
     raised = 0
     for execution in watched(target):
         fate = FileFate(execution.rollback_target.rollback.file_fate)

@@ -22,6 +22,7 @@ from .models import (
     Execution,
     ExecutionStatus,
     ExecutionStep,
+    FleetRun,
     Job,
     RollbackRequest,
     Status,
@@ -49,13 +50,15 @@ _Step = ExecutionStep.State
 def locked(execution: Execution, *, ending: bool = False) -> Execution:
     """Read the execution anew and lock its row until the transaction ends. Whoever begins or ends one of a
     run (`ending`) locks the run before it: that decides about others."""
-    if ending and execution.run_id is not None:
-        fleet_progress.lock(execution.run_id)
-    return (
+    run = fleet_progress.lock(execution.run_id) if ending and execution.run_id is not None else None
+    found = (
         Execution.objects.select_for_update(of=("self",), no_key=True)
         .select_related("target", "rollback_target__rollback", "requested_by")
         .get(pk=execution.pk)
     )
+    if run is not None:
+        found.run = run
+    return found
 
 
 def claim(execution_id: uuid.UUID, *, worker: str) -> Execution | None:
@@ -66,6 +69,7 @@ def claim(execution_id: uuid.UUID, *, worker: str) -> Execution | None:
     found = Execution.objects.get(pk=execution_id)
     with audit.unit_of_work("execution.claimed", actor=None, execution=found) as facts:
         execution = locked(found, ending=True)
+        facts.about(execution=execution)
         facts["worker"] = worker
         if execution.status != ExecutionStatus.QUEUED:
             facts.action = "execution.duplicate_claim_ignored"
@@ -297,19 +301,19 @@ def end(execution: Execution, status: ExecutionStatus, sentence: str) -> dict[st
     execution.save()
     if execution.purpose != REAL:
         return {}
-    if execution.run_id is not None:
-        return _carry_over_to_run(execution, execution.run_id)
+    if execution.run is not None:
+        return _carry_over_to_run(execution, execution.run)
     _carry_over(execution)
     return {}
 
 
-def _carry_over_to_run(execution: Execution, run: int) -> dict[str, Any]:
-    """What the outcome on one of several targets means: its run goes on, or does not."""
+def _carry_over_to_run(execution: Execution, run: FleetRun) -> dict[str, Any]:
+    """What the outcome on one of several targets means: its run, which `locked` read, goes on or does not."""
     if execution.continues_id is not None:
         _settle_continued(execution, execution.continues_id)
     if execution.status in (*ENDED_WELL, ExecutionStatus.PARTIAL, ExecutionStatus.AWAITING_RESTART):
         jobs.ask(Job.Kind.SYNC, subject=execution.target_id, actor=None)
-    done = fleet_progress.advance(fleet_progress.lock(run))
+    done = fleet_progress.advance(run)
     execution.rollback_target.rollback.refresh_from_db(fields=["status"])
     return done
 

@@ -30,6 +30,12 @@ from .waves import Next, Stand, Why
 CANARY = 1
 _S = ExecutionStatus
 COMMITTED = (_S.SUCCEEDED, _S.COMMITTED_CHECK_FAILED)
+# What is read of an execution to know how its target stands, and to say so: all of them are read whenever one
+# of hundreds ends.
+_TELLING = (
+    *("rollback_target", "purpose", "status", "set_aside", "course", "settled_at"),
+    *("wave", "claimed_at", "sentence"),
+)
 
 
 def lock(run: int) -> FleetRun:
@@ -40,9 +46,10 @@ def lock(run: int) -> FleetRun:
 
 
 def tries_of(run: FleetRun) -> dict[int, list[Execution]]:
-    """The executions of a run by the key of their rollback target, the newest last; one query."""
+    """The executions of a run by the key of their rollback target, the newest last; one query, which leaves
+    out what does not tell how a target stands."""
     found: dict[int, list[Execution]] = defaultdict(list)
-    for execution in run.executions.order_by("queued_at", "pk"):
+    for execution in run.executions.only(*_TELLING).order_by("queued_at", "pk"):
         found[execution.rollback_target_id].append(execution)
     return found
 
@@ -81,8 +88,9 @@ def advance(run: FleetRun) -> dict[str, Any]:
 
     Safe to be called at any time and by anybody: what began is not waiting any more.
     """
-    targets, tries = in_order(run), tries_of(run)
-    stands = [stand(tries[each.pk]) for each in targets]
+    order = list(run.rollback.rollback_targets.values_list("pk", flat=True))
+    tries = tries_of(run)
+    stands = [stand(tries[each]) for each in order]
     found = waves.decide(
         waves.State(run.state),
         stands,
@@ -91,11 +99,12 @@ def advance(run: FleetRun) -> dict[str, Any]:
         accepted=run.accepted,
     )
     if found.start:
+        targets = in_order(run)
         found = _begin(run, [targets[place] for place in found.start]) or found
     if found.state != run.state:
         _enter(run, found, stands)
     if run.is_over and not {Stand.OPEN, Stand.UNSURE} & set(stands):
-        _conclude(run, [tries[each.pk] for each in targets])
+        _conclude(run, [tries[each] for each in order])
     return {"run": run.pk, "run_state": run.state, "wave": run.wave, "began": len(found.start)}
 
 

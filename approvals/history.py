@@ -55,8 +55,9 @@ def record_sync(
         target = Target.objects.select_for_update(no_key=True).get(pk=target.pk)
         if target.system_identifier and target.system_identifier != system_identifier:
             facts["system_identifier_was"] = target.system_identifier
-        target.history.all().delete()
-        HistoryRow.objects.bulk_create([_stored(target, row) for row in rows])
+        if list(rows_of(target)) != [_to_the_second(row) for row in rows]:
+            target.history.all().delete()
+            HistoryRow.objects.bulk_create([_stored(target, row) for row in rows])
         target.system_identifier, target.database_oid = system_identifier, database_oid
         target.server_version, target.synced_at = server_version, timezone.now()
         target.health, target.health_text = Target.Health.GOOD, "\n".join(lacking)
@@ -71,6 +72,10 @@ def record_sync_failure(target: Target, sentence: str) -> None:
     with audit.unit_of_work("target.sync_failed", actor=None, target=target) as facts:
         Target.objects.filter(pk=target.pk).update(health=Target.Health.FAILING, health_text=sentence)
         facts["why_sha256"] = audit.digest_of(sentence)
+
+
+def _to_the_second(row: flyway_history.HistoryRow) -> flyway_history.HistoryRow:
+    return row._replace(installed_on=row.installed_on.replace(microsecond=0))
 
 
 def _stored(target: Target, row: flyway_history.HistoryRow) -> HistoryRow:

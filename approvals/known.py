@@ -71,12 +71,17 @@ class Known:
         """The pinned targets, the canary of a fleet first."""
         if self._rollback_targets is not None:
             return list(self._rollback_targets)
-        return list(self.rollback.rollback_targets.select_related("target"))
+        found = self.rollback.rollback_targets.select_related("target")
+        if self.only is not None:  # of hundreds these two tell all that is asked about the one
+            found = found.filter(Q(position=1) | Q(pk=self.only.pk))
+        return list(found)
 
-    @property
+    @cached_property
     def is_fleet(self) -> bool:
         """Are there several targets?"""
-        return len(self.rollback_targets) > 1
+        return len(self.rollback_targets) > 1 or (
+            self.only is not None and self.rollback.rollback_targets.count() > 1
+        )
 
     @property
     def concerned(self) -> list[RollbackTarget]:
@@ -92,6 +97,8 @@ class Known:
     @cached_property
     def rule(self) -> PolicyRule:
         """What the policy asks for; see `policy.rule_for`."""
+        if self.only is not None:  # the strictest environment of all targets counts on each
+            return policy.rule_for(self.rollback)
         return policy.rule_for(self.rollback, {rt.target.environment for rt in self.rollback_targets})
 
     @cached_property

@@ -14,7 +14,7 @@ from typing import Any
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
-from . import access, analysis, audit, filling, gates, jobs, policy, rating, workflow
+from . import access, analysis, audit, digests, filling, gates, jobs, policy, rating, workflow
 from .analysis import mentions
 from .errors import Denied, Refused
 from .known import Known
@@ -65,7 +65,8 @@ def ask(rollback: RollbackRequest, *, actor: User) -> Job:
 def objections(rollback: RollbackRequest, *, only: RollbackTarget | None = None) -> list[dict[str, Any]]:
     """What the portal itself has against a start now, as points that stop it: every gate again, the time to
     execute, and the rating with the newest facts. `only` asks about one of several targets."""
-    known = Known(rollback, only=only)
+    items = digests.items_of(rollback)
+    known = Known(rollback, items=items, only=only)
     found = [
         _point(gate.key, gate.title, "stop", gate.detail)
         for gate in gates.gates(rollback, known)
@@ -74,7 +75,7 @@ def objections(rollback: RollbackRequest, *, only: RollbackTarget | None = None)
     if rollback.overdue_expiry:
         said = _("The time to execute %(label)s is over.") % {"label": rollback.label}
         found.append(_point("expiry", _("It is still in time"), "stop", said))
-    now = rating.rate(rollback, known.evidence(Evidence.Kind.FACTS))
+    now = rating.rate(rollback, known.evidence(Evidence.Kind.FACTS), items)
     if now.risk > (rollback.risk or 0):
         said = _("The risk is %(now)s now, more than was approved: %(why)s") % {
             "now": now.risk.name,

@@ -63,7 +63,7 @@ def _ready(execution: Execution, rule: PolicyRule) -> str:
     try:
         attempts.enter(execution, ExecutionStatus.PREFLIGHT)
         read_facts(rollback, change_digest=execution.change_digest, only=execution.rollback_target)
-        if no_go := preflight.at_start(execution):
+        if no_go := preflight.at_start(execution, rule):
             return no_go
         if rule.backup_required and not rule.backup_gapless:
             backup = take_backup(execution)

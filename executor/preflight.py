@@ -13,7 +13,7 @@ from dataclasses import replace
 import psycopg
 
 from approvals import jobs, policy, preflights
-from approvals.models import Execution, Job, RollbackRequest, RollbackTarget
+from approvals.models import Execution, Job, PolicyRule, RollbackRequest, RollbackTarget
 from executor import briefing, credentials, foreseen, locks
 from executor.breaks import breaks
 from executor.connect import Connection, connect, set_session
@@ -49,20 +49,26 @@ def _all(rollback: RollbackRequest, job: Job) -> str:
     return f"No-go on {len(stops)} of {len(targets)} targets. {stops[-1]}" if stops else found.sentence
 
 
-def at_start(execution: Execution) -> str:
-    """Look again as the execution begins; why not to go, or nothing. Facts are read by the caller before."""
-    found = look(execution.rollback_target.rollback, execution)
+def at_start(execution: Execution, rule: PolicyRule) -> str:
+    """Look again as the execution begins, under this rule of its policy; why not to go, or nothing. Facts are
+    read by the caller before."""
+    found = look(execution.rollback_target.rollback, execution, rule=rule)
     return "" if found.go else found.sentence
 
 
 def look(
-    rollback: RollbackRequest, execution: Execution | None = None, *, at: RollbackTarget | None = None
+    rollback: RollbackRequest,
+    execution: Execution | None = None,
+    *,
+    at: RollbackTarget | None = None,
+    rule: PolicyRule | None = None,
 ) -> preflights.Found:
     """All of the checklist, recorded. Never raises for the target: what it does not answer is a no-go. It is
-    the target of the execution that is looked at, or `at`, or the first of the rollback."""
+    the target of the execution that is looked at, or `at`, or the first of the rollback. `rule` spares
+    reading what the policy asks for."""
     where = execution.rollback_target if execution else at or rollback.representative()
     try:
-        points, harm = _look(where)
+        points, harm = _look(where, rule or policy.rule_for(rollback))
     except (ExecutorError, psycopg.Error) as error:
         points = [Point("target", "The target answers", "stop", in_plain_words(error))]
         harm = []
@@ -75,7 +81,7 @@ def look(
     )
 
 
-def _look(rollback_target: RollbackTarget) -> tuple[list[Point], list[Point]]:
+def _look(rollback_target: RollbackTarget, rule: PolicyRule) -> tuple[list[Point], list[Point]]:
     spec = briefing.outline(rollback_target)
     endpoint = credentials.endpoint(rollback_target.target, "executor")
     with contextlib.closing(connect(endpoint.named("waqiti_rollback preflight"))) as connection:
@@ -89,7 +95,6 @@ def _look(rollback_target: RollbackTarget) -> tuple[list[Point], list[Point]]:
             },
         )
         wanted = _wanted(connection, spec, preflights.rehearsed_locks(rollback_target))
-        rule = policy.rule_for(rollback_target.rollback)
         about, needs = foreseen.backup(connection, rollback_target, rule)
         found = list(obstacles(connection, spec, wanted, backup=rule.backup_required, needs=needs))
         found += about

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import psycopg
 
 from approvals import alarms, alike, analysis, base_backups, filling, history, jobs, rollbacks
 from approvals.errors import Refused
+from approvals.flyway.history import Rows
 from approvals.models import Job, RollbackRequest, RollbackTarget, Target
 from executor import credentials, facts, readiness
-from executor.connect import Connection, connect, identity
+from executor.connect import Connection, Identity, connect, identity
 from executor.errors import ExecutorError, masked, plain
 from executor.history import read_history
 from executor.schema import sameness
@@ -48,15 +49,27 @@ def sync_job(job: Job) -> str:
 def sync(target: Target) -> str:
     """Read the history and what the target lacks, and store both; raise the alarm where a rolled back
     migration is there again. Returns who read what, as a sentence."""
-    try:
-        with reading(target) as connection:
-            rows = read_history(connection, target.history_schema, target.history_table)
+    with synced(target) as (_connection, _rows, sentence):
+        return sentence
+
+
+@contextmanager
+def synced(target: Target) -> Iterator[tuple[Connection, Rows, str]]:
+    """`sync`, with the connection still open to read more, and the rows that were read. Where they can't be,
+    that is recorded and raised."""
+    with ExitStack() as stack:
+        try:
+            connection = stack.enter_context(reading(target))
+            rows = Rows(read_history(connection, target.history_schema, target.history_table))
             who = identity(connection)
             lacks = _lacking(connection, target)
-            role = connection.info.user
-    except (ExecutorError, psycopg.Error) as error:
-        history.record_sync_failure(target, in_plain_words(error))
-        raise
+        except (ExecutorError, psycopg.Error) as error:
+            history.record_sync_failure(target, in_plain_words(error))
+            raise
+        yield connection, rows, _store(target, rows, who, lacks, connection.info.user)
+
+
+def _store(target: Target, rows: Rows, who: Identity, lacks: list[str], role: str) -> str:
     if who.in_recovery:
         lacks.insert(0, "It is a standby in recovery. Give the address of the primary.")
     history.record_sync(
@@ -67,7 +80,7 @@ def sync(target: Target) -> str:
         server_version=str(who.version),
         lacking=lacks,
     )
-    alarms.check_reappeared(target)
+    alarms.check_reappeared(target, rows)
     kind = "standby" if who.in_recovery else "primary"
     return f"{len(rows)} rows read from the {kind} as {role}."
 
@@ -134,13 +147,14 @@ def _read_one(
         "more": more,
     }
     try:
-        sync(target)
-        data = _facts(rollback, target)
+        with synced(target) as (connection, rows, _sentence):
+            data = _facts(rollback, target, connection, rows)
     except (ExecutorError, psycopg.Error) as error:
         sentence = in_plain_words(error)
         rollbacks.record_facts(rollback, holds=False, sentence=sentence, data={}, **about)
         return sentence
-    gone = [pin["version"] for pin in rollback_target.pins if not _is_applied(target, pin)]
+    there = [history.pin_of(row) for row in rows]
+    gone = [pin["version"] for pin in rollback_target.pins if pin not in there]
     if gone:
         sentence = f"The history changed: {', '.join(gone)} is not there as it was."
     else:
@@ -151,11 +165,7 @@ def _read_one(
     return sentence
 
 
-def _is_applied(target: Target, pin: dict[str, Any]) -> bool:
-    return target.history.filter(**pin).exists()
-
-
-def _facts(rollback: RollbackRequest, target: Target) -> dict[str, Any]:
+def _facts(rollback: RollbackRequest, target: Target, connection: Connection, rows: Rows) -> dict[str, Any]:
     plans = [
         analysis.plan_script(filling.sql_of(item))
         for item in rollback.items.select_related("script")
@@ -164,11 +174,10 @@ def _facts(rollback: RollbackRequest, target: Target) -> dict[str, Any]:
     destroyed = {gone for plan in plans for gone in plan.destroys}
     relations = {name for plan in plans for name in plan.relations} | {gone.relation for gone in destroyed}
     columns = sorted((gone.relation, gone.column) for gone in destroyed if gone.column is not None)
-    with reading(target) as connection:
-        tables = facts.table_facts(connection, sorted(relations), search_path=target.search_path)
-        values = facts.values(connection, columns, search_path=target.search_path)
-        version = facts.current_version(history.rows_of(target))
-        schema = _schema_of(connection, rollback)
+    tables = facts.table_facts(connection, sorted(relations), search_path=target.search_path)
+    values = facts.values(connection, columns, search_path=target.search_path)
+    version = facts.current_version(rows)
+    schema = _schema_of(connection, rollback)
     return schema | {
         "tables": [_table(each) for each in tables if each.rows is not None or each.bytes],
         "values": [
