@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
+from django.utils import timezone
 
-from approvals import import_tokens, imports, jobs
+from approvals import import_tokens, imports, jobs, limits
 from approvals.errors import Denied
 from approvals.models import ImportRequest, ImportRun, ImportToken, Job, Migration, User
 from tests.approvals.factories import World, body, trail
@@ -277,7 +279,8 @@ def test_a_token_is_worth_no_more_than_whoever_made_it(world: World, loses: Call
     assert "not in force" in see(as_(world.adam), TOKENS)
 
 
-def test_a_pipeline_that_asks_too_often_has_to_wait(world: World) -> None:
-    token = made(world)
+def test_a_pipeline_that_asks_too_often_has_to_wait(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    token, now = made(world), timezone.now()
+    monkeypatch.setattr(limits, "timezone", SimpleNamespace(now=lambda: now))  # the same minute, however slow
     answers = [push(token, data=b"", content_type="text/plain").status_code for _ in range(11)]
     assert answers == [400] * 10 + [429]
