@@ -20,10 +20,31 @@ _Object = tuple[str, tuple[str, ...]]
 
 
 def script_of(found: Generated) -> str:
-    """The generated script; each gap is a statement that stops it, so that nobody overlooks one."""
-    if found.origin != RUN or not found.gaps:
+    """The generated script; each gap is a statement that stops it, so that nobody overlooks one. Where
+    all that the migration did stays, or it did nothing that lasts, the script says so: the rollback then is for
+    the history alone."""
+    if found.origin != RUN:
         return found.script
+    if not found.gaps:
+        return found.script or _nothing_to_undo(found)
     return "\n".join([*map(stop, found.gaps), found.script])
+
+
+def _nothing_to_undo(found: Generated) -> str:
+    """A statement that says why nothing is undone; '' where that is not known."""
+    if found.left:
+        lines = [f"-- {key}: {' '.join(reason.split())}" for key, reason in found.left]
+        lines.append(
+            "-- Where it stays, the migration fails when it is applied again, unless it says IF NOT EXISTS."
+        )
+        said = f"Nothing is undone, by choice: {', '.join(key for key, _ in found.left)}"
+    elif found.from_backup or found.notes:
+        return ""
+    else:
+        lines = []
+        said = "Nothing is undone: the migration changed nothing that lasts"
+    lines.append("-- Only the history row of the migration goes.")
+    return "\n".join([*lines, f"SELECT {literal(said)} AS nothing_to_undo;", ""])
 
 
 def checks_for(script: str) -> list[Check]:

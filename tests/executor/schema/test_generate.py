@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from executor.drafts import script_of
 from executor.examine import examine
 from executor.proof import AS_DECLARED, prove
 from executor.schema.generate import generate, generate_all
@@ -91,6 +92,34 @@ def test_what_stays_by_choice_is_declared_as_completeness_calls_it(replay: Repla
     assert examined.completeness.complete
     assert examined.proof.verdict == AS_DECLARED
     assert generate(replay, chain).left == ()
+
+
+def test_where_all_of_it_stays_by_choice_the_script_says_so_and_only_the_history_changes(
+    replay: Replay,
+) -> None:
+    chain = [
+        File("V1.sql", "CREATE TYPE mood AS ENUM ('calm'); CREATE TABLE t (m mood)"),
+        File("V2.sql", "ALTER TYPE mood ADD VALUE 'gr''im'"),
+    ]
+    found = generate(replay, chain, Options(enum_value="leave"))
+    assert found.script == ""
+    script = script_of(found)
+    assert "SELECT 'Nothing is undone, by choice: changed labels of type mood' AS nothing_to_undo;" in script
+    assert "unless it says IF NOT EXISTS" in script
+    examined = examine(replay, chain, script, left=dict(found.left))
+    assert examined.completeness.complete
+    assert examined.proof.verdict == AS_DECLARED
+    assert not examine(replay, chain, script).completeness.complete
+
+
+def test_a_migration_that_changes_nothing_gets_a_script_that_says_so(replay: Replay) -> None:
+    nothing = [File("V1.sql", "ANALYZE")]
+    script = script_of(generate(replay, nothing))
+    assert "the migration changed nothing that lasts" in script
+    examined = examine(replay, nothing, script)
+    assert (examined.completeness.complete, examined.proof.verdict) == (True, "exact")
+    changed = [File("V1.sql", "CREATE TABLE t (id int)"), File("V2.sql", "UPDATE t SET id = 1")]
+    assert script_of(generate(replay, changed)) == ""
 
 
 def test_settings_of_the_server_are_gaps(replay: Replay) -> None:
