@@ -20,8 +20,8 @@ _Object = tuple[str, tuple[str, ...]]
 
 
 def script_of(found: Generated) -> str:
-    """The generated script; each gap is a statement that stops it, so that nobody overlooks one. Where
-    all that the migration did stays, or it did nothing that lasts, the script says so: the rollback then is for
+    """The generated script; each gap is a statement that stops it, so that nobody overlooks one. Where all
+    that the migration did stays, or it did nothing that lasts, the script says so: the rollback then is for
     the history alone."""
     if found.origin != RUN:
         return found.script
