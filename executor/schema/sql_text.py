@@ -56,6 +56,16 @@ def constant(node: Any) -> str | None:
     return expression(node)
 
 
+def stands_alone(text: str) -> bool:
+    """Whether an expression needs neither a row nor a table, so that a column may have it as default."""
+    try:
+        pieces = parser.parse(parser.Source(f"SELECT {text}"))
+    except parser.SqlError:
+        return False
+    needs = (pb.ColumnRef, pb.SubLink, pb.RangeVar)
+    return len(pieces) == 1 and not any(isinstance(node, needs) for node in parser.walk(pieces[0].node))
+
+
 _SAFE = frozenset({"max", "min", "lower", "upper"})
 """Functions that say the same again as long as the rows are the same."""
 

@@ -18,8 +18,10 @@ def table_word(thing: Object) -> str:
     return "FOREIGN TABLE" if thing["form"] == "f" else "TABLE"
 
 
-def column_definition(thing: Object, default: Object | None, *, not_null: bool = True) -> str:
-    """The column as CREATE TABLE and ADD COLUMN write it."""
+def column_definition(
+    thing: Object, default: Object | None, *, not_null: bool = True, value: str = ""
+) -> str:
+    """The column as CREATE TABLE and ADD COLUMN write it. `value`: a default that it only has for now."""
     parts = [quoted(thing.ref.name), thing["type"]]
     if thing["collation"]:
         parts.append(f"COLLATE {thing['collation']}")
@@ -29,6 +31,8 @@ def column_definition(thing: Object, default: Object | None, *, not_null: bool =
         parts.append(f"GENERATED {identity_words(thing)} AS IDENTITY ({sequence_options(thing)})")
     if default is not None:
         parts.append(f"DEFAULT {default['expression']}")
+    elif value:
+        parts.append(f"DEFAULT {value}")
     if thing["not_null"] and not_null:
         if thing["not_null_name"]:
             parts.append(f"CONSTRAINT {quoted(thing['not_null_name'])}")

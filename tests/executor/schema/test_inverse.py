@@ -153,6 +153,25 @@ def test_a_column_that_cannot_be_null_asks_for_a_value(shadow: Shadow) -> None:
     assert inverse.verdict == EXACT
 
 
+@pytest.mark.parametrize(
+    ("value", "got"), [("'unknown'", "unknown"), ("'n' || id", "n1"), ("ctid::text", "(0,1)")]
+)
+def test_triggers_of_a_table_do_not_hear_of_values_that_rows_get(
+    value: str, got: str, shadow: Shadow
+) -> None:
+    shadow.apply(
+        """CREATE TABLE t (id int, a text NOT NULL); INSERT INTO t VALUES (1, 'x');
+           CREATE FUNCTION f() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RAISE EXCEPTION $$heard$$; END';
+           CREATE TRIGGER heard BEFORE UPDATE ON t FOR EACH ROW EXECUTE FUNCTION f();
+           CREATE TRIGGER heard_too AFTER UPDATE ON t EXECUTE FUNCTION f()"""
+    )
+    options = Options(column_order="append", fill={("public", "t", "a"): value})
+    inverse = derive("ALTER TABLE t DROP COLUMN a", shadow, options)
+    assert (inverse.gaps, inverse.verdict) == ((), EXACT)
+    shadow.apply(inverse.script)
+    assert shadow.connection.execute("SELECT id, a FROM t").fetchall() == [(1, got)]
+
+
 def test_without_a_value_the_missing_one_is_a_gap_and_no_script_that_fails(shadow: Shadow) -> None:
     shadow.apply("CREATE TABLE t (id int, a text NOT NULL); INSERT INTO t VALUES (1, 'x')")
     inverse = derive("ALTER TABLE t DROP COLUMN a", shadow, Options())
