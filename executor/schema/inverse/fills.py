@@ -53,10 +53,22 @@ def fill_value(thing: Object, context: Context) -> str | None:
     return neutral_value(thing, context) if context.options.fill_default == NEUTRAL else None
 
 
+def referred_to(thing: Object, context: Context) -> str:
+    """The table to which a foreign key of the column refers, as SQL; '' without one. No value is neutral
+    there: each means a row."""
+    keys = (part for part in context.before.parts(*thing.ref.relation) if part.ref.kind == "constraint")
+    for key in keys:
+        if key["type"] == "f" and key["references"] and thing.ref in context.before.needs.get(key.ref, ()):
+            return dotted(key["references"])
+    return ""
+
+
 def neutral_value(thing: Object, context: Context) -> str | None:
     """The zero value of the column's type, or where it must be unique one of each row's own; None where the
-    type has none that is known."""
+    type has none that is known, and for a foreign key."""
     written: str = thing["type"]
+    if referred_to(thing, context):
+        return None
     if _unique(thing, context) and (own := next((v for k, v in OWN_VALUES if written.startswith(k)), None)):
         return own
     if written.endswith("[]"):

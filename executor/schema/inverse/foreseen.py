@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from executor.schema.inverse import options as choices
 from executor.schema.inverse.family import Context, comma
-from executor.schema.inverse.fills import fill_value, needs_fill
+from executor.schema.inverse.fills import fill_value, needs_fill, referred_to
 from executor.schema.inverse.options import ASK, Choice
 from executor.schema.names import dotted
 from executor.schema.objects import Ref
@@ -33,4 +33,4 @@ def _fills(context: Context) -> Iterator[Choice]:
         default = context.before.get(Ref("default", column.ref.path))
         if needs_fill(column, default if now is None else None, context):
             taken = fill_value(column, context) or ASK
-            yield choices.fill(dotted(column.ref.path), taken)
+            yield choices.fill(dotted(column.ref.path), taken, referred_to(column, context))

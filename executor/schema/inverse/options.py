@@ -102,14 +102,17 @@ def enum_value(name: str, values: str, taken: str) -> Choice:
     )
 
 
-def fill(column: str, taken: str) -> Choice:
-    """A column that comes back NOT NULL: `taken` is `ask` or the expression that rows get."""
+def fill(column: str, taken: str, referred_to: str = "") -> Choice:
+    """A column that comes back NOT NULL: `taken` is `ask` or the expression that rows get. `referred_to` is
+    the table of its foreign key, if it has one."""
+    about = "comes back NOT NULL, and rows that have no value in it need one"
+    ask = "give an expression; without one the script stops where such rows are"
+    if not referred_to:
+        neutral = "rows get the type's zero value, or where they must differ one of their own"
+        return Choice(column, about, ((ASK, ask), (NEUTRAL, neutral)), taken)
     return Choice(
         column,
-        "comes back NOT NULL, and rows that have no value in it need one",
-        (
-            (ASK, "give an expression; without one the script stops where such rows are"),
-            (NEUTRAL, "rows get the type's zero value, or where they must differ one of their own"),
-        ),
+        f"{about}: each refers to a row of {referred_to}",
+        ((ASK, f"{ask}. It may be a query of {referred_to}; the former values are in a backup only"),),
         taken,
     )

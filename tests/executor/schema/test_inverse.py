@@ -172,6 +172,32 @@ def test_triggers_of_a_table_do_not_hear_of_values_that_rows_get(
     assert shadow.connection.execute("SELECT id, a FROM t").fetchall() == [(1, got)]
 
 
+def test_a_foreign_key_has_no_neutral_value_and_takes_a_query(shadow: Shadow) -> None:
+    shadow.apply(
+        """CREATE TABLE owners (id int PRIMARY KEY, house text); INSERT INTO owners VALUES (7, 'x'), (8, 'y');
+           CREATE TABLE t (id int, house text, owner int NOT NULL REFERENCES owners);
+           INSERT INTO t VALUES (1, 'x', 7), (2, 'y', 8)"""
+    )
+    before, dumped = snapshot(shadow.connection), dump(shadow.dsn)
+    shadow.apply("ALTER TABLE t DROP COLUMN owner")
+    asked = undo(shadow.connection, before, None, Options(fill_default=NEUTRAL))
+    assert [(choice.subject, choice.taken) for choice in asked.choices] == [("public.t.owner", "ask")]
+    assert "refers to a row of public.owners" in asked.choices[0].about
+    assert any("contains null values" in gap for gap in asked.gaps)
+    value = "(SELECT o.id FROM owners o WHERE o.house = t.house)"
+    for order in ("append", "rebuild"):
+        fill = Options(column_order=order, fill={("public", "t", "owner"): value})
+        inverse = undo(shadow.connection, before, None, fill)
+        assert (inverse.gaps, inverse.verdict) == ((), EXACT)
+        with shadow.copied() as copy:
+            copy.apply(inverse.script)
+            assert copy.connection.execute("SELECT id, owner FROM t ORDER BY id").fetchall() == [
+                (1, 7),
+                (2, 8),
+            ]
+            assert dump(copy.dsn) == dumped
+
+
 def test_without_a_value_the_missing_one_is_a_gap_and_no_script_that_fails(shadow: Shadow) -> None:
     shadow.apply("CREATE TABLE t (id int, a text NOT NULL); INSERT INTO t VALUES (1, 'x')")
     inverse = derive("ALTER TABLE t DROP COLUMN a", shadow, Options())
