@@ -11,8 +11,8 @@ import re
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from . import audit
-from .errors import Denied, Refused
+from . import audit, second_person
+from .errors import Refused
 from .masks import Masking, Method, Rule
 from .models import MaskingRule, Role, Service, User
 
@@ -39,7 +39,7 @@ def propose(service: Service, *, columns: str, method: str, reason: str = "", ac
     """Make a rule: in force at once if it masks, else once somebody confirms it. Raises Denied unless the
     actor is an admin, Refused for what names no columns, has one already, or keeps without a reason."""
     with audit.unit_of_work("masking.proposed", actor=actor) as facts:
-        _require(actor, PROPOSES)
+        second_person.require(actor, PROPOSES)
         columns, reason = columns.strip(), reason.strip()
         if not _COLUMNS.fullmatch(columns):
             raise Refused(_("Name columns as schema.table.column; * and ? stand for any."))
@@ -66,14 +66,7 @@ def confirm(rule: MaskingRule, *, actor: User) -> MaskingRule:
     removes = rule.removal_at is not None
     with audit.unit_of_work(f"masking.{'removed' if removes else 'confirmed'}", actor=actor) as facts:
         rule = _locked(rule)
-        if why := why_not_confirm(rule, actor):
-            raise Denied(why)
-        if not rule.waits or removes != (rule.removal_at is not None):
-            raise Refused(_("Nothing of it waits for a second person any more."))
-        if removes:
-            rule.removed_by, rule.removed_at = actor, timezone.now()
-        else:
-            rule.confirmed_by, rule.confirmed_at = actor, timezone.now()
+        second_person.confirm(rule, actor, CONFIRMS, removes=removes)
         rule.save()
         facts |= _facts_of(rule)
     return rule
@@ -85,7 +78,7 @@ def remove(rule: MaskingRule, *, actor: User) -> MaskingRule:
     at_once = rule.keeps
     with audit.unit_of_work(f"masking.{'removed' if at_once else 'removal_asked'}", actor=actor) as facts:
         rule = _locked(rule)
-        _require(actor, CONFIRMS if at_once else PROPOSES)
+        second_person.require(actor, CONFIRMS if at_once else PROPOSES)
         if rule.removed_at is not None or rule.removal_at is not None:
             raise Refused(_("It is gone, or somebody asked for that already."))
         if at_once:
@@ -101,24 +94,15 @@ def dismiss(rule: MaskingRule, *, actor: User) -> MaskingRule:
     """Say no: a rule that keeps comes to nothing, one that masks stays. Raises Denied or Refused."""
     with audit.unit_of_work("masking.dismissed", actor=actor) as facts:
         rule = _locked(rule)
-        _require(actor, CONFIRMS)
-        if not rule.waits:
-            raise Refused(_("Nothing of it waits for a second person any more."))
-        facts |= _facts_of(rule) | {"what": "removal" if rule.removal_at else "proposal"}
-        if rule.removal_at is not None:
-            rule.removal_by, rule.removal_at = None, None
-        else:
-            rule.removed_by, rule.removed_at = actor, timezone.now()
+        facts["what"] = second_person.dismiss(rule, actor, CONFIRMS)
         rule.save()
+        facts |= _facts_of(rule)
     return rule
 
 
 def why_not_confirm(rule: MaskingRule, actor: User) -> str:
     """Why this person can't be the second one, as a sentence; empty if they can."""
-    asked = rule.removal_by_id if rule.removal_at is not None else rule.proposed_by_id
-    if not actor.roles & CONFIRMS:
-        return _role_words(CONFIRMS)
-    return _("You asked for it, so somebody else has to confirm it.") if actor.pk == asked else ""
+    return second_person.why_not_confirm(rule, actor, CONFIRMS)
 
 
 def _locked(rule: MaskingRule) -> MaskingRule:
@@ -135,13 +119,3 @@ def _facts_of(rule: MaskingRule) -> dict[str, object]:
         "method": rule.method,
         **audit.digests(rule, "reason"),
     }
-
-
-def _require(actor: User, roles: frozenset[Role]) -> None:
-    if not actor.roles & roles:
-        raise Denied(_role_words(roles))
-
-
-def _role_words(roles: frozenset[Role]) -> str:
-    words = ", ".join(str(role.label) for role in Role if role in roles)
-    return _("This takes one of these roles: %(roles)s.") % {"roles": words}

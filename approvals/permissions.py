@@ -14,7 +14,6 @@ from urllib.parse import urlencode
 from django.contrib.auth.models import AnonymousUser
 from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed
 from django.shortcuts import redirect, render, resolve_url
-from django.utils.translation import gettext as _
 
 from . import audit, kept
 from .access import SEES_ALL
@@ -22,6 +21,7 @@ from .alarms import ANSWERS
 from .incidents import WRITES
 from .masking import CONFIRMS as MASKING_CONFIRMS
 from .models import Role, User
+from .second_person import role_words
 from .windows import CONFIRMS
 
 log = logging.getLogger(__name__)
@@ -259,5 +259,4 @@ def forbidden(request: HttpRequest, why: str, *, name: str = "") -> HttpResponse
 
 def _wrong_role(rule: Rule, request: HttpRequest) -> str:
     wanted = rule.read if request.method in SAFE_METHODS else rule.write
-    roles = ", ".join(str(Role(role).label) for role in Role if role in wanted)
-    return _("This takes one of these roles: %(roles)s.") % {"roles": roles}
+    return role_words(Role(role) for role in wanted)

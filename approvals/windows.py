@@ -15,8 +15,8 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from django.utils import formats, timezone
 from django.utils.translation import gettext as _
 
-from . import audit
-from .errors import Denied, Refused
+from . import audit, second_person
+from .errors import Refused
 from .models import CalendarEntry, Role, Target, User
 from .openings import Calendar, Dated, Span, Weekly
 
@@ -72,7 +72,7 @@ def propose(
     """
     action = "freeze.declared" if kind == Kind.FREEZE else "window.proposed"
     with audit.unit_of_work(action, actor=actor, target=target) as facts:
-        _require_role(actor, proposers(kind))
+        second_person.require(actor, proposers(kind))
         if kind == Kind.WEEKLY:
             if not days or starts is None or ends is None:
                 raise Refused(_("A weekly window has at least one day, a start and an end."))
@@ -128,14 +128,7 @@ def confirm(entry: CalendarEntry, *, actor: User) -> CalendarEntry:
     action = f"{_family(entry)}.{'removed' if removes else 'confirmed'}"
     with audit.unit_of_work(action, actor=actor, target=entry.target) as facts:
         entry = _locked(entry)
-        if why := why_not_confirm(entry, actor):
-            raise Denied(why)
-        if not entry.waits or removes != (entry.removal_at is not None):
-            raise Refused(_("Nothing of it waits for a second person any more."))
-        if removes:
-            entry.removed_by, entry.removed_at = actor, timezone.now()
-        else:
-            entry.confirmed_by, entry.confirmed_at = actor, timezone.now()
+        second_person.confirm(entry, actor, CONFIRMS, removes=removes)
         entry.save()
         facts |= _facts_of(entry)
     return entry
@@ -146,7 +139,7 @@ def ask_to_remove(entry: CalendarEntry, *, actor: User, reason: str) -> Calendar
     confirms that. Raises Denied or Refused."""
     with audit.unit_of_work(f"{_family(entry)}.removal_asked", actor=actor, target=entry.target) as facts:
         entry = _locked(entry)
-        _require_role(actor, proposers(entry.kind))
+        second_person.require(actor, proposers(entry.kind))
         if not entry.in_force or entry.removal_at is not None or (entry.is_freeze and entry.is_over):
             raise Refused(_("It is not in force, or somebody asked for its end already."))
         if not reason.strip():
@@ -162,32 +155,22 @@ def dismiss(entry: CalendarEntry, *, actor: User) -> CalendarEntry:
     """Say no to what waits for a second person, or take one's own proposal back. Raises Denied or Refused."""
     with audit.unit_of_work(f"{_family(entry)}.dismissed", actor=actor, target=entry.target) as facts:
         entry = _locked(entry)
-        _require_role(actor, CONFIRMS)
-        if not entry.waits:
-            raise Refused(_("Nothing of it waits for a second person any more."))
-        facts |= _facts_of(entry) | {"what": "removal" if entry.removal_at else "proposal"}
-        if entry.removal_at is not None:
-            entry.removal_by, entry.removal_at, entry.removal_reason = None, None, ""
-        else:
-            entry.removed_by, entry.removed_at = actor, timezone.now()
+        facts["what"] = second_person.dismiss(entry, actor, CONFIRMS)
+        entry.removal_reason = ""
         entry.save()
+        facts |= _facts_of(entry)
     return entry
 
 
 def why_not_confirm(entry: CalendarEntry, actor: User) -> str:
     """Why this person can't be the second one, as a sentence; empty if they can."""
-    asked = entry.removal_by_id if entry.removal_at is not None else entry.proposed_by_id
-    if not actor.roles & CONFIRMS:
-        return _role_words(CONFIRMS)
-    if actor.pk == asked:
-        return _("You asked for it, so somebody else has to confirm it.")
-    return ""
+    return second_person.why_not_confirm(entry, actor, CONFIRMS)
 
 
 def why_not_propose(kind: str, actor: User) -> str:
     """Why this person can't ask for an entry of this kind, as a sentence; empty if they can."""
     wanted = proposers(kind)
-    return "" if actor.roles & wanted else _role_words(wanted)
+    return "" if actor.roles & wanted else second_person.role_words(wanted)
 
 
 def zone_of(target: Target) -> ZoneInfo:
@@ -296,13 +279,3 @@ def _facts_of(entry: CalendarEntry) -> dict[str, object]:
         return said | {"days": entry.days, "starts": f"{entry.starts:%H:%M}", "ends": f"{entry.ends:%H:%M}"}
     begins, ends = _dates(entry)
     return said | {"begins": audit.stamp(begins), "ends": audit.stamp(ends)}
-
-
-def _require_role(actor: User, roles: frozenset[Role]) -> None:
-    if not actor.roles & roles:
-        raise Denied(_role_words(roles))
-
-
-def _role_words(roles: frozenset[Role]) -> str:
-    words = ", ".join(str(role.label) for role in Role if role in roles)
-    return _("This takes one of these roles: %(roles)s.") % {"roles": words}
