@@ -1,7 +1,7 @@
 """kill -9 of the worker, thousands of times, at every point of the protocol and at random moments: what the
 resolver says against what is true on the target.
 
-Run it as `python -m benchmarks.crash_matrix [--runs 2000] [--lone 1000] [--seed N]`; it starts
+Run it as `python -m benchmarks.crash_matrix [--runs 2000] [--lone 1000] [--portal 0]`; it starts
 servers of its own and removes them. Half of the runs die at a point (each statement to the target and each
 word to the portal, before and behind it), in turn; the other half after a random time. After each, the
 resolver is asked; schema, history row and marker are compared with its answer and with each other; and a late
@@ -10,12 +10,18 @@ worker tries the same execution again. Ends with 1 if a single answer was wrong.
 `--lone` runs have plans with steps that run alone before and behind the transaction; of those that die at a
 random moment every second one dies while the server waits for somebody else within such a step. Each step is
 compared with the catalog: done, not begun, or failed, with the invalid index that it left.
+
+`--portal` runs are of real worker processes with the portal's own database (tests/executor/dying.py), which
+are killed at each statement to target and portal in turn. What the portal says afterwards is compared with
+schema, history row, marker and audit trail (benchmarks/busy.py).
 """
 
 from __future__ import annotations
 
 import argparse
 import contextlib
+import fcntl
+import itertools
 import json
 import os
 import random
@@ -163,6 +169,45 @@ def kill_alone(site: Target, runs: int) -> dict[str, object]:
     return count.report(points=len(points), left=left(site))
 
 
+def kill_workers(runs: int, targets: int, concurrency: int) -> dict[str, object]:
+    """Real worker processes with the portal's own database, on many targets at a time. Each execution dies at
+    the next point in turn, every tenth with its whole worker; every third is left to other faults."""
+    from benchmarks.busy import Busy, nothing, process_killed
+    from benchmarks.fleet import shards
+    from benchmarks.soak import behind_proxies
+    from tests.executor.dying import WHOLE
+
+    with tempfile.TemporaryDirectory(prefix="waqiti-benchmark-") as name:
+        directory = Path(name)
+        for file in ("orders", "points", "died"):
+            (directory / file).touch()
+        turn = itertools.count()
+
+        def see_to_it(busy: Busy) -> None:
+            """The next orders, once one execution has lived and told how many points there are."""
+            points = int((directory / "points").read_text() or 0)
+            with (directory / "orders").open("r+") as file:
+                fcntl.flock(file, fcntl.LOCK_EX)
+                if points and not file.read():
+                    numbers = [(next(turn), random.randrange(10)) for _n in range(20)]
+                    file.writelines(f"{n * 7 % points}{f' {WHOLE}' * (not w)}\n" for n, w in numbers)
+            if busy.site.portal.worker.process.poll() is not None:
+                busy.site.portal.worker.start()
+
+        with shards(targets, concurrency, directory) as site, behind_proxies(site) as proxies:
+            worker = site.portal.worker
+            worker.stop()
+            worker.app, worker.environment["DYING_DIR"] = "tests.executor.dying", name
+            worker.start()
+            site.do("UPDATE pace SET seconds = 0", *range(targets))
+            faults = [(0.7, "at a point", nothing), (0.3, "at a moment too", process_killed)]
+            busy = Busy(site, proxies, faults, runs=runs, each=see_to_it)
+            busy.lead()
+            died = (directory / "died").read_text().splitlines()
+            report = busy.report() | {"points": int((directory / "points").read_text() or 0)}
+            return report | {"died at a point": len(died), "at different ones": len(set(died))}
+
+
 def left(site: Target) -> dict[str, object]:
     """What must be 0 at the end."""
     sessions = "SELECT count(*) FROM pg_stat_activity WHERE application_name LIKE 'waqiti%%'"
@@ -178,6 +223,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--runs", type=int, default=2000)
     parser.add_argument("--lone", type=int, default=1000)
+    parser.add_argument("--portal", type=int, default=0)
+    parser.add_argument("--targets", type=int, default=12, help="of --portal")
+    parser.add_argument("--concurrency", type=int, default=4, help="of --portal")
     parser.add_argument("--seed", type=int, default=random.randrange(10**6))
     options = parser.parse_args()
     random.seed(options.seed)
@@ -186,7 +234,14 @@ def main() -> int:
         with target() as site:
             report["in one transaction"] = kill_often(site, options.runs)
             report["with steps that run alone"] = kill_alone(site, options.lone)
-    print(json.dumps(report, indent=2))
+    if options.portal:
+        import django
+
+        import tests.environment  # noqa: F401 (sets the environment before Django reads it)
+
+        django.setup()
+        report["of whole workers"] = kill_workers(options.portal, options.targets, options.concurrency)
+    print(json.dumps(report, indent=2, ensure_ascii=False))
     return 1 if any(part["wrong"] for part in report.values() if isinstance(part, dict)) else 0
 
 

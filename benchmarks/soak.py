@@ -6,10 +6,11 @@ Real embedded servers, a real Celery worker, the portal with all that an executi
 marker, locks, checks, audit. Every target, one of staging behind a proxy, is taken back and migrated forward
 again and again; about half of the executions meet a fault: a process of the worker killed, the session ended,
 COMMIT or its acknowledgement lost, a table held by somebody, cancelled, the message delivered three times.
-The whole worker is killed twice. It ends by itself, and says what is left: sessions, temporary files, advisory
-locks, prepared transactions at the start and at the end; memory and open files of the worker's processes at
-half time, from when on none of them is killed, and at the end. Ends with 1 if an answer was wrong or something
-leaked.
+The whole worker is killed twice.
+
+It ends by itself and says what is left: sessions, temporary files, advisory locks, prepared transactions at
+the start and at the end; memory and open files of the worker's processes at half time, from when on none of
+them is killed, and at the end. Ends with 1 if an answer was wrong or something leaked.
 """
 
 from __future__ import annotations

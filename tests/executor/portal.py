@@ -106,13 +106,14 @@ class Worker:
     environment: dict[str, str]
     log: Path
     concurrency: int = 2
+    app: str = "waqiti_rollback"
     process: subprocess.Popen[bytes] = field(init=False)
 
     def start(self) -> Worker:
         """Start it and wait until it answers a ping."""
         from waqiti_rollback.celery import app
 
-        argv = [sys.executable, "-m", "celery", "--app", "waqiti_rollback", "--quiet", "worker"]
+        argv = [sys.executable, "-m", "celery", "--app", self.app, "--quiet", "worker"]
         argv += ["--queues", "facts,scratch,backup,execute", "--concurrency", str(self.concurrency)]
         argv += ["--loglevel", "INFO"]
         argv += ["--without-gossip", "--without-mingle"]
