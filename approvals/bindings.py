@@ -35,6 +35,10 @@ class Revision(NamedTuple):
     checksum: int
 
 
+# What `Below` says of the migration of a text.
+OF_MIGRATION = ("migration__kind", "migration__version_key", "migration__removed_at")
+
+
 class Present:
     """The chains of some items of one service as they are now, for `of`. Reads names and digests of files and
     no text: a fixed number of queries, and one for each target. `rows` are the targets' histories, by the
@@ -43,6 +47,7 @@ class Present:
     def __init__(self, items: Iterable[RollbackItem], rows: Mapping[int, Sequence[HistoryRow]]) -> None:
         self.items, self.rows = list(items), rows
         self._known: dict[tuple[int, int], list[Revision]] = {}
+        self._digests: dict[tuple[int, int, tuple[str, ...]], str] = {}
         self._values: dict[int, filling.Values] = {}
         self._standing: dict[int, dict[tuple[int, ...], HistoryRow]] = {}
 
@@ -54,7 +59,10 @@ class Present:
         key = item.migration_id, target.pk
         if key not in self._known:
             self._known[key] = self._files(item, self._standing[target.pk])
-        return chains.bound(self._known[key], self._values[target.pk], placeholders)
+        asked = *key, tuple(placeholders)
+        if asked not in self._digests:
+            self._digests[asked] = chains.bound(self._known[key], self._values[target.pk], placeholders)
+        return self._digests[asked]
 
     def is_of(self, proof: Proof, item: RollbackItem, target: Target) -> bool:
         """Whether a proof was made with this item's text of the migration, and with these very files."""
@@ -76,20 +84,19 @@ class Present:
     def _top(self) -> Migration:
         return max((item.migration for item in self.items), key=lambda each: each.version_key)
 
-    @cached_property
+    @property
     def _migrations(self) -> list[Below]:
         """All that may stand below any of the items."""
-        found = Migration.objects.filter(
-            service=self._top.service_id,
-            version_key__lt=self._top.version_key,
-            kind__in=chains.CHAINED,
-        )
-        columns = found.order_by().values_list("pk", "kind", "version_key", "removed_at")
-        return [Below(pk, kind, tuple(map(int, key)), removed) for pk, kind, key, removed in columns]
+        return self._read[0]
 
-    @cached_property
+    @property
     def _revisions(self) -> list[Revision]:
         """The texts of the items and of all of those, by migration and number."""
+        return self._read[1]
+
+    @cached_property
+    def _read(self) -> tuple[list[Below], list[Revision]]:
+        """Both in one query: each text with what counts of its migration."""
         own = Q(pk__in=[item.revision_id for item in self.items])
         below = Q(
             migration__service=self._top.service_id,
@@ -97,4 +104,12 @@ class Present:
             migration__kind__in=chains.CHAINED,
         )
         found = MigrationRevision.objects.filter(own | below).order_by("migration_id", "number")
-        return [Revision(*row) for row in found.values_list(*Revision._fields)]
+        migrations: dict[int, Below] = {}
+        revisions = []
+        for *text, kind, version, removed_at in found.values_list(*Revision._fields, *OF_MIGRATION):
+            revision = Revision(*text)
+            revisions.append(revision)
+            if revision.migration_id not in migrations:
+                key = tuple(map(int, version))
+                migrations[revision.migration_id] = Below(revision.migration_id, kind, key, removed_at)
+        return list(migrations.values()), revisions

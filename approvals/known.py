@@ -208,7 +208,7 @@ class Known:
     def proofs(self) -> dict[tuple[int, int], Proof]:
         """The answered proof that counts for each script on each target, by the keys of script and target."""
         where = [each.target for each in self.proven_on]
-        return proofs.latest_for(self.items, where, self.present)
+        return proofs.latest_for(self.items, where, self.present, self.newest_proofs)
 
     @cached_property
     def present(self) -> Present:

@@ -79,8 +79,8 @@ def ask_where_missing(items: Iterable[RollbackItem], *, target: Target, actor: U
     if not wanted:
         return 0
     present = Present(wanted, {target.pk: history.rows_of(target)})
-    answered = latest_for(wanted, [target], present)
     newest = newest_of([item.script_id for item in wanted if item.script_id is not None])
+    answered = latest_for(wanted, [target], present, newest)
     asked = 0
     for item in wanted:
         script = item.script
@@ -217,24 +217,34 @@ def declared(items: Iterable[RollbackItem]) -> list[str]:
 
 
 def latest_for(
-    items: Iterable[RollbackItem], targets: Sequence[Target], present: Present
+    items: Iterable[RollbackItem],
+    targets: Sequence[Target],
+    present: Present,
+    newest: Mapping[int, Proof],
 ) -> dict[tuple[int, int], Proof]:
     """The answered proof that counts for each item's script on each target, by the keys of script and target:
-    the newest that was made with this text, these files and these values, else the newest of all. One query,
-    and those of `present`."""
-    named = [(item, item.script) for item in items if item.script is not None]
-    known = _candidates([script.pk for _item, script in named])
+    the newest that was made with this text, these files and these values, else the newest of all. `newest` is
+    what `newest_of` found of these scripts: where that fits there is nothing to look for; else one query.
+    And those of `present`."""
     found = {}
-    for item, script in named:
-        for target in targets:
-            made = known.get(script.pk, [])
-            fits = (each for each in made if why_other(each, item, target, present) == "")
-            if (chosen := next(fits, made[0] if made else None)) is not None:
-                found[script.pk, target.pk] = chosen
+    wanted = []
+    for item in items:
+        for target in targets if item.script is not None else ():
+            made = newest.get(item.script_id or 0)
+            if made is not None and made.at is not None and not why_other(made, item, target, present):
+                found[made.script_id, target.pk] = made
+            else:
+                wanted.append((item, target))
+    known = _candidates({item.script_id or 0 for item, _target in wanted}) if wanted else {}
+    for item, target in wanted:
+        answered = known.get(item.script_id or 0, [])
+        fits = (each for each in answered if not why_other(each, item, target, present))
+        if (chosen := next(fits, answered[0] if answered else None)) is not None:
+            found[chosen.script_id, target.pk] = chosen
     return found
 
 
-def _candidates(script_ids: Sequence[int]) -> dict[int, list[Proof]]:
+def _candidates(script_ids: Iterable[int]) -> dict[int, list[Proof]]:
     """Answered proofs by script, the newest first: of those that are bound to the same the newest alone."""
     bound_to = ("script_id", "revision_id", "chain_sha256")
     answered = Proof.objects.filter(script__in=script_ids, at__isnull=False)

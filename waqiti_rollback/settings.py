@@ -193,7 +193,7 @@ USE_TZ = True
 TIME_ZONE = "UTC"
 LANGUAGE_CODE = "en"
 LANGUAGES = [("en", _("English"))]
-# Texts are written in the one language there is: to look each up in catalogs is a tenth of a long page's time.
+# Texts are written in the one language there is; to look each up in catalogs takes a tenth of a long page.
 USE_I18N = len(LANGUAGES) > 1
 STATIC_URL = "static/"
 # Elsewhere WhiteNoise finds the files where they are, and warns of a root that nobody collected into.

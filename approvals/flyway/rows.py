@@ -82,6 +82,11 @@ class Rows(tuple[HistoryRow, ...]):
         """What `entries` finds; nobody changes it."""
         return [entry for entry in self.walked if entry.row.type not in MARKERS]
 
+    @cached_property
+    def standing(self) -> dict[Version, list[HistoryRow]]:
+        """What `standing` finds; nobody changes it."""
+        return _standing(self.own)
+
 
 def entries(rows: Iterable[HistoryRow]) -> list[Entry]:
     """The rows of migrations and baselines by rank, each with its fate; the other rows decide the fates.
@@ -148,8 +153,12 @@ def duplicates(rows: Iterable[HistoryRow]) -> dict[Version, list[HistoryRow]]:
 
 def standing(rows: Iterable[HistoryRow]) -> dict[Version, list[HistoryRow]]:
     """The rows that say of a version that it was applied and stands, oldest first, each with all by rank."""
+    return (rows if isinstance(rows, Rows) else Rows(rows)).standing
+
+
+def _standing(found: Iterable[Entry]) -> dict[Version, list[HistoryRow]]:
     result: dict[Version, list[HistoryRow]] = {}
-    for entry in entries(rows):
+    for entry in found:
         if entry.version and entry.stands and entry.row.success and entry.row.type not in SYNTHETIC:
             result.setdefault(entry.version, []).append(entry.row)
     return result
