@@ -109,6 +109,12 @@ def services(user: User, *, text: str = "", show: str = "", sort: str = "") -> Q
     return found.order_by(*SERVICE_SORTS[sort][1])
 
 
+def service(user: User) -> QuerySet[Service]:
+    """Visible services with how many migrations they have."""
+    migrations = Migration.objects.filter(service=OuterRef("pk"), removed_at=None)
+    return access.services(user).select_related("team").annotate(migration_count=count_of(migrations))
+
+
 def targets(
     user: User,
     *,
@@ -136,25 +142,35 @@ def targets(
 
 
 def migrations(service: Service, *, text: str = "", show: str = "", sort: str = "") -> QuerySet[Migration]:
-    """The service's migrations with their newest revision's risk and their newest script's number; `show` is
-    one of MIGRATION_VIEWS."""
+    """The service's migrations with this text in version or description, each with the keys of its newest
+    file and script; `show` is one of MIGRATION_VIEWS."""
     revisions = MigrationRevision.objects.filter(migration=OuterRef("pk")).order_by("-number")
     scripts = RollbackScript.objects.filter(migration=OuterRef("pk")).order_by("-number")
-    found = service.migrations.annotate(
-        risk=Subquery(revisions.values("risk")[:1]),
-        revision_number=Subquery(revisions.values("number")[:1]),
-        unreadable=Subquery(revisions.annotate(n=_length("analysis", "errors")).values("n")[:1]),
-        script_pk=Subquery(scripts.values("pk")[:1]),
-        script_number=Subquery(scripts.values("number")[:1]),
-        script_origin=Subquery(scripts.values("origin")[:1]),
-        script_problems=Subquery(scripts.annotate(n=_length("plan", "problems")).values("n")[:1]),
+    found: QuerySet[Migration] = service.migrations.annotate(
+        newest_file=Subquery(revisions.values("pk")[:1]), newest_script=Subquery(scripts.values("pk")[:1])
     )
     if text:
         found = found.filter(Q(version__icontains=text) | Q(description__icontains=text))
+    if show or sort:
+        found = with_newest(found)
     return found.filter(MIGRATION_VIEWS[show][1]).order_by(*MIGRATION_SORTS[sort][1])
 
 
-def _length(column: str, key: str) -> Func:
+def with_newest(migrations: QuerySet[Migration]) -> QuerySet[Migration]:
+    """Migrations that can be filtered and ordered by their newest revision (`risk`, `revision_number`,
+    `unreadable`) and their newest script (`script_number`, `script_problems`)."""
+    revisions = MigrationRevision.objects.filter(migration=OuterRef("pk")).order_by("-number")
+    scripts = RollbackScript.objects.filter(migration=OuterRef("pk")).order_by("-number")
+    return migrations.alias(
+        risk=Subquery(revisions.values("risk")[:1]),
+        revision_number=Subquery(revisions.values("number")[:1]),
+        unreadable=Subquery(revisions.annotate(n=length_of("analysis", "errors")).values("n")[:1]),
+        script_number=Subquery(scripts.values("number")[:1]),
+        script_problems=Subquery(scripts.annotate(n=length_of("plan", "problems")).values("n")[:1]),
+    )
+
+
+def length_of(column: str, key: str) -> Func:
     """How many entries a list inside a JSON column has; NULL where there is none."""
     inside = Func(F(column), Value(key), function="jsonb_extract_path", output_field=JSONField())
     return Func(inside, function="jsonb_array_length", output_field=IntegerField())

@@ -20,6 +20,7 @@ from approvals.models import Job, Target
 from approvals.pages import (
     calendar_page,
     findings,
+    migration_lines,
     migration_page,
     paging,
     service_overview,
@@ -38,12 +39,11 @@ def service_list(request: Request) -> HttpResponse:
 
 def service_detail(request: Request, name: str) -> HttpResponse:
     """A service: its targets, its migrations, what its last import found."""
-    service = get_object_or_404(queries.services(request.user), name=name)
+    service = get_object_or_404(queries.service(request.user), name=name)
     form = MigrationFilter(request.GET)
     filters = {name: form.chosen(name) for name in ("show", "sort")}
     page = paging.page(request, queries.migrations(service, text=form.chosen("q"), **filters))
-    service_overview.add_risks(page.object_list)
-    service_overview.add_proofs(page.object_list)
+    page.object_list = migration_lines.lines(page.object_list)
     context = {
         "service": service,
         "overview": service_overview.read(service, request.user),

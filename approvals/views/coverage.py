@@ -7,7 +7,7 @@ from django.shortcuts import get_object_or_404, render
 
 from approvals import access
 from approvals.forms.catalog import CoverageFilter
-from approvals.pages import coverage_page, paging, service_overview
+from approvals.pages import coverage_page, paging
 from approvals.requests import Request
 
 
@@ -17,7 +17,6 @@ def service_coverage(request: Request, name: str) -> HttpResponse:
     form = CoverageFilter(request.GET)
     filters = {name: form.chosen(name) for name in ("show", "sort")}
     page = paging.page(request, coverage_page.migrations(service, text=form.chosen("q"), **filters))
-    service_overview.add_risks(page.object_list)
-    coverage_page.say(list(page.object_list))
+    page.object_list = coverage_page.rows(page.object_list)
     context = {"service": service, "shares": coverage_page.shares(service), "page": page, "form": form}
     return render(request, "services/coverage.html", context)
