@@ -34,7 +34,7 @@ COMMITTED = (_S.SUCCEEDED, _S.COMMITTED_CHECK_FAILED)
 # of hundreds ends.
 _TELLING = (
     *("rollback_target", "purpose", "status", "set_aside", "course", "settled_at"),
-    *("wave", "claimed_at", "sentence"),
+    *("wave", "claimed_at", "sentence", "continues"),
 )
 
 

@@ -24,6 +24,7 @@ from approvals.models import (
 )
 from approvals.waves import Stand
 
+from . import fleet_story
 from .rollback_queries import asks_for
 
 # How a cell looks: shape, tone, letter and the word for it; by what it stands for, in the order of filters.
@@ -101,6 +102,18 @@ class View:
         """How many stand how."""
         counts = {key: self.counts[key] for key in ("done", "failed", "unsure", "waiting")}
         return fleets.says(counts | {"open": self.counts["open"] + self.counts["queued"]})
+
+    @property
+    def happened(self) -> str:
+        return fleet_story.happened(self)
+
+    @property
+    def certain(self) -> list[str]:
+        return fleet_story.certain(self)
+
+    @property
+    def todo(self) -> list[str]:
+        return fleet_story.todo(self)
 
     @property
     def tone(self) -> str:

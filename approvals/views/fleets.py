@@ -115,64 +115,29 @@ def _start(request: Request, rollback: RollbackRequest, form: RunForm) -> str:
     return reverse("fleet_detail", args=[rollback.pk])
 
 
-def fleet_hold(request: Request, pk: int) -> HttpResponse:
-    """Begin nothing more, with a reason."""
-    return _act(
-        request,
-        pk,
-        "hold",
-        ReasonForm,
-        lambda run, form: fleets.hold(run, actor=request.user, reason=form.cleaned_data["reason"]),
-    )
+ACTS: dict[str, tuple[type[ReasonForm | GoOnForm], Callable[..., FleetRun]]] = {
+    "hold": (ReasonForm, fleets.hold),
+    "end": (ReasonForm, fleets.cancel),
+    "go_on": (GoOnForm, fleets.go_on),
+}
 
 
-def fleet_end(request: Request, pk: int) -> HttpResponse:
-    """End the run for good, with a reason."""
-    return _act(
-        request,
-        pk,
-        "end",
-        ReasonForm,
-        lambda run, form: fleets.cancel(run, actor=request.user, reason=form.cleaned_data["reason"]),
-    )
-
-
-def fleet_go_on(request: Request, pk: int) -> HttpResponse:
-    """Go on with what has not begun."""
-    return _act(
-        request,
-        pk,
-        "go_on",
-        GoOnForm,
-        lambda run, form: fleets.go_on(
-            run,
-            actor=request.user,
-            confirmed_at=stepup.confirmed_at(request),
-            seen=form.cleaned_data["seen"],
-            again=form.cleaned_data["again"],
-        ),
-    )
-
-
-def _act(
-    request: Request,
-    pk: int,
-    key: str,
-    make: type[ReasonForm] | type[GoOnForm],
-    verb: Callable[[FleetRun, Any], object],
-) -> HttpResponse:
-    """Do one thing to the run: a page that says what it means, then the verb."""
+def fleet_act(request: Request, pk: int, key: str) -> HttpResponse:
+    """Do one thing to the run, a key of ACTS: a page that says what it means, then the verb."""
+    make, verb = ACTS[key]
+    confirmed = {"confirmed_at": stepup.confirmed_at(request)} if key == "go_on" else {}
     context = _context(request, pk)
     view, acts = context["view"], {act.key: act for act in context["acts"]}
     if view.run is None or (request.method != "POST" and (key not in acts or acts[key].why_not)):
         why_not = acts[key].why_not if key in acts else ""
         return conflict(request, why_not or _("The run does not stand so that this could be done."))
-    if key == "go_on" and request.method != "POST" and stepup.confirmed_at(request) is None:
+    if confirmed == {"confirmed_at": None} and request.method != "POST":
         return redirect(f"{reverse('confirm')}?{urlencode({'next': request.get_full_path()})}")
     form = make(posted(request), initial={"seen": view.counts["failed"]})
     if form.is_valid():
         try:
-            verb(fleet_progress.require_run(context["rollback"]), form)
+            run = fleet_progress.require_run(context["rollback"])
+            verb(run, actor=request.user, **form.cleaned_data, **confirmed)
         except Refused as refused:
             form.refuse(refused)
         else:

@@ -36,16 +36,30 @@ def cancelling(execution: Execution) -> str:
             "%(target)s."
         ) + _kept(told)
     else:
-        said = _(
-            "The worker ends its own session on %(target)s, and PostgreSQL takes every statement of the "
-            "script back. Every approval is void then. If COMMIT is sent before the worker hears of it, it "
-            "is too late: the page says how it ended only after the target has said so."
+        said = " ".join(
+            (
+                _(
+                    "The worker ends its own session on %(target)s, and PostgreSQL takes every statement of "
+                    "the script back."
+                ),
+                _in_run() if told.in_run else _("Every approval is void then."),
+                _(
+                    "If COMMIT is sent before the worker hears of it, it is too late: the page says how it "
+                    "ended only after the target has said so."
+                ),
+            )
         )
     return said % told.names
 
 
+def _in_run() -> str:
+    return _("The target counts as failed then; as many failures as were set stop the run.")
+
+
 def _kept(told: Told) -> str:
-    """Without effect the approvals stay, but not for ever."""
+    """Without effect the approvals stay, but not for ever; one of many targets counts as failed."""
+    if told.in_run:
+        return " " + _in_run()
     made = told.execution.rollback_target.rollback.attempts
     if made >= ATTEMPTS:
         said = _("It is the last of %(most)d attempts: every approval is void then.")

@@ -23,6 +23,8 @@ NOT_BACKED_UP = (Backup.State.FAILED, Backup.State.REFUSED, Backup.State.DUMPED)
 def _why_no_effect(told: Told) -> tuple[str, str]:
     """What it was that kept it from having an effect, and what to do about that."""
     execution = told.execution
+    if told.in_run and execution.claimed_at is None:
+        return _("Not begun on %(target)s"), _("Nothing here. Whoever goes on with the run begins it anew.")
     if execution.cancel_requested_at is not None:
         return _("Nothing changed on %(target)s: it was cancelled"), _(
             "Say in the incident why it was ended."
@@ -54,7 +56,10 @@ def no_effect(told: Told) -> Story:
     title, first = _why_no_effect(told)
     names = told.names | {"pid": (told.execution.blocker or {}).get("pid"), "worker": told.execution.worker}
     todo = [first % names]
-    if kept:
+    if told.in_run:
+        if told.execution.claimed_at is not None:
+            todo.append(_("Go on with the run, and let it try once more what had no effect; or end the run."))
+    elif kept:
         todo.append(
             _("Start it again: the approvals still count. %(made)d of %(most)d attempts are made.")
             % {"made": rollback.attempts, "most": attempts.ATTEMPTS}
@@ -112,9 +117,18 @@ def rolled_back(told: Told) -> Story:
             _("Say in the incident why it was ended.")
             if told.execution.cancel_requested_at
             else _("Find out why: the failed step or check is marked below."),
-            _(
+            _failed_in_run()
+            if told.in_run
+            else _(
                 "Every approval is void. The requester opens it again as a draft, mends the script or the "
                 "check, and it is rehearsed and approved anew."
             ),
         ),
+    )
+
+
+def _failed_in_run() -> str:
+    return _(
+        "This run does not try it here again: this target takes a request of its own. The page of the run "
+        "says whether the others go on."
     )

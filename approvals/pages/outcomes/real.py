@@ -260,7 +260,13 @@ def _taken_back(told: Told) -> Story:
             "history counts %(versions)s as applied."
         )
         % told.names,
-        (_("The rollback counts as failed. Its requester mends the script, or looks for another way."),),
+        (
+            _("This target counts as failed. See on the run's page what becomes of the others.")
+            if told.in_run
+            else _(
+                "The rollback counts as failed. Its requester mends the script, or looks for another way."
+            ),
+        ),
     )
 
 

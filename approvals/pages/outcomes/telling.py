@@ -50,6 +50,11 @@ class Told:
         return self.execution.purpose == Execution.Purpose.REAL
 
     @property
+    def in_run(self) -> bool:
+        """Is it one of many targets? Then its run decides what follows."""
+        return self.execution.run_id is not None
+
+    @property
     def versions(self) -> str:
         return ", ".join(f"V{pin['version']}" for pin in self.execution.rollback_target.pins)
 

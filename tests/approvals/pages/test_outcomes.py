@@ -217,6 +217,19 @@ def test_what_waits_for_a_restart_names_the_settings() -> None:
     assert "max_connections still has its old value" in story.certain
 
 
+@pytest.mark.parametrize("status", [S.NO_EFFECT, S.ROLLED_BACK, S.PARTIAL, S.SUCCEEDED])
+def test_of_one_of_many_targets_it_never_says_what_becomes_of_the_approvals(status: S) -> None:
+    story = told(status, "done", run_id=1, claimed_at=DUE, course="take_back")
+    assert "approval" not in " ".join(story.todo)
+    assert "rollback counts as failed" not in " ".join(story.todo)
+
+
+def test_what_was_called_off_before_a_worker_took_it_is_not_begun() -> None:
+    story = told(S.NO_EFFECT, "pending", run_id=1)
+    assert story.title == "Not begun on wallet-production"
+    assert len(story.todo) == 1
+
+
 @pytest.mark.parametrize("status", [status for status in S if status != S.UNRESOLVED])
 def test_a_rehearsal_never_says_that_the_target_changed(status: S) -> None:
     story = told(status, "done", purpose="rehearsal")

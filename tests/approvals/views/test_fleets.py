@@ -123,6 +123,8 @@ def test_a_stopped_run_says_why_what_needs_a_person_and_how_it_goes_on(
     end_wave(run, ExecutionStatus.ROLLED_BACK)
     page = matrix(world, rollback)
     assert "Stopped after 1 failure." in page
+    assert "Committed on 1 of 6 targets, and stays so. Nothing has changed on 5." in page
+    assert "Go on if the others will not fail for the same reason; else end the run." in page
     assert "What needs a person" in page
     assert "wallet-service-shard-002 Rolled back" in page
     assert "Go on…" in page
@@ -140,6 +142,12 @@ def test_a_stopped_run_says_why_what_needs_a_person_and_how_it_goes_on(
     page = send(olga, reverse("fleet_end", args=[rollback.pk]), reason="Enough.")
     assert "Partly executed" in page
     assert "1 of 6 taken back" in page
+    assert "Ask anew for what is left" in page
+    failed = run.executions.get(status="rolled_back")
+    page = see(as_(world.alice), reverse("execution_detail", args=[failed.pk]))
+    assert "wave 1 of the run of" in page
+    assert "Back to the run" in page
+    assert "this target takes a request of its own" in page
 
 
 def test_what_cannot_be_done_answers_with_a_page(world: World, shards: list[Target]) -> None:
