@@ -128,7 +128,7 @@ def prove(
             return replace(empty, reason=f"The chain does not replay: {broken}", sqlstate=broken.sqlstate)
         say("clone the live schema")
         clone = live if callable(live) else partial(clone_schema, live)
-        found = _down_up(replay.server, clone, forward, planned, replace(empty, way=DOWN_UP), say)
+        found = _down_up(replay, clone, forward, planned, replace(empty, way=DOWN_UP), say)
         found = replace(found, reason=f"{found.reason} The chain does not replay: {broken}".strip())
         return replace(found, seconds=time.monotonic() - started)
     try:
@@ -146,7 +146,7 @@ def prove(
 
 
 def _note(replay: Replay, stands: list[str]) -> None:
-    shadow = Shadow.kept(replay.server, replay.name)
+    shadow = replay.kept()
     if shadow is not None:
         replay.note(shadow, stands)
         shadow.close()
@@ -179,10 +179,10 @@ def _up_down_up(
     return replace(proof, verdict=found.word, difference=found.difference, forward_again=again, reason=why)
 
 
-def _down_up(server: str, clone: Clone, forward: File, script: Script, proof: Proof, say: Say) -> Proof:
+def _down_up(replay: Replay, clone: Clone, forward: File, script: Script, proof: Proof, say: Say) -> Proof:
     """Back and forward on a clone of the live schema: that the way back leads to the schema of before is not
     shown, only that the migration leads from there to where it was."""
-    shadow = Shadow(server)
+    shadow = Shadow(replay.server, role=replay.role)
     try:
         clone(shadow)
         proof = _circumstances(shadow, proof, (*without_server(forward.sql)[1], *_beyond(script)))

@@ -120,7 +120,7 @@ def _try(connection: Connection, query: str, *values: Any) -> bool:
 def _sweep(connection: Connection) -> None:
     """Drop temporary shadows: nobody is at work, so nobody needs them."""
     rows = connection.execute(
-        "SELECT datname::text FROM pg_database WHERE datdba = current_user::regrole"
+        "SELECT datname::text FROM pg_database WHERE pg_has_role(datdba, 'USAGE')"
     ).fetchall()
     for name in (name for (name,) in rows if _TEMPORARY.fullmatch(name)):
         try:

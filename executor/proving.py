@@ -6,6 +6,7 @@ import contextlib
 import logging
 import tempfile
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import psycopg
@@ -23,6 +24,7 @@ from executor.pgtools import ToolMissing
 from executor.proof import NOT_PROVABLE, UP_DOWN_UP, Clone
 from executor.proof import Proof as Evidence
 from executor.restore import run_tool
+from executor.schema import tenant
 from executor.schema.dump import DumpFailed
 from executor.schema.replay import File, sha256
 from executor.schema.shadow import Shadow
@@ -139,6 +141,10 @@ def clone_structure(source: Endpoint, shadow: Shadow) -> None:
             ]
             run_tool("pg_dump", source, arguments, while_running=_nothing)
             into = credentials.prover().on(shadow.name)
+            if shadow.role:
+                into = replace(
+                    into, user=shadow.role, password=tenant.password_of(shadow.server, shadow.role)
+                )
             restoring = ["--exit-on-error", "--no-owner", "--no-privileges", str(dump)]
             run_tool("pg_restore", into, restoring, while_running=_nothing)
     except ExecutorError as error:

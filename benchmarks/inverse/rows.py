@@ -71,7 +71,7 @@ def unannounced(
     relations = {lost.relation for lost in known if not lost.column}
     columns = {(lost.relation, lost.column) for lost in known}
     _, second, third = prints
-    relabelled = {dotted(kind.ref.path) for kind in after.of_kind("type") if _other_labels(kind, back)}
+    relabelled = {dotted(kind.ref.path) for kind in after.of_kind("type") if _other_labels(kind, before)}
     for column in after.of_kind("column"):
         had = second.get(column.ref)
         if column["inherited"] and not column["local"]:
@@ -99,13 +99,14 @@ def _before(column: Object, before: Snapshot, after: Snapshot) -> tuple[str, ...
     return (*table.path, column.ref.name) if table is not None else column.ref.path
 
 
-def _other_labels(kind: Object, back: Snapshot) -> bool:
-    """Whether an enum's labels have other names behind the way back."""
-    now = back.by_address.get(kind.address)
-    if kind["form"] != "e" or now is None:
+def _other_labels(kind: Object, before: Snapshot) -> bool:
+    """Whether an enum's labels had other names before: behind the way back they have them again, if need be
+    in a type that was made anew."""
+    was = before.by_address.get(kind.address)
+    if kind["form"] != "e" or was is None:
         return False
-    old = dict(zip(kind["label_oids"], kind["labels"], strict=True))
-    new = dict(zip(back[now]["label_oids"], back[now]["labels"], strict=True))
+    old = dict(zip(before[was]["label_oids"], before[was]["labels"], strict=True))
+    new = dict(zip(kind["label_oids"], kind["labels"], strict=True))
     return any(new.get(oid, label) != label for oid, label in old.items())
 
 

@@ -14,6 +14,7 @@ from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict
 
 from approvals.analysis.parser import Source, SqlError, parse
+from executor.schema import tenant
 from executor.schema.reading import without_server
 from executor.schema.shadow import Shadow
 
@@ -83,17 +84,29 @@ class Replay:
         self.server = server
         self.name = f"shadow_of_{hashlib.sha256(service.encode()).hexdigest()[:16]}"
         self.replayed = 0
+        self._role: str | None = None
+
+    @property
+    def role(self) -> str:
+        """The tenant that runs the files; '' where the login does so itself."""
+        if self._role is None:
+            self._role = tenant.ensure(self.server, self.name)
+        return self._role
+
+    def kept(self) -> Shadow | None:
+        """The shadow as it was left; None where there is none."""
+        return Shadow.kept(self.server, self.name, role=self.role)
 
     def behind(self, files: Sequence[File]) -> Shadow:
         """The shadow with exactly these files applied; `replayed` counts those that had to be. Statements
         that reach beyond the database are left out. Raises DoesNotReplay and psycopg.Error."""
-        shadow = Shadow.kept(self.server, self.name)
+        shadow = self.kept()
         applied = self._applied(shadow) if shadow is not None else []
         if shadow is not None and applied != [file.digest for file in files][: len(applied)]:
             shadow.drop()
             shadow = None
         if shadow is None:
-            shadow, applied = Shadow(self.server, name=self.name), []
+            shadow, applied = Shadow(self.server, name=self.name, role=self.role), []
         try:
             self.replayed = 0
             for file in files[len(applied) :]:
@@ -124,7 +137,7 @@ class Replay:
 
     def forget(self) -> None:
         """Drop the shadow: nobody knows any more what is in it."""
-        shadow = Shadow.kept(self.server, self.name)
+        shadow = self.kept()
         if shadow is not None:
             shadow.drop()
 

@@ -14,13 +14,14 @@ from typing import Any
 
 import psycopg
 from psycopg import sql
-from psycopg.conninfo import make_conninfo
 
 from approvals.analysis.parser import Source, SqlError, parse
+from executor.schema import tenant
 from executor.schema.reading import without_server
 
 Connection = psycopg.Connection[tuple[Any, ...]]
 _MISSING_ROLE = re.compile(r'role "([^"]+)" does not exist')
+_OF_ROLE = re.compile(r'(?:must be able to SET ROLE|permission denied to set role) "([^"]+)"')
 NOT_IN_A_TRANSACTION = (psycopg.errors.ActiveSqlTransaction, psycopg.errors.UnsafeNewEnumValueUsage)
 MOST_ROLES = 20
 MAY_OWN = "waqiti_owners"
@@ -36,26 +37,39 @@ entered: ContextVar[set[str] | None] = ContextVar("entered", default=None)
 
 class Shadow:
     """One database of its own, on a server that holds nothing else. `server` is a libpq connection string
-    of a
-    role that may create databases and roles. Methods raise psycopg.Error where the server refuses."""
+    of a login that may create databases and roles; `role` is the tenant that owns the database and runs what
+    runs there (see `tenant`; '' for the login itself). Methods raise psycopg.Error where the server
+    refuses."""
 
-    def __init__(self, server: str, *, template: str = "template0", name: str = "") -> None:
-        self.server = server
+    def __init__(self, server: str, *, template: str = "template0", name: str = "", role: str = "") -> None:
+        self.server, self.role = server, role
         self.name = name or f"shadow_{secrets.token_hex(6)}"
         self.made_roles: list[str] = []
-        self._admin(sql.SQL("CREATE DATABASE {} TEMPLATE {}"), self.name, template)
+        if role:
+            self._admin(sql.SQL("CREATE DATABASE {} TEMPLATE {} OWNER {}"), self.name, template, role)
+            self._admin(sql.SQL("REVOKE ALL ON DATABASE {} FROM PUBLIC"), self.name)
+        else:
+            self._admin(sql.SQL("CREATE DATABASE {} TEMPLATE {}"), self.name, template)
         self.connection = self._connect()
         if template == "template0" and not self._superuser:
             self._let_roles_own()
 
     @classmethod
-    def kept(cls, server: str, name: str) -> Shadow | None:
-        """The shadow that was made under that name before; None where there is none."""
+    def kept(cls, server: str, name: str, *, role: str = "") -> Shadow | None:
+        """The shadow that was made under that name before; None where there is none. One that somebody else
+        owns is dropped: it is of a time before there were tenants."""
         with psycopg.connect(server, autocommit=True) as admin:
-            if admin.execute("SELECT FROM pg_database WHERE datname = %s", [name]).fetchone() is None:
+            row = admin.execute(
+                "SELECT pg_get_userbyid(datdba)::text = coalesce(nullif(%s, ''), current_user)"
+                " FROM pg_database WHERE datname = %s",
+                [role, name],
+            ).fetchone()
+            if row is not None and not row[0]:
+                admin.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+            if row is None or not row[0]:
                 return None
         found = cls.__new__(cls)
-        found.server, found.name, found.made_roles = server, name, []
+        found.server, found.role, found.name, found.made_roles = server, role, name, []
         found.connection = found._connect()
         return found
 
@@ -85,13 +99,13 @@ class Shadow:
     @property
     def dsn(self) -> str:
         """A libpq connection string."""
-        return make_conninfo(self.server, dbname=self.name)
+        return tenant.dsn(self.server, self.role, self.name)
 
     def copy(self) -> Shadow:
         """A copy of the database as it stands."""
         self.connection.close()
         try:
-            return Shadow(self.server, template=self.name)
+            return Shadow(self.server, template=self.name, role=self.role)
         finally:
             self.connection = self._connect()
 
@@ -118,7 +132,7 @@ class Shadow:
             try:
                 self._apply(text)
                 return
-            except psycopg.errors.UndefinedObject as error:
+            except (psycopg.errors.UndefinedObject, psycopg.errors.InsufficientPrivilege) as error:
                 if not self.make_missing_role(error):
                     raise
             finally:
@@ -137,7 +151,10 @@ class Shadow:
         self.connection.execute(grant.format(sql.Identifier(MAY_OWN)))
 
     def make_missing_role(self, error: psycopg.Error) -> bool:
-        """Make the role that the server missed; False where the error is another one."""
+        """Make the role that the server missed, or make our tenant a member of it where it is there already;
+        False where the error is another one."""
+        if isinstance(error, psycopg.errors.InsufficientPrivilege):
+            return self._lend_role(error)
         missing = _MISSING_ROLE.search(str(error))
         if missing is None or not isinstance(error, psycopg.errors.UndefinedObject):
             return False
@@ -146,7 +163,20 @@ class Shadow:
             # Who makes a role may administer it, but give it nothing before being its member (16 and later).
             self._admin(sql.SQL("GRANT {} TO CURRENT_USER"), missing[1])
             self._admin(sql.SQL("GRANT {} TO {}"), MAY_OWN, missing[1])
+        if self.role:
+            self._admin(sql.SQL("GRANT {} TO {}"), missing[1], self.role)
         self.made_roles.append(missing[1])
+        return True
+
+    def _lend_role(self, error: psycopg.Error) -> bool:
+        """Another service's files may name the same role, and have made it."""
+        named = _OF_ROLE.search(str(error))
+        if named is None or not self.role or not tenant.may_be_lent(named[1]):
+            return False
+        try:
+            self._admin(sql.SQL("GRANT {} TO {}"), named[1], self.role)
+        except psycopg.Error:
+            return False
         return True
 
     def _apply(self, text: str) -> None:

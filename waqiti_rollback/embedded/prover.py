@@ -30,6 +30,9 @@ def ensure_prover(cluster: Cluster) -> str:
         admin.execute(command.format(sql.Identifier(PROVER), sql.Literal(path)))
         command = sql.SQL("ALTER ROLE {} SET temp_file_limit = {}")
         admin.execute(command.format(sql.Identifier(PROVER), sql.Literal(TEMPORARY_FILES)))
+        # So that it can pass both on to the roles that it makes, one for each service.
+        command = sql.SQL("GRANT SET ON PARAMETER temp_file_limit, extension_control_path TO {}")
+        admin.execute(command.format(sql.Identifier(PROVER)))
     return password
 
 
