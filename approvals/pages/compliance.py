@@ -4,9 +4,11 @@ what, so that one sees that nobody signed their own work."""
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
-from django.db.models import Aggregate, Max, Min, QuerySet
+from django.db.models import F, FloatField, Max, Min, QuerySet, Value
+from django.db.models.functions import Cast, Extract
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
@@ -95,23 +97,29 @@ class Doers:
 
 
 def who_did_what(rollbacks: QuerySet[RollbackRequest]) -> Doers:
-    """Who did what in these rollbacks; five queries, each with one row for a person."""
+    """Who did what in these rollbacks; two queries, with one row for a person and what they did."""
     keys = rollbacks.order_by().values("pk")
     approvals = Approval.objects.filter(rollback__in=keys, decision=Approval.Decision.APPROVE, voided_at=None)
     real = Execution.objects.filter(rollback_target__rollback__in=keys, purpose=Execution.Purpose.REAL)
     authors = RollbackScript.objects.filter(items__rollback__in=keys, authors__isnull=False)
-    asked = _in_order(rollbacks, "requester", Max("id"), newest_first=True)
-    wrote = _in_order(authors, "authors", Min("id"))
-    approved = _in_order(approvals, "approver", Min("id"))
-    started = _in_order(real, "requested_by", Min("queued_at"))
-    people = User.objects.in_bulk({0, *asked, *wrote, *approved, *started})
-    return Doers(*([str(people[pk]) for pk in pks] for pks in (asked, wrote, approved, started)))
+    first, *rest = (
+        _people("asked", rollbacks, "requester", -Max("id")),
+        _people("wrote", authors, "authors", Min("id")),
+        _people("approved", approvals, "approver", Min("id")),
+        _people("started", real, "requested_by", Extract(Min("queued_at"), "epoch")),
+    )
+    did: dict[str, list[int]] = {"asked": [], "wrote": [], "approved": [], "started": []}
+    for what, person, _when in sorted(first.union(*rest, all=True), key=lambda row: row[2]):
+        did[what].append(person)
+    people = User.objects.in_bulk({0, *chain.from_iterable(did.values())})
+    return Doers(**{what: [str(people[pk]) for pk in keys] for what, keys in did.items()})
 
 
-def _in_order(
-    things: QuerySet[Any], person: str, when: Aggregate, *, newest_first: bool = False
-) -> list[int]:
-    """The keys of the people whom these things name, each once, by when they come first."""
-    order = "-when" if newest_first else "when"
-    found = things.order_by().values(person).annotate(when=when).order_by(order)
-    return list(found.values_list(person, flat=True))
+def _people(
+    what: str, things: QuerySet[Any], person: str, when: Any
+) -> QuerySet[Any, tuple[str, int, float]]:
+    """The people whom these things name, each once, with what they did and a number to order them by."""
+    named = things.order_by().annotate(did=Value(what), by=F(person)).values("did", "by")
+    first = Cast(when, FloatField())
+    found: QuerySet[Any, Any] = named.annotate(first=first).values_list("did", "by", "first")
+    return found

@@ -6,9 +6,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cached_property
-from typing import overload
+from typing import Any, overload
 
-from django.db.models import Case, F, Func, OrderBy, Q, QuerySet, TextField, When
+from django.db.models import Case, F, Func, OrderBy, Q, QuerySet, TextField, Value, When
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
@@ -101,14 +101,19 @@ class Timeline(Sequence[Moment]):
         self._notes = incident.notes.all()
 
     @cached_property
-    def _keys(self) -> list[tuple[str, bool, int]]:
+    def _keys(self) -> QuerySet[Any, tuple[str, bool, int]]:
         """When, whether it is a note, and its key, for everything that happened."""
-        events = [(at, False, seq) for at, seq in self._events.values_list("at", "seq")]
-        notes = [(at, True, pk) for at, pk in self._notes.values_list(STAMP, "pk")]
-        return sorted([*events, *notes], reverse=True)
+        events = self._events.annotate(is_note=Value(False)).values_list("at", "is_note", "seq")
+        notes = self._notes.order_by().annotate(stamp=STAMP, is_note=Value(True))
+        both = events.order_by().union(notes.values_list("stamp", "is_note", "pk"), all=True)
+        return both.order_by("-at", "-is_note", "-seq")
+
+    @cached_property
+    def _count(self) -> int:
+        return self._events.order_by().count() + self._notes.count()
 
     def __len__(self) -> int:
-        return len(self._keys)
+        return self._count
 
     @overload
     def __getitem__(self, wanted: int) -> Moment: ...
@@ -120,7 +125,8 @@ class Timeline(Sequence[Moment]):
         """These moments, in the same order."""
         if isinstance(wanted, int):
             return self[slice(wanted, wanted + 1)][0]
-        keys = self._keys[wanted]
+        backwards = wanted.step is not None  # a query knows no steps
+        keys = list(self._keys)[wanted] if backwards else list(self._keys[wanted])
         # No event and no note has the key 0: asked for even where there is none, it is always a query.
         events = AuditEvent.objects.filter(seq__in=[0, *(key for _at, is_note, key in keys if not is_note)])
         notes = self._notes.filter(pk__in=[0, *(key for _at, is_note, key in keys if is_note)])

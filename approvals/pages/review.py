@@ -254,7 +254,7 @@ class Sheet:
 
     @property
     def versions(self) -> str:
-        return ", ".join(str(item.item.migration) for item in self.items)
+        return ", ".join(str(item.migration) for item in self.known.items)
 
     @property
     def why_not(self) -> list[str]:

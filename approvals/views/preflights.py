@@ -69,7 +69,7 @@ def rollback_schedule(request: Request, pk: int) -> HttpResponse:
         "rollback": rollback,
         "page": page,
         "form": form,
-        "calendar": calendar_page.read(target),
+        "standing": page.known.standing,
         "opening": opening,
         "says": [(entry.get_kind_display(), calendar_page.says(entry)) for entry in page.known.calendar],
     }
