@@ -60,6 +60,7 @@ START = f"{LIST} >> a[href*='/start/']"
 REJECT = f"{LIST} >> a[href*='/decide/reject']"
 COMMENT = f"{LIST} >> main a[href*='/comment/']"
 STORY = f"{LIST} >> main a[href^='/audit/rollback/']"
+RUN = f"{LIST} >> main #targets a[href$='/run/']"
 PAGES = (
     Picture("sign-in", "", SIGN_IN),
     Picture("dashboard-engineer", "amina", "/"),
@@ -83,6 +84,9 @@ PAGES = (
     Picture("execution-partly-done", "grace", "/rollbacks/?status=executing&risk=2", PARTLY_DONE),
     Picture("execution-committed", "grace", "/rollbacks/?status=executed", EXECUTION),
     Picture("execution-rolled-back", "grace", "/rollbacks/?status=failed", EXECUTION),
+    Picture("fleet-review", "emeka", "/rollbacks/?status=partly_executed", LIST),
+    Picture("fleet-run", "grace", "/rollbacks/?status=partly_executed", RUN),
+    Picture("fleet-failed", "grace", "/rollbacks/?status=partly_executed", f"{RUN} >> a.cell-fail"),
     Picture("new-rollback", "amina", "/rollbacks/new/"),
     Picture("new-rollback-migrations", "amina", "/rollbacks/new/?target=wallet-production"),
     Picture("script-editor", "amina", "/targets/wallet-production/", EDITOR),

@@ -21,6 +21,7 @@ from waqiti_rollback.demo.services import (
     LEDGER,
     LEDGER_STAGING,
     SERVICES,
+    SHARDS,
     WALLET_PRODUCTION,
     DemoService,
     DemoTarget,
@@ -31,7 +32,11 @@ from waqiti_rollback.embedded import Estate
 
 Make = Callable[..., Database]
 # Of each service the target that has the most versions, so that every script has somewhere to run.
-FURTHEST = {"wallet-service": BY_NAME["wallet-staging"], "ledger-service": BY_NAME[LEDGER_STAGING]}
+FURTHEST = {
+    "wallet-service": BY_NAME["wallet-staging"],
+    "ledger-service": BY_NAME[LEDGER_STAGING],
+    "notification-service": BY_NAME[SHARDS[0]],
+}
 
 
 def files(service: DemoService, kind: Kind) -> list[MigrationFile]:

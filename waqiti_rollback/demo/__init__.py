@@ -1,1 +1,1 @@
-"""A small estate to try the portal on: two services, their targets, people, and rollbacks in every status."""
+"""An estate to try the portal on: three services, their targets, people, and rollbacks in every status."""

@@ -66,6 +66,13 @@ CHECKS: dict[tuple[str, str], list[Check]] = {
     ("wallet-service", "2025.11.27.001"): [
         Check("The column is gone", _no_column("wallets", "nickname"), "0")
     ],
+    ("notification-service", "2"): [
+        Check(
+            "One device for each person",
+            "SELECT count(*) FROM pg_constraint WHERE conname = 'devices_user_key' AND contype = 'u'",
+            "1",
+        )
+    ],
     ("ledger-service", "001"): [
         Check("The table is gone", "SELECT to_regclass('transactions') IS NULL", "true"),
         Check(

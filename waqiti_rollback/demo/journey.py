@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TypeVar
@@ -15,6 +15,7 @@ from approvals import (
     continuing,
     decisions,
     executions,
+    fleets,
     halfway,
     history,
     incidents,
@@ -28,6 +29,7 @@ from approvals.models import (
     Execution,
     ExecutionStatus,
     FileFate,
+    FleetRun,
     Incident,
     Job,
     Migration,
@@ -125,6 +127,14 @@ def ask(wish: Wish, incident: Incident | None = None) -> RollbackRequest:
     return fresh(rollback)
 
 
+def on_all(rollback: RollbackRequest, targets: Iterable[Target]) -> RollbackRequest:
+    """Let a draft run on all of these, by name, and wait until the worker has read them."""
+    ordered = sorted(targets, key=lambda target: target.name)
+    edited = rollbacks.edit(rollback, actor=rollback.requester, revision=rollback.revision, targets=ordered)
+    job_done(Job.Kind.FACTS, edited.pk, edited.label)
+    return fresh(edited)
+
+
 def fresh(rollback: RollbackRequest) -> RollbackRequest:
     """The rollback as it is now."""
     return RollbackRequest.objects.get(pk=rollback.pk)
@@ -193,6 +203,29 @@ def start(rollback: RollbackRequest, by: str = "grace") -> Execution:
     return executions.start(
         rollback, actor=user(by), digest=rollback.request_digest, confirmed_at=timezone.now()
     )
+
+
+def start_run(rollback: RollbackRequest, *, wave_size: int, by: str = "grace") -> FleetRun:
+    """Ops start the run of an approved rollback over its targets, right after signing in again."""
+    rollback = fresh(rollback)
+    return fleets.start(
+        rollback,
+        actor=user(by),
+        digest=rollback.request_digest,
+        confirmed_at=timezone.now(),
+        wave_size=wave_size,
+    )
+
+
+def rests(run: FleetRun) -> FleetRun:
+    """Wait until a run goes on no more by itself and nothing of it is under way."""
+
+    def look() -> FleetRun | None:
+        found = FleetRun.objects.get(pk=run.pk)
+        moves = found.state == FleetRun.State.RUNNING or found.executions.filter(status__in=OPEN).exists()
+        return None if moves else found
+
+    return wait_for(f"{run} to rest", look)
 
 
 def go_on(execution: Execution, *, reason: str, by: str = "grace") -> Execution:

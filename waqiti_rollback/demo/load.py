@@ -13,14 +13,14 @@ from approvals.models import Check, Migration, Service, Target, Team
 from waqiti_rollback.embedded import HOST, Estate
 from waqiti_rollback.embedded.server import Say
 
-from . import journey, stories, ways_back
+from . import journey, shards, stories, ways_back
 from .calendars import fill_calendars
 from .checks import CHECKS
 from .interrupted import interrupt
 from .people import create_contacts, user
 from .services import BY_NAME, SERVICES, TARGETS, DemoTarget
 
-AUTHORS = {"wallet-service": "amina", "ledger-service": "chidi"}
+AUTHORS = {"wallet-service": "amina", "ledger-service": "chidi", "notification-service": "amina"}
 
 
 def read_histories() -> None:
@@ -39,6 +39,8 @@ def load_stories(servers: Estate, *, say: Say) -> None:
     stories.staging()
     say("Some that were withdrawn, sent back, rejected or forgotten …")
     stories.ended_early()
+    say("Six shards: a canary, a wave, and one that fails …")
+    shards.carry_out_on_some(servers)
     say("Server settings on staging: partly done, gone on with, and waiting for a restart …")
     stories.settings(servers)
     say("Two that wait for approvals, each rehearsed on a clone …")

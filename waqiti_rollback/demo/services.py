@@ -1,4 +1,4 @@
-"""What the demo consists of: two services, their migrations as files, and the targets they run on."""
+"""What the demo consists of: three services, their migrations as files, and the targets they run on."""
 
 from __future__ import annotations
 
@@ -55,10 +55,12 @@ class DemoTarget:
 
 WALLET = DemoService("wallet-service", "payments", "wallet_owner", filled_after="7")
 LEDGER = DemoService("ledger-service", "books", "ledger_owner", filled_after="001")
-SERVICES = (WALLET, LEDGER)
+NOTIFICATIONS = DemoService("notification-service", "payments", "notification_owner", filled_after="1")
+SERVICES = (WALLET, LEDGER, NOTIFICATIONS)
 
 WALLET_PRODUCTION, WALLET_STAGING = "wallet-production", "wallet-staging"
 LEDGER_PRODUCTION, LEDGER_STAGING, LEDGER_PREVIEW = "ledger-production", "ledger-staging", "ledger-preview"
+SHARDS = tuple(f"notification-shard-{number}" for number in range(1, 7))
 SERVER_SETTINGS = (
     "max_connections",
     "shared_buffers",
@@ -73,5 +75,6 @@ TARGETS = (
     DemoTarget(LEDGER_PREVIEW, LEDGER, "staging", "001", 1_000),
     DemoTarget(WALLET_PRODUCTION, WALLET, "production", "2025.11.25.001", 50_000, WALLET_STAGING),
     DemoTarget(LEDGER_PRODUCTION, LEDGER, "production", "001", 20_000, LEDGER_STAGING),
+    *(DemoTarget(shard, NOTIFICATIONS, "staging", "2", 1_000) for shard in SHARDS),
 )
 BY_NAME = {target.name: target for target in TARGETS}

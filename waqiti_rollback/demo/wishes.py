@@ -5,10 +5,18 @@ from __future__ import annotations
 from approvals.models import FileFate, Urgency
 
 from .journey import Wish
-from .services import LEDGER_PREVIEW, LEDGER_PRODUCTION, LEDGER_STAGING, WALLET_PRODUCTION, WALLET_STAGING
+from .services import (
+    LEDGER_PREVIEW,
+    LEDGER_PRODUCTION,
+    LEDGER_STAGING,
+    SHARDS,
+    WALLET_PRODUCTION,
+    WALLET_STAGING,
+)
 
 LIMIT, KEYS, NICKNAMES = ("2025.11.25.001",), ("2025.11.22.001",), ("2025.11.27.001",)
 PARTITIONS, CONNECTIONS = ("001",), ("999",)
+SEVERAL_DEVICES = ("2",)
 
 TOP_UPS_REFUSED = Wish(
     by="amina",
@@ -74,6 +82,17 @@ CASCADES_FORGOTTEN = Wish(
     impact="Analysis of one case had to stop.",
     forward_fix="A copy of the tokens could be kept elsewhere; that is planned for next year.",
     app_version="wallet-service 4.11.1",
+    urgency=Urgency.PLANNED,
+)
+DEVICES = Wish(
+    by="bram",
+    target=SHARDS[0],
+    versions=SEVERAL_DEVICES,
+    title="Every message is pushed twice",
+    reason="The dispatcher joins devices to people and sends once for each row that it finds.",
+    impact="Testers get every message twice on each shard, and nobody can sign the release off.",
+    forward_fix="The dispatcher has to learn to send once; that is planned for the release after this one.",
+    app_version="notification-service 1.6.2",
     urgency=Urgency.PLANNED,
 )
 NICKNAMES_WITHDRAWN = Wish(
