@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 
 from .alike import listed
 from .models import Evidence, RollbackTarget
@@ -27,7 +28,11 @@ def facts(rollback_targets: Sequence[RollbackTarget], found: Mapping[int, Eviden
             kind=Evidence.Kind.FACTS, holds=False, sentence=_why_not(missing, bad, found), at=oldest.at
         )
     data = _sum([found[each.target_id].data for each in rollback_targets])
-    said = _("Read all %(count)d targets: %(tables)d tables on each, schema version %(version)s.") % {
+    said = ngettext(
+        "Read all %(count)d targets: %(tables)d table on each, schema version %(version)s.",
+        "Read all %(count)d targets: %(tables)d tables on each, schema version %(version)s.",
+        len(data["tables"]),
+    ) % {
         "count": len(rollback_targets),
         "tables": len(data["tables"]),
         "version": data["schema_version"],

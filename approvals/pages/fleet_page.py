@@ -39,6 +39,8 @@ LOOKS: dict[str, tuple[str, str, str, str]] = {
 TONES = {"running": "run", "held": "warn", "stopped": "fail", "cancelled": "idle", "finished": "ok"}
 # So many targets that need a person are told in full.
 TOLD = 50
+# Up to so many targets each cell shows its name.
+NAMED = 24
 
 
 @dataclass(frozen=True)
@@ -102,6 +104,11 @@ class View:
         """How many stand how."""
         counts = {key: self.counts[key] for key in ("done", "failed", "unsure", "waiting")}
         return fleets.says(counts | {"open": self.counts["open"] + self.counts["queued"]})
+
+    @property
+    def named(self) -> bool:
+        """Are they so few that each shows its name?"""
+        return len(self.cells) <= NAMED
 
     @property
     def happened(self) -> str:
