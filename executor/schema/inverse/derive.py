@@ -118,7 +118,8 @@ class _Derivation:
         self._rename_back()
         self._rename_away()
         found = self._converge()
-        self._take_the_last_rows_away()
+        if self._take_the_last_rows_away():
+            found = self._converge()  # a key that they stood in the way of
         if not self.context.reordered:
             said = {choice.subject for choice in self.choices}
             self.surprises = frozenset(ref for ref in found.reordered if dotted(ref.path) not in said)
@@ -135,7 +136,9 @@ class _Derivation:
             if refusal:
                 self.deletions.append((deletion, refusal))
 
-    def _take_the_last_rows_away(self) -> None:
+    def _take_the_last_rows_away(self) -> bool:
+        """Try those again that could not go before. Whether any went."""
+        done = len(self.run.done)
         for deletion, refusal in self.deletions:
             if deletion.still_means(self.context.now, self.after):
                 refusal = self.run.delete(deletion.action, deletion.rows)
@@ -143,6 +146,7 @@ class _Derivation:
                 table = dotted(deletion.action.ref.path)
                 gap = FromBackup(table, "INSERT DATA", refusal, deletion.line, deletion.column)
                 self.from_backup.append(gap)
+        return len(self.run.done) > done
 
     def _rename_back(self) -> None:
         for level in range(len(LEVELS)):

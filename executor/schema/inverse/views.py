@@ -26,9 +26,18 @@ class View(Family):
             return [
                 self.altering(now, *(f"ALTER VIEW {dotted(now.ref.path)} {clause}" for clause in clauses))
             ]
-        if before["columns"][: len(now["columns"])] != now["columns"]:
+        if before["columns"][: len(now["columns"])] != now["columns"] or _by_key(before, context):
             return None
         return [self.altering(now, _create(before, "CREATE OR REPLACE VIEW"))]
+
+
+def _by_key(view: Object, context: Context) -> bool:
+    """Whether a view groups by a primary key of a table that is written anew: the key is there only once the
+    old table is gone, and that only once the view is."""
+    needs = context.before.needs.get(view.ref, ())
+    return any(
+        need.kind == "constraint" and Ref("table", need.path[:2]) in context.replaced for need in needs
+    )
 
 
 def _create(thing: Object, words: str) -> str:

@@ -101,6 +101,20 @@ def test_a_row_goes_that_a_new_table_refers_to(shadow: Shadow) -> None:
     assert rows(shadow, "kinds") == [("old", "x", 1)]
 
 
+def test_a_key_comes_back_once_the_rows_are_gone_that_had_to_wait(shadow: Shadow) -> None:
+    shadow.apply("CREATE TABLE days (place text, start time); CREATE UNIQUE INDEX days_place ON days (place)")
+    forward = """DROP INDEX days_place; CREATE UNIQUE INDEX days_start ON days (place, start);
+                 INSERT INTO days VALUES ('IWI', '08:25'), ('IWI', '09:25');
+                 CREATE TABLE of_days (place text, start time, FOREIGN KEY (place, start)
+                     REFERENCES days (place, start));
+                 INSERT INTO of_days VALUES ('IWI', '08:25')"""
+    inverse = derive(forward, shadow)
+    assert (inverse.gaps, inverse.from_backup, inverse.verdict) == ((), (), "exact")
+    shadow.apply(inverse.script)
+    assert rows(shadow, "days") == []
+    shadow.apply(forward)
+
+
 def test_children_are_deleted_before_their_parents(shadow: Shadow) -> None:
     inverse = derived(shadow, "INSERT INTO kinds VALUES ('p'); INSERT INTO uses VALUES (1, 'p')")
     assert [step.ref.name for step in inverse.steps] == ["uses", "kinds"]
