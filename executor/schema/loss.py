@@ -128,6 +128,9 @@ def _loss(
                 counted = _count(connection, lost, relation, limit, until)
             except (psycopg.errors.CannotCoerce, psycopg.errors.UndefinedObject) as error:
                 return Loss(lost, step, None, False, unknown=str(error.diag.message_primary))
+            except psycopg.errors.CardinalityViolation as error:
+                why = f"which rows these are shows only while the script runs: {error.diag.message_primary}"
+                return Loss(lost, step, None, False, unknown=why)
             except psycopg.errors.DataError as error:
                 message = f"a value does not fit {lost.becomes}: {error.diag.message_primary}"
                 return Loss(lost, step, None, False, stops=1, unknown=message)

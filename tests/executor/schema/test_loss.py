@@ -101,6 +101,21 @@ def test_a_value_of_another_kind_is_told_as_what_stops_the_script(shadow: Shadow
     assert "invalid input syntax for type integer" in loss.unknown
 
 
+def test_rows_that_only_the_running_script_can_tell_are_no_number(shadow: Shadow) -> None:
+    shadow.apply(
+        "CREATE TABLE places (id int PRIMARY KEY, name text); CREATE TABLE times (place int, day text)"
+    )
+    forward = """INSERT INTO places VALUES (1, 'IWI');
+                 INSERT INTO times VALUES ((SELECT id FROM places WHERE name = 'IWI'), 'MONDAY');
+                 INSERT INTO places VALUES (2, 'IWI')"""
+    inverse = derive(forward, shadow)
+    assert (inverse.from_backup, inverse.gaps) == ((), ())
+    known = {str(loss.lost).partition(" where")[0]: loss for loss in measure(shadow.connection, inverse.goes)}
+    assert "shows only while the script runs" in known["rows of table public.times"].unknown
+    shadow.apply(inverse.script)
+    assert shadow.connection.execute("SELECT count(*) FROM times").fetchone() == (0,)
+
+
 def test_above_the_limit_there_is_an_estimate_that_says_so(shadow: Shadow) -> None:
     shadow.apply(BANK + "ANALYZE")
     goes = [(1, Lost(ROWS, ("public", "wallets"))), (2, Lost(VALUES, ("public", "wallets"), "note"))]
