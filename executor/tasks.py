@@ -8,7 +8,8 @@ from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 
 from celery import shared_task
-from celery.signals import worker_ready
+from celery.signals import worker_ready, worker_shutting_down
+from celery.worker import state
 from django.db import close_old_connections
 
 from approvals import alarms, attempts, audit, imports, jobs, rollbacks, schedules
@@ -129,3 +130,12 @@ def drop_clones() -> None:
 def resolve_at_start(**_kwargs: object) -> None:
     """A worker that starts may follow one that was killed: look at once, not at the next beat."""
     resolve_stale.apply_async(queue="facts")
+
+
+@worker_shutting_down.connect
+def say_what_is_waited_for(how: str = "", **_kwargs: object) -> None:
+    """A worker that is asked to stop ends what it has first: whoever deploys reads for what."""
+    under_way = [request.args[0] for request in state.active_requests if request.name == jobs.TASK]
+    if how.lower() != "warm" or not under_way:
+        return
+    log.warning("Stopping, once these jobs have ended: %s.", ", ".join(map(str, sorted(under_way))))

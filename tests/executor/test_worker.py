@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import signal
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from typing import TYPE_CHECKING
 
 import psycopg
 import pytest
 
 if TYPE_CHECKING:
-    from approvals.models import Execution
+    from approvals.models import Execution, RollbackRequest
     from tests.executor.portal import Portal
 
 QUICK_LOCKS = {"lock_phase_s": 3.0, "lock_timeout_ms": 300}
@@ -48,6 +49,69 @@ def told(portal: Portal, execution: Execution) -> str:
     assert page.status == 200
     assert "What is certain" in page
     return page.text
+
+
+@contextmanager
+def stalled(portal: Portal, rollback: RollbackRequest) -> Iterator[Execution]:
+    """Its execution, whose COMMIT waits for a standby that does not exist; whoever writes meanwhile must not
+    wait too."""
+    try:
+        execution = portal.reaches(portal.start(rollback), "backup")
+        with portal.superuser() as somebody:
+            somebody.execute("ALTER SYSTEM SET synchronous_standby_names = 'nobody_there'")
+            somebody.execute("SELECT pg_reload_conf()")
+        execution = portal.reaches(execution, "committing")
+        waits = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'SyncRep'"
+        until = time.monotonic() + 20
+        while portal.value(waits) == 0:
+            assert time.monotonic() < until
+            time.sleep(0.05)
+        yield execution
+    finally:
+        with portal.superuser() as somebody:
+            somebody.execute("SET synchronous_commit = local")
+            somebody.execute("ALTER SYSTEM RESET synchronous_standby_names")
+            somebody.execute("SELECT pg_reload_conf()")
+
+
+@contextmanager
+def portal_stopped() -> Iterator[None]:
+    """The server of the portal's own database is gone as after a crash, and comes back."""
+    from django.db import connections
+
+    from tests.environment import ESTATE
+
+    connections.close_all()
+    ESTATE.portal.stop(immediate=True)
+    try:
+        yield
+    finally:
+        ESTATE.portal.start(die_with_parent=True)
+
+
+def resolved(portal: Portal, execution: Execution, status: str) -> Execution:
+    """What the target says about it, once its worker is silent for long enough; beat asks again and again."""
+    from tests.executor.portal import wait_for
+    from waqiti_rollback.celery import app
+
+    def look() -> Execution | None:
+        execution.refresh_from_db()
+        if execution.status != status:
+            app.send_task("executor.resolve_stale", queue="facts")
+            time.sleep(1)
+        return execution if execution.status == status else None
+
+    return wait_for(f"{execution} to be {status}", look)
+
+
+@contextmanager
+def out_of_reach(portal: Portal) -> Iterator[None]:
+    """Nobody gets into the target."""
+    allow = f"ALTER DATABASE {portal.production.name} ALLOW_CONNECTIONS"
+    with psycopg.connect(portal.production.cluster.superuser_dsn(), autocommit=True) as admin:
+        admin.execute(f"{allow} false")
+        yield
+        admin.execute(f"{allow} true")
 
 
 @contextmanager
@@ -279,28 +343,11 @@ def test_kill_9_after_commit_was_sent_is_committed_with_one_outcome_on_record(po
     owed = Check("Still so after commit", KEY_IS_BACK.sql, KEY_IS_BACK.expected, "after commit")
     portal.write(UNDO_KEY, KEY_IS_BACK, owed)
     rollback = portal.ready()
-    stall = "ALTER SYSTEM SET synchronous_standby_names = 'nobody_there'"
-    try:
-        # The commit waits for a standby that does not exist; whoever writes meanwhile must not wait too.
-        execution = portal.reaches(portal.start(rollback), "backup")
-        with portal.superuser() as somebody:
-            somebody.execute(stall)
-            somebody.execute("SELECT pg_reload_conf()")
-        execution = portal.reaches(execution, "committing")
-        waits = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'SyncRep'"
-        until = time.monotonic() + 20
-        while portal.value(waits) == 0:
-            assert time.monotonic() < until
-            time.sleep(0.05)
+    with stalled(portal, rollback) as execution:
         portal.worker.kill()
         time.sleep(3)
         portal.worker.start()
         execution = portal.ended(execution)
-    finally:
-        with portal.superuser() as somebody:
-            somebody.execute("SET synchronous_commit = local")
-            somebody.execute("ALTER SYSTEM RESET synchronous_standby_names")
-            somebody.execute("SELECT pg_reload_conf()")
 
     assert execution.status == "succeeded", execution.sentence
     assert taken_back(portal)
@@ -308,6 +355,54 @@ def test_kill_9_after_commit_was_sent_is_committed_with_one_outcome_on_record(po
     assert actions(execution).count("execution.succeeded") == 1
     assert "V4 is undone on wallet-service-production" in told(portal, execution)
     assert "Still so after commit after commit Passed" in told(portal, execution)
+
+
+def test_a_portal_that_stops_before_the_script_leaves_the_target_untouched_and_after_commit_learns_of_it(
+    portal: Portal,
+) -> None:
+    """Its server is really stopped, twice: during the backup, and while COMMIT is under way. When it is back
+    from that the target is out of reach, so it is unresolved first."""
+    from tests.executor.portal import wait_for
+
+    rollback = portal.ready()
+    with holding(portal, "LOCK TABLE elsewhere IN ACCESS EXCLUSIVE MODE") as somebody:  # pg_dump waits for it
+        execution = portal.reaches(portal.start(rollback), "backup")
+        with portal_stopped():
+            somebody.execute("ROLLBACK")
+    execution = resolved(portal, execution, "no_effect")
+    assert untouched(portal)
+    kinds = "SELECT kind FROM waqiti_rollback.execution_marker WHERE execution_id = '{}'"
+    assert portal.value(kinds.format(execution.pk)) == "tombstone"
+
+    with ExitStack() as until_it_is_back:
+        with stalled(portal, rollback) as execution:
+            until_it_is_back.enter_context(portal_stopped())
+        wait_for("the commit", lambda: taken_back(portal) or None)
+        with out_of_reach(portal):
+            until_it_is_back.close()
+            resolved(portal, execution, "unresolved")
+    execution = resolved(portal, execution, "succeeded")
+    assert taken_back(portal)
+    assert portal.value(kinds.format(execution.pk)) == "claim"
+    assert actions(execution).count("execution.succeeded") == 1
+
+
+def test_a_worker_that_is_asked_to_stop_ends_what_it_has_and_says_for_what_it_waits(portal: Portal) -> None:
+    """As a deployment asks: SIGTERM while the script waits for a lock."""
+    from approvals.models import Execution
+    from tests.executor.portal import wait_for
+
+    rollback = portal.ready()
+    with holding(portal, "UPDATE wallets SET amount = 1 WHERE id = 1"):
+        execution = portal.start(rollback)
+        blocked = Execution.objects.filter(pk=execution.pk, blocker__isnull=False)
+        wait_for("somebody to be named", lambda: blocked.exists() or None)
+        portal.worker.process.send_signal(signal.SIGTERM)
+        wait_for("the worker to say it", lambda: "once these jobs" in portal.worker.log.read_text() or None)
+    execution = portal.ended(execution)
+    assert portal.worker.process.wait(30) == 0
+    assert execution.status == "succeeded", execution.sentence
+    assert taken_back(portal)
 
 
 def test_a_message_that_arrives_three_times_runs_once(portal: Portal) -> None:
