@@ -160,6 +160,8 @@ class _Step:
 
     def _func_call(self, node: Any, way: _Way) -> _Way | None:
         name, arguments = node.funcname[-1].string.sval, list(node.args)
+        if name in _PAIRS and len(arguments) == 2:
+            return self._paired(name, arguments, way)
         method: Callable[[list[Any], _Way], _Way | None] | None = _FUNCTIONS.get((name, len(arguments)))
         return method(self, arguments, way) if method is not None else None  # type: ignore[call-arg, arg-type]
 
@@ -191,10 +193,13 @@ class _Step:
     def _to_jsonb(self, arguments: list[Any], way: _Way) -> _Way | None:
         return replace(way, node=arguments[0], value=f"({way.value}) #>> '{{}}'", type="")
 
-    def _split(self, arguments: list[Any], way: _Way) -> _Way | None:
+    def _paired(self, name: str, arguments: list[Any], way: _Way) -> _Way | None:
+        """A function of a value and a constant that another one with the same constant turns around."""
+        opposite, lost = _PAIRS[name]
         if (by := constant(arguments[1])) is None:
             return None
-        return replace(way, node=arguments[0], value=f"array_to_string({way.value}, {by})", type="")
+        value = f"{opposite}({way.value}, {by})"
+        return replace(way, node=arguments[0], value=value, type="", lost=(*way.lost, *lost))
 
     def _bool_expr(self, node: Any, way: _Way) -> _Way | None:
         if node.boolop != pb.NOT_EXPR:
@@ -290,6 +295,15 @@ class _Step:
         return plain
 
 
+_SPELLING = ("other spellings of the same bytes",)
+_PAIRS: dict[str, tuple[str, tuple[str, ...]]] = {
+    "string_to_array": ("array_to_string", ()),
+    "array_to_string": ("string_to_array", ("NULLs, and elements that contain what parts them",)),
+    "convert_to": ("convert_from", ()),
+    "convert_from": ("convert_to", ()),
+    "encode": ("decode", ()),
+    "decode": ("encode", _SPELLING),
+}
 STOPS = "no value of before"
 _OPPOSITE = {"+": "-", "-": "+", "*": "/", "/": "*"}
 _FUNCTIONS: dict[tuple[str, int], Any] = {
@@ -298,7 +312,6 @@ _FUNCTIONS: dict[tuple[str, int], Any] = {
     ("date_part", 2): _Step._epoch,
     ("timezone", 2): _Step._zone,
     ("to_jsonb", 1): _Step._to_jsonb,
-    ("string_to_array", 2): _Step._split,
 }
 
 

@@ -43,6 +43,9 @@ EXACT = [
     ("text", "('a'), (''), (NULL)", using("text[]", "ARRAY[c]")),
     ("text", "('a,b'), (''), (NULL)", using("text[]", "string_to_array(c, ',')")),
     ("text", "('a\"b'), (NULL)", using("jsonb", "to_jsonb(c)")),
+    ("text", "('né'), (''), (NULL)", using("bytea", "convert_to(c, 'UTF8')")),
+    ("bytea", "('\\xc3a9'), (NULL)", using("text", "convert_from(c, 'UTF8')")),
+    ("bytea", "('\\xc3a9'), (NULL)", using("text", "encode(c, 'hex')")),
     ("int NOT NULL", "(5)", using("bigint", "coalesce(c, 0)")),
 ]
 
@@ -90,6 +93,7 @@ def values(shadow: Shadow, table: str = "t") -> list[str | None]:
         ("boolean NOT NULL", using("shade", YES), "('None')", None, 1, ""),
         ("boolean", using("shade", YES), "('Dark')", ["false"], 0, "rows without a value got one"),
         ("smallint", using("boolean", "c <> 0"), "(true), (false)", ["1", "0"], 0, "became true"),
+        ("text", using("bytea", "decode(c, 'escape')"), "('a')", ["a"], 0, "other spellings"),
         # Fractions that came later are rounded, and counted.
         ("int", using("timestamptz", "to_timestamp(c)"), "('1970-01-01 00:00:01.4+00')", ["1"], 1, ""),
         ("int", using("bigint", "c * 100"), "(150)", ["1"], 1, ""),
@@ -102,7 +106,7 @@ def values(shadow: Shadow, table: str = "t") -> list[str | None]:
             "no fraction",
         ),
     ],
-    ids=["fallback", "new value", "null", "truth", "moment", "times", "epoch"],
+    ids=["fallback", "new value", "null", "truth", "bytes", "moment", "times", "epoch"],
 )
 def test_what_leaves_a_choice_is_said(
     shadow: Shadow, kind: str, forward: str, later: str, back: list[str] | None, stops: int, why: str
