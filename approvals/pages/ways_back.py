@@ -10,13 +10,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import NamedTuple
 
-from django.db.models import BooleanField, ExpressionWrapper, F, Q, QuerySet, TextField
+from django.db.models import BooleanField, ExpressionWrapper, F, FilteredRelation, Q, TextField
 from django.db.models.functions import Cast
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
 from approvals.analysis import Risk
-from approvals.models import Evidence, Proof, RollbackItem, RollbackScript, Target
+from approvals.models import Evidence, RollbackItem, RollbackScript, Target
 from approvals.queries import hazards_of
 
 from .proof_words import Word, word
@@ -39,6 +39,9 @@ NONE = Stage("none", _("none"), "none")
 STAGES = (REHEARSED, PROVEN, SCRIPT, NONE)
 
 
+_ORIGINS = dict(RollbackScript.Origin.choices)
+
+
 # A thousand of each are made for one page, which a tuple is for in a fifth of a dataclass's time.
 
 
@@ -51,7 +54,7 @@ class Script(NamedTuple):
 
     @property
     def word(self) -> str:
-        return str(RollbackScript.Origin(self.origin).label)
+        return str(_ORIGINS[self.origin])
 
 
 class Rehearsal(NamedTuple):
@@ -103,40 +106,34 @@ class WayBack(NamedTuple):
 
 
 NO_WAY_BACK = WayBack()
+# The fields of Script and Proven, as columns of a script.
+SCRIPT_COLUMNS = ("pk", "number", "origin")
+PROOF_COLUMNS = ("said__verdict", "said__holds", "said__revision__checksum")
 
 
 def ways_back(target: Target) -> dict[int, WayBack]:
-    """The way back of every migration of the target's service that has a script, by its key; three
-    queries."""
-    newest = {
-        migration: Script(pk, number, origin)
-        for migration, pk, number, origin in RollbackScript.objects.filter(
-            migration__service=target.service_id
-        )
-        .order_by("migration_id", "-number")
+    """The way back of every migration of the target's service that has a script, by its key: the newest
+    script, and of its answered proofs the newest; two queries."""
+    scripts = RollbackScript.objects.filter(migration__service=target.service_id)
+    newest = list(
+        scripts.annotate(said=FilteredRelation("proofs", condition=Q(proofs__at__isnull=False)))
+        .order_by("migration_id", "-number", "-said__job_id")
         .distinct("migration_id")
-        .values_list("migration_id", "pk", "number", "origin")
-    }
-    rehearsals = _rehearsals(target, newest)
-    found = proven(Proof.objects.filter(script__migration__service=target.service_id))
+        .values_list("migration_id", *SCRIPT_COLUMNS, *PROOF_COLUMNS)
+    )
+    rehearsals = _rehearsals(target, {migration: script for migration, script, *_rest in newest})
     return {
-        migration: WayBack(script, rehearsals.get(migration), found.get(script.pk))
-        for migration, script in newest.items()
-    }
-
-
-def proven(proofs: QuerySet[Proof]) -> dict[int, Proven]:
-    """The newest answered of these proofs of each script, by the script's key; one query."""
-    newest = proofs.filter(at__isnull=False).order_by("script_id", "-job_id").distinct("script_id")
-    return {
-        script: Proven(verdict, holds, checksum)
-        for script, verdict, holds, checksum in newest.values_list(
-            "script_id", "verdict", "holds", "revision__checksum"
+        migration: WayBack(
+            Script(pk, number, origin),
+            rehearsals.get(migration),
+            Proven(*said) if said[0] is not None else None,
         )
+        for migration, pk, number, origin, *said in newest
     }
 
 
-def _rehearsals(target: Target, newest: dict[int, Script]) -> dict[int, Rehearsal]:
+def _rehearsals(target: Target, scripts: dict[int, int]) -> dict[int, Rehearsal]:
+    """The last rehearsal of each migration there; `scripts` are the newest by migration, both as keys."""
     same_bytes = Q(rollback__change_digest=F("rollback__evidence__change_digest"))
     found = (
         RollbackItem.objects.filter(
@@ -154,7 +151,7 @@ def _rehearsals(target: Target, newest: dict[int, Script]) -> dict[int, Rehearsa
         )
     )
     return {
-        migration: Rehearsal(when, holds, same and migration in newest and newest[migration].pk == script)
+        migration: Rehearsal(when, holds, same and scripts.get(migration) == script)
         for migration, script, same, when, holds in found
     }
 

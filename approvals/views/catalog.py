@@ -76,7 +76,7 @@ def target_detail(request: Request, name: str) -> HttpResponse:
     """A target: its history as Flyway would show it, the ways back, its connection, what a DBA runs once."""
     target = _target(request, name)
     overview = target_overview.overview(target)
-    last_import = target.service.import_runs.select_related("service").first()
+    last_import = target.service.import_runs.only("at", "problems", "service").first()
     form = HistoryFilter(request.GET)
     view, oldest_first = form.chosen("show"), form.chosen("sort") == "oldest"
     lines = overview.shown(view, text=form.chosen("q"), oldest_first=oldest_first)
