@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from waqiti_rollback.embedded import Estate
 
 pytestmark = [pytest.mark.browser, pytest.mark.integration]
-PEOPLE = ("alice", "dora", "dan", "olga")
+PEOPLE = ("alice", "dora", "dan", "lea", "olga")
 
 
 @dataclass(frozen=True)
@@ -190,6 +190,17 @@ def test_critical_is_typed_by_who_signs_and_by_who_starts_on_a_phone_too(
     typed.fill("transactions: 120,000 rows")
     dora.get_by_role("button", name=re.compile("^Approve for")).click()
     expect(dora.get_by_text("Approved. More signatures are missing.")).to_be_visible()
+
+    lea = as_person("lea")
+    lea.goto("/")
+    waits = lea.get_by_role("region", name="For your decision").locator("[data-row]")
+    waits.filter(has_text="wallet-service-critical").get_by_role("link").first.click()
+    expect(lea.get_by_role("region", name="Gates")).to_contain_text("Passed on a clone.")
+    bar = lea.get_by_role("region", name="What you can do")
+    bar.get_by_role("link", name="Approve…").click()
+    lea.get_by_label(re.compile("Type what stays lost")).fill("transactions: 120,000 rows")
+    lea.get_by_role("button", name=re.compile("^Approve for")).click()
+    expect(lea.get_by_text("Approved. More signatures are missing.")).to_be_visible()
 
     olga = as_person("olga")
     olga.goto(desk.page_of("critical", "approved"))
