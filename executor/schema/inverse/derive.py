@@ -213,7 +213,7 @@ class _Derivation:
     def _told(self, found: Difference) -> Inverse:
         left = self._left(found)
         gaps = [*self.context.refused, *left]
-        gaps += [f"{failure}" for failure in self.run.failed if left]
+        gaps += [f"{failure}" for failure in self.run.refusals if left]
         made = steps(self.run.done)
         verdict = DIFFERS if gaps else MODULO_ORDER if found.reordered else EXACT
         restore = "".join(f"{sql};\n" for sql in self.context.restoring)

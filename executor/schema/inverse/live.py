@@ -9,6 +9,7 @@ from typing import Any
 import psycopg
 
 from executor.schema.inverse.action import Action, Statement
+from executor.schema.objects import Ref
 
 Connection = psycopg.Connection[tuple[Any, ...]]
 
@@ -31,12 +32,19 @@ class Failure:
 
 @dataclass(slots=True)
 class Run:
-    """What has run, in its order; `retried` counts actions that needed another go."""
+    """What has run, in its order; `retried` counts actions that needed another go; `of_values` is what was
+    refused for the values of rows, which says more than what the same action meets later."""
 
     connection: Connection
     done: list[Action] = field(default_factory=list)
     failed: list[Failure] = field(default_factory=list)
     retried: int = 0
+    of_values: dict[tuple[str, Ref], Failure] = field(default_factory=dict)
+
+    @property
+    def refusals(self) -> list[Failure]:
+        """Why the last actions failed."""
+        return [self.of_values.get(failure.action.key, failure) for failure in self.failed]
 
     def run(self, actions: Iterable[Action]) -> None:
         """Run each action under a savepoint. What fails is tried again behind the rest, as long as that
@@ -49,6 +57,9 @@ class Run:
                 failure = self._try(action)
                 if failure is not None:
                     failures.append(failure)
+            for failure in failures:
+                if failure.sqlstate[:2] in OF_DATA:
+                    self.of_values.setdefault(failure.action.key, failure)
             again = [failure.action for failure in failures]
             if len(again) == len(waiting):
                 self.failed = failures

@@ -148,6 +148,14 @@ def test_where_nobody_can_tell_the_backup_is_named(shadow: Shadow, kind: str, fo
     assert "Casts only" in inverse.script
 
 
+def test_a_refusal_names_the_value_that_does_not_fit_whatever_comes_after_it(shadow: Shadow) -> None:
+    shadow.apply(f"{TYPES} CREATE TABLE t (id int, c size); CREATE VIEW v AS SELECT c FROM t")
+    shadow.apply("INSERT INTO t VALUES (1, 'small')")
+    forward = f"DROP VIEW v; {using('int', '0')}; CREATE VIEW v AS SELECT c FROM t"
+    inverse = derive(forward, shadow)
+    assert any('invalid input value for enum size: "0"' in gap for gap in inverse.gaps)
+
+
 def test_the_same_type_with_other_values_is_named_too(shadow: Shadow) -> None:
     shadow.apply("CREATE TABLE t (id int, c bigint)")
     inverse = derive(using("bigint", "c * 100"), shadow)
