@@ -66,7 +66,7 @@ def claim(execution_id: uuid.UUID, *, worker: str) -> Execution | None:
 
     The bytes about to run are hashed again here: if they are not the approved ones it ends without effect.
     """
-    found = Execution.objects.get(pk=execution_id)
+    found = Execution.objects.only("run").get(pk=execution_id)
     with audit.unit_of_work("execution.claimed", actor=None, execution=found) as facts:
         execution = locked(found, ending=True)
         facts.about(execution=execution)

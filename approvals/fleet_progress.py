@@ -33,7 +33,7 @@ COMMITTED = (_S.SUCCEEDED, _S.COMMITTED_CHECK_FAILED)
 # What is read of an execution to know how its target stands, and to say so: all of them are read whenever one
 # of hundreds ends.
 _TELLING = (
-    *("rollback_target", "purpose", "status", "set_aside", "course", "settled_at"),
+    *("run", "rollback_target", "purpose", "status", "set_aside", "course", "settled_at"),
     *("wave", "claimed_at", "sentence", "continues"),
 )
 

@@ -25,6 +25,7 @@ from .models import (
     Job,
     Migration,
     MigrationRevision,
+    RollbackItem,
     RollbackRequest,
     RollbackTarget,
     Status,
@@ -62,10 +63,16 @@ def ask(rollback: RollbackRequest, *, actor: User) -> Job:
         return jobs.ask(Job.Kind.PREFLIGHT, subject=rollback.pk, actor=actor, digest=rollback.change_digest)
 
 
-def objections(rollback: RollbackRequest, *, only: RollbackTarget | None = None) -> list[dict[str, Any]]:
+def objections(
+    rollback: RollbackRequest,
+    *,
+    only: RollbackTarget | None = None,
+    items: Sequence[RollbackItem] | None = None,
+) -> list[dict[str, Any]]:
     """What the portal itself has against a start now, as points that stop it: every gate again, the time to
-    execute, and the rating with the newest facts. `only` asks about one of several targets."""
-    items = digests.items_of(rollback)
+    execute, and the rating with the newest facts. `only` asks about one of several targets; `items` (of
+    `digests.items_of`) spares reading them."""
+    items = digests.items_of(rollback) if items is None else items
     known = Known(rollback, items=items, only=only)
     found = [
         _point(gate.key, gate.title, "stop", gate.detail)
@@ -103,11 +110,12 @@ def record(
     (`harm`); the portal adds what it knows itself. Stored as evidence, with its event."""
     if rollback_target is None:
         rollback_target = execution.rollback_target if execution else rollback.representative()
-    mine = objections(rollback, only=rollback_target) or [
+    items = digests.items_of(rollback)
+    mine = objections(rollback, only=rollback_target, items=items) or [
         _point("gates", _("Every gate holds"), "go", _("Asked again: all hold, and the risk is no higher."))
     ]
     points = [*mine, *points]
-    harm = [_repeatables(rollback), *harm]
+    harm = [_repeatables(rollback, items), *harm]
     stops = [point for point in points if point["verdict"] == "stop"]
     sentence = " ".join(sentences(stops)) if stops else _go_sentence(points, harm)
     subject = execution or rollback
@@ -161,11 +169,11 @@ def rehearsed_locks(rollback_target: RollbackTarget) -> list[tuple[str, str]]:
     return [(lock["relation"], lock["mode"]) for lock in rehearsal.locks] if rehearsal else []
 
 
-def _repeatables(rollback: RollbackRequest) -> dict[str, Any]:
+def _repeatables(rollback: RollbackRequest, items: Sequence[RollbackItem]) -> dict[str, Any]:
     """Repeatable migrations whose statements name something that goes: Flyway runs them with the next
     deployment, and they fail."""
     gone: set[str] = set()
-    for item in Known(rollback).items:
+    for item in items:
         if item.script is not None:
             plan = analysis.plan_script(filling.sql_of(item))
             gone |= {mentions.bare(each.relation) for each in plan.destroys if each.column is None}

@@ -12,10 +12,11 @@ import os
 import queue
 import socket
 import threading
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, field
 from functools import partial
 from typing import Any
 
@@ -48,6 +49,36 @@ class PortalTooSlow(ExecutorError):
     """The portal's database did not take a write in time while locks were held on the target."""
 
 
+@dataclass
+class _Write:
+    """One write to the portal: something to do, or what can go together with its neighbours: fields of the
+    execution and of its steps (by position), and lines of the log."""
+
+    do: Callable[[], Any] | None = None
+    fields: dict[str, Any] = field(default_factory=dict)
+    steps: dict[int, dict[str, Any]] = field(default_factory=dict)
+    lines: list[ExecutionLog] = field(default_factory=list)
+    done: Future[None] = field(default_factory=Future)
+
+    def take_in(self, later: _Write) -> None:
+        """Be this write and the later one."""
+        self.fields |= later.fields
+        self.lines += later.lines
+        for position, fields in later.steps.items():
+            self.steps.setdefault(position, {}).update(fields)
+
+    def carry_out(self, execution: Execution) -> None:
+        """Write it."""
+        if self.do is not None:
+            self.do()
+        if self.fields:
+            Execution.objects.filter(pk=execution.pk).update(**self.fields)
+        for position, fields in self.steps.items():
+            execution.steps.filter(position=position).update(**fields)
+        if self.lines:
+            ExecutionLog.objects.bulk_create(self.lines)
+
+
 class PortalRecorder:
     """The `executor.spec.Recorder` of real executions and rehearsals. Use as a context manager.
 
@@ -63,7 +94,8 @@ class PortalRecorder:
         self._phase: Phase = "connect"
         self._blocker: dict[str, Any] | None = None
         self._limits = limits or Limits()
-        self._queue: queue.SimpleQueue[tuple[Callable[[], None], Future[None]] | None] = queue.SimpleQueue()
+        self._queue: queue.SimpleQueue[_Write | None] = queue.SimpleQueue()
+        self._held: deque[_Write | None] = deque()  # the writer's: what it has taken and comes next
         self._writer = threading.Thread(target=self._write, name="portal-writer", daemon=True)
 
     def __enter__(self) -> PortalRecorder:
@@ -72,7 +104,7 @@ class PortalRecorder:
             target=context.run, args=(self._write,), name="portal-writer", daemon=True
         )
         self._writer.start()
-        self._later(lambda: self._update(limits=asdict(self._limits)))
+        self._update(limits=asdict(self._limits))
         return self
 
     def __exit__(self, *_error: object) -> None:
@@ -123,18 +155,17 @@ class PortalRecorder:
         """A line of the log, and when it began; after the commit the execution is verifying."""
         left, self._phase = self._phase, name
         self._marks.setdefault(name, timezone.now().isoformat())
-        marks = dict(self._marks)
-        self._later(lambda: self._update(marks=marks))
+        self._update(marks=dict(self._marks))
         if left == "lock" and name != "lock":
             self._blocked_by(None)
         if name == "after commit":
-            self._later(lambda: attempts.enter(self.execution, ExecutionStatus.VERIFYING))
+            self._queue.put(_Write(lambda: attempts.enter(self.execution, ExecutionStatus.VERIFYING)))
         self.log("info", f"— {name} —")
 
     def log(self, level: Level, text: str) -> None:
         """One line, without secrets."""
         line = ExecutionLog(execution=self.execution, level=level, text=masked(text, *self._secrets))
-        self._later(lambda: line.save(force_insert=True))
+        self._queue.put(_Write(lines=[line]))
 
     def step_started(self, position: int) -> None:
         """The step runs now."""
@@ -149,7 +180,7 @@ class PortalRecorder:
         steps = ExecutionStep.objects.filter(
             execution=self.execution, position=position, how=ExecutionStep.How.TRANSACTIONAL
         )
-        self._later(lambda: steps.update(state=ExecutionStep.State.FAILED))
+        self._queue.put(_Write(lambda: steps.update(state=ExecutionStep.State.FAILED)))
 
     def check_done(self, check: CheckSpec, passed: bool, actual: str | None, ms: float) -> None:
         """The check was evaluated; its answer goes into the outcome."""
@@ -167,13 +198,11 @@ class PortalRecorder:
 
     def waiters(self, found: Sequence[Waiters]) -> None:
         """Who waits for us, for the page."""
-        waiters = [asdict(each) for each in found]
-        self._later(lambda: self._update(waiters=waiters))
+        self._update(waiters=[asdict(each) for each in found])
 
     def locks(self, observed: Sequence[ObservedLock]) -> None:
         """The locks seen so far."""
-        found = [lock_json(lock) for lock in observed]
-        self._later(lambda: self._update(locks=found))
+        self._update(locks=[lock_json(lock) for lock in observed])
 
     def heartbeat(self) -> None:
         """Left to `alive`, which covers the backup too."""
@@ -193,28 +222,24 @@ class PortalRecorder:
             new = before is None or before["pid"] != found["pid"] or before["relation"] != found["relation"]
             found["since"] = timezone.now().isoformat() if new or before is None else before["since"]
         self._blocker = found
-        self._later(lambda: self._update(blocker=found))
+        self._update(blocker=found)
         return new
 
     def _step(self, position: int, **fields: Any) -> None:
-        steps = ExecutionStep.objects.filter(execution=self.execution, position=position)
-        self._later(lambda: steps.update(**fields))
+        self._queue.put(_Write(steps={position: fields}))
 
     def _update(self, **fields: Any) -> None:
-        Execution.objects.filter(pk=self.execution.pk).update(**fields)
+        self._queue.put(_Write(fields=fields))
 
     # --- the writer ---
 
-    def _later(self, write: Callable[[], Any]) -> None:
-        self._queue.put((write, Future()))
-
-    def _now(self, write: Callable[[], Any]) -> None:
-        done: Future[None] = Future()
-        self._queue.put((write, done))
+    def _now(self, do: Callable[[], Any]) -> None:
+        write = _Write(do)
+        self._queue.put(write)
         try:
-            done.result(self._limits.portal_write_s)
+            write.done.result(self._limits.portal_write_s)
         except TimeoutError:
-            done.cancel()
+            write.done.cancel()
             limit = self._limits.portal_write_s
             raise PortalTooSlow(
                 f"The portal's database took longer than {limit:g} s while locks were held."
@@ -222,19 +247,32 @@ class PortalRecorder:
 
     def _write(self) -> None:
         try:
-            while (job := self._queue.get()) is not None:
-                write, done = job
-                if not done.set_running_or_notify_cancel():
+            for write in iter(self._next, None):
+                if not write.done.set_running_or_notify_cancel():
                     continue
                 try:
-                    write()
+                    write.carry_out(self.execution)
                 except Exception as error:  # noqa: BLE001 (handed to whoever waits)
-                    done.set_exception(error)
+                    write.done.set_exception(error)
                     log.warning("%s: a write to the portal failed: %s", self.execution, type(error).__name__)
                 else:
-                    done.set_result(None)
+                    write.done.set_result(None)
         finally:
             connections.close_all()
+
+    def _next(self) -> _Write | None:
+        """What to write next, in the order in which it was told: what came while the last was written goes
+        together. None: that was all."""
+        if self._held:
+            return self._held.popleft()
+        write = self._queue.get()
+        while write is not None and write.do is None and not self._queue.empty():
+            more = self._queue.get()
+            if more is None or more.do is not None:
+                self._held.append(more)
+                break
+            write.take_in(more)
+        return write
 
 
 def worker_name() -> str:

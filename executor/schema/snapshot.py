@@ -38,6 +38,17 @@ POSITIONS = (
     " FROM s JOIN pg_class c ON c.oid = s.seqrelid JOIN pg_namespace n ON n.oid = c.relnamespace"
     " WHERE n.nspname !~ '^pg_'"
 )
+# Of these most databases have none of their own (what is made after initdb has an OID from 16384 on). Each
+# query costs its planning, whether it finds something or not, and that is most of what a snapshot costs.
+RARE = frozenset(
+    (
+        *("pg_am", "pg_cast", "pg_collation", "pg_conversion", "pg_default_acl", "pg_event_trigger"),
+        *("pg_foreign_data_wrapper", "pg_foreign_server", "pg_opclass", "pg_operator", "pg_opfamily"),
+        *("pg_policy", "pg_publication", "pg_publication_namespace", "pg_publication_rel"),
+        *("pg_statistic_ext", "pg_subscription", "pg_transform", "pg_trigger", "pg_ts_config", "pg_ts_dict"),
+        *("pg_ts_parser", "pg_ts_template", "pg_user_mapping"),
+    )
+)
 # As pg_dump sets them: definitions come out qualified, and constants in them read the same everywhere.
 RENDERING = {
     "search_path": "",
@@ -60,6 +71,8 @@ def read(connection: Connection, version: int) -> Snapshot:
     """The snapshot, under settings that the caller has made."""
     superuser = connection.info.parameter_status("is_superuser") == "on"
     wanted = [query for query in queries(version // 10000) if superuser or not query.superuser]
+    empty = _empty(connection, {query.catalog for query in wanted} & RARE)
+    wanted = [query for query in wanted if query.catalog not in empty]
     # One round trip for all of them: each alone would wait for the server some forty times.
     with connection.pipeline():
         catalogs = connection.execute(CATALOGS)
@@ -73,6 +86,14 @@ def read(connection: Connection, version: int) -> Snapshot:
     _describe(objects, comments.fetchall(), labels.fetchall())
     last = {Ref("sequence", (schema, name)): value for schema, name, value in positions.fetchall()}
     return Snapshot(version, objects, tuple(dependencies.fetchall()), last)
+
+
+def _empty(connection: Connection, catalogs: Iterable[str]) -> set[str]:
+    """Which of these catalogs hold nothing but what came with the server."""
+    names = sorted(catalogs)
+    asked = ", ".join(f"EXISTS (SELECT FROM pg_catalog.{name} WHERE oid >= 16384)" for name in names)
+    row = connection.execute(f"SELECT {asked}").fetchone() or ()
+    return {name for name, used in zip(names, row, strict=True) if not used}
 
 
 def queries(major: int) -> list[Query]:
