@@ -13,6 +13,7 @@ from typing import Any
 import psycopg
 
 from executor.schema.documents import document, documents
+from executor.schema.inverse.types import attribute_type
 from executor.schema.names import dotted, literal, quoted
 from executor.schema.objects import Object, Ref, Snapshot
 
@@ -220,6 +221,21 @@ def _telling(written: str, number: int, which: int) -> str:
 
 
 _BY_TYPE = (
+    (("int4range", "int8range", "numrange"), "'[{n},{n}]'"),
+    (("int4multirange", "int8multirange", "nummultirange"), "'{{[{n},{n}]}}'"),
+    (("daterange",), "'[{day},{day}]'"),
+    (("tsrange", "tstzrange"), "'[{day} 00:00,{day} 12:00]'"),
+    (("datemultirange", "tsmultirange", "tstzmultirange"), "'{{[{day},{day}]}}'"),
+    (("bit varying",), "B'1'"),
+    (("bit",), "{n}::{written}"),
+    (("macaddr",), "'08:00:2b:01:02:{n:02x}'"),
+    (("point",), "'({n},{n})'"),
+    (("box", "lseg"), "'(0,0),({n},{n})'"),
+    (("circle",), "'<({n},{n}),1>'"),
+    (("polygon", "path"), "'((0,0),({n},{n}))'"),
+    (("line",), "'{{1,1,{n}}}'"),
+    (("pg_lsn",), "'0/{n:X}'"),
+    (("hstore",), "'k=>{n}'"),
     (("smallint", "integer", "bigint", "numeric", "real", "double", "oid", "money"), "{n}"),
     (("boolean",), "true"),
     (("timestamp", "date"), "'{day}'"),
@@ -229,7 +245,7 @@ _BY_TYPE = (
     (("uuid",), "'00000000-0000-0000-0000-{n:012}'"),
     (("bytea",), "'\\x{n:02}'"),
     (("inet", "cidr"), "'10.0.0.{n}'"),
-    (("character", "text", "citext", "ltree", "xml"), "'{n}'"),
+    (("character", "text", "citext", "ltree", "xml", "name", '"char"', "tsvector"), "'{n}'"),
 )
 
 
@@ -239,10 +255,13 @@ def _by_type(written: str, number: int, now: Snapshot) -> str:
     for beginnings, value in _BY_TYPE:
         if written.startswith(beginnings):
             day = date(2024, 1, 1) + timedelta(days=number - 1)
-            return value.format(n=number, day=day.isoformat(), digit=number % 10)
+            return value.format(n=number, day=day.isoformat(), digit=number % 10, written=written)
     for kind in now.of_kind("type"):
         if dotted(kind.ref.path) == written and kind["form"] == "e" and kind["labels"]:
             return literal(kind["labels"][(number - 1) % len(kind["labels"])])
         if dotted(kind.ref.path) == written and kind["form"] == "d":
             return _by_type(kind["base"], number, now)
+        if dotted(kind.ref.path) == written and kind["form"] == "c":
+            values = (_by_type(attribute_type(each), number, now) for each in kind["attributes"])
+            return f"ROW({', '.join(values)})::{written}"
     return "NULL"

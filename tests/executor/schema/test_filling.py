@@ -1,4 +1,4 @@
-"""Rows are made for tables whose columns are computed from a document."""
+"""Rows are made for tables whatever their columns are of, and whatever is computed from these."""
 
 from __future__ import annotations
 
@@ -38,3 +38,20 @@ def test_a_document_has_the_keys_that_other_columns_are_computed_from(shadow: Sh
         "SELECT deleted, id, revision, state::text, lasted, found IS NOT NULL FROM runs ORDER BY id"
     ).fetchall()
     assert rows == [(True, str(n), n, "CREATED", n, True) for n in (1, 2, 3)]
+
+
+KINDS = """smallint numeric(9,2) real money boolean date time timetz timestamp timestamptz interval json
+    jsonb uuid bytea inet cidr macaddr macaddr8 char(3) varchar(5) text name tsvector bit(3) varbit int4range
+    int8range numrange daterange tsrange tstzrange int4multirange nummultirange datemultirange tstzmultirange
+    point box lseg circle polygon path line pg_lsn pair mood whole"""
+
+
+def test_there_is_a_value_for_columns_of_all_kinds(shadow: Shadow) -> None:
+    columns = ", ".join(f"c{number} {kind} NOT NULL" for number, kind in enumerate(KINDS.split()))
+    shadow.apply(
+        f"""CREATE TYPE mood AS ENUM ('well'); CREATE DOMAIN whole AS int;
+            CREATE TYPE pair AS (l int, r text[]);
+            CREATE TABLE t ({columns}, above numrange CHECK (upper(above) > 0),
+                apart tstzrange NOT NULL, EXCLUDE USING gist (apart WITH &&))"""
+    )
+    assert fill(shadow.connection, snapshot(shadow.connection)).empty == {}
