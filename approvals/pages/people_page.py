@@ -5,20 +5,22 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from django.db.models import F, OrderBy, Prefetch, Q, QuerySet
+from django.db.models import F, OrderBy, OuterRef, Prefetch, Q, QuerySet
 from django.utils.functional import Promise
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy as lazy
 
 from approvals import access, permissions
-from approvals.models import IncidentAction, Role, RollbackRequest, Status, Team, User
-from approvals.queries import with_standing, with_subjects
+from approvals.models import IncidentAction, Role, RollbackRequest, Service, Status, Team, User
+from approvals.queries import count_of, with_standing, with_subjects
 from approvals.workflow import ENDED, MOVES, Party
 
 SORTS: dict[str, tuple[OrderBy | str, ...]] = {
     "seen": (F("last_login").desc(nulls_last=True), "username"),
     "username": ("username",),
 }
+# So many services of a team are named.
+NAMED = 20
 # Who a role is to a rollback. A requester is an engineer of the owning team.
 PARTY: dict[Role, Party] = {
     Role.ENGINEER: Party.REQUESTER,
@@ -119,6 +121,20 @@ def _moves(role: Role) -> list[str]:
 
 
 @dataclass(frozen=True)
+class TeamLine:
+    """A team, the first of its services, and how many it has."""
+
+    name: str
+    services: list[str]
+    count: int
+
+    @property
+    def more(self) -> int:
+        """How many services are not named."""
+        return self.count - len(self.services)
+
+
+@dataclass(frozen=True)
 class Work:
     """What somebody has open, as far as the reader sees it."""
 
@@ -135,6 +151,14 @@ def open_work(person: User, reader: User, *, limit: int = 20) -> Work:
         list(with_subjects(with_standing(asked.order_by("-updated_at")))[:limit]),
         list(seen.select_related("incident").order_by("due_on")[:limit]),
     )
+
+
+def teams_of(person: User) -> list[TeamLine]:
+    """The teams of a person, each with the first of its services by name; two queries."""
+    first = Prefetch("services", Service.objects.order_by("name")[:NAMED], to_attr="first")
+    count = count_of(Service.objects.filter(team=OuterRef("pk")))
+    teams = person.teams.order_by("name").annotate(count=count).prefetch_related(first)
+    return [TeamLine(str(team), [str(each) for each in team.first], team.count) for team in teams]
 
 
 def parties_of(person: User) -> list[str]:

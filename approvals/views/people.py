@@ -25,14 +25,14 @@ def people(request: Request) -> HttpResponse:
 
 def person(request: Request, username: str) -> HttpResponse:
     """One person: roles and what they allow, teams and services, open work, and what they did lately."""
-    teams = User.objects.prefetch_related("teams__services")
-    found = get_object_or_404(teams, username=username)
+    found = get_object_or_404(User, username=username)
     sees_events = permissions.may_read(request.user, "audit_list")
     lately = AuditEvent.objects.filter(actor=username).order_by("-seq")[:LATELY] if sees_events else []
     context = {
         "person": found,
         "person_roles": [role.label for role in Role if role in found.roles],
         "may": people_page.parties_of(found),
+        "teams": people_page.teams_of(found),
         "work": people_page.open_work(found, request.user),
         "lines": audit_trail.lines(lately),
         "sees_events": sees_events,
