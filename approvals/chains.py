@@ -12,7 +12,7 @@ from . import digests, filling, history
 from .errors import Refused
 from .flyway.history import HistoryRow
 from .flyway.placeholders import PlaceholderProblem
-from .models import Environment, Migration, MigrationRevision, RollbackScript, Service, Target
+from .models import Migration, MigrationRevision, RollbackScript, Target
 
 CHAINED = (Migration.Kind.VERSIONED, Migration.Kind.BASELINE)
 
@@ -63,14 +63,6 @@ class Chain:
     files: tuple[ChainFile, ...]
     placeholders: tuple[str, ...]
     sha256: str
-
-
-def target_of(service: Service) -> Target | None:
-    """The target whose values count where nobody names one: a production target before others."""
-    found = sorted(
-        service.targets.all(), key=lambda each: (each.environment != Environment.PRODUCTION, each.name)
-    )
-    return found[0] if found else None
 
 
 def newest_revision(migration: Migration) -> MigrationRevision:

@@ -12,9 +12,12 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
+from django.db.models import Case, When
+from django.db.models.functions import Collate
+
 from . import analysis
 from .flyway.placeholders import DEFAULT, Filled, PlaceholderProblem, Syntax, fill, names
-from .models import ImportRun, Migration, RollbackItem, RollbackScript, Service, Target
+from .models import Environment, ImportRun, Migration, RollbackItem, RollbackScript, Service, Target
 
 Plan = dict[str, Any]
 _PLANNED = "_planned_for_its_target"
@@ -82,9 +85,15 @@ def on_target(target: Target) -> Values:
 
 
 def of_service(service: Service) -> Values:
-    """What counts where nobody names a target: that of the first one, a production target before others."""
-    targets = sorted(service.targets.all(), key=lambda each: (not each.is_production, each.name))
-    return on_target(targets[0]) if targets else _values(service, {}, {})
+    """What counts where nobody names a target: that of the first one."""
+    first = target_of(service)
+    return on_target(first) if first is not None else _values(service, {}, {})
+
+
+def target_of(service: Service) -> Target | None:
+    """The target whose values count where nobody names one: a production target before others, by name."""
+    production_first = Case(When(environment=Environment.PRODUCTION, then=0), default=1)
+    return service.targets.order_by(production_first, Collate("name", "C")).first()
 
 
 def _values(service: Service, own: Mapping[str, str], above: Mapping[str, str]) -> Values:

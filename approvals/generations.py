@@ -10,7 +10,7 @@ from typing import Any
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from . import access, audit, chains, history, jobs, proofs, scripts
+from . import access, audit, chains, filling, history, jobs, proofs, scripts
 from .errors import Denied, Refused
 from .models import Check, Generation, Job, Migration, RollbackScript, Target, User
 
@@ -87,7 +87,7 @@ def ask(
         generation = Generation.objects.create(
             id=key,
             migration=locked,
-            revision=chains.applied_revision(locked, target or chains.target_of(locked.service)),
+            revision=chains.applied_revision(locked, target or filling.target_of(locked.service)),
             target=target,
             options=chosen,
             job=jobs.ask(Job.Kind.GENERATE, subject=key, actor=actor),

@@ -55,7 +55,7 @@ def ask_within(
     target: Target | None = None,
 ) -> Proof:
     """`ask` inside the caller's unit of work, which has made sure that the actor may."""
-    target = target or chains.target_of(script.migration.service)
+    target = target or filling.target_of(script.migration.service)
     revision = revision or chains.applied_revision(script.migration, target)
     # Asks about one migration queue at its row, so that a script is proven once; nobody may lock scripts.
     Migration.objects.select_for_update(no_key=True).get(pk=script.migration_id)

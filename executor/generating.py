@@ -10,7 +10,7 @@ from typing import Any
 
 import psycopg
 
-from approvals import chains, generations
+from approvals import chains, filling, generations
 from approvals.models import Check, Generation, Job, Migration
 from executor import credentials, prover
 from executor.connect import Endpoint, connect
@@ -40,7 +40,7 @@ def _generated(asked: Generation) -> tuple[dict[str, Any], list[Check]]:
     def say(line: str) -> None:
         generations.enter(asked, line)
 
-    target = asked.target or chains.target_of(asked.migration.service)
+    target = asked.target or filling.target_of(asked.migration.service)
     chain = files_of(chains.chain_of(asked.revision, target).files)
     server = prover.conninfo(credentials.prover())
     subject = subject_of(asked.migration.service.name, target)

@@ -18,7 +18,7 @@ import psycopg
 from django.core.management.base import BaseCommand, CommandError
 from django.db import connections
 
-from approvals import chains
+from approvals import chains, filling
 from approvals.errors import Refused
 from approvals.models import Migration, Service, Target
 from executor.directory import read_chain
@@ -141,7 +141,7 @@ def _of_directory(directory: Path, placeholders: dict[str, str]) -> list[Task]:
 
 
 def _of_service(service: Service) -> list[Task]:
-    target: Target | None = chains.target_of(service)
+    target: Target | None = filling.target_of(service)
     found = []
     migrations = service.migrations.filter(kind=Migration.Kind.VERSIONED, removed_at=None)
     for migration in migrations.order_by("version_key"):
