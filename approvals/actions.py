@@ -28,6 +28,9 @@ from .models import (
 )
 from .workflow import Party
 
+# What is said of what is under way: of the rollback and the target their names.
+OF_HOLDERS = ("purpose", "status", "target__name", "rollback_target__rollback__id")
+
 
 @dataclass(frozen=True)
 class Action:
@@ -80,10 +83,15 @@ class Standing:
         ).select_related("target", "rollback_target__rollback")
         return [
             execution
-            for execution in found
+            for execution in found.only(*OF_HOLDERS)
             if execution.purpose == Execution.Purpose.REAL
             or execution.rollback_target_id == self.rollback_target.pk
         ]
+
+    @cached_property
+    def changed(self) -> str:
+        """How it differs from what was signed, as a sentence; empty if it doesn't."""
+        return signed.changed(self.rollback, self.known.items)
 
     @property
     def missing_roles(self) -> list[Role]:
@@ -241,7 +249,7 @@ def _why_no_start(s: Standing) -> str:
             "status": holder.get_status_display().lower(),
             "target": holder.target,
         }
-    return signed.changed(s.rollback) or s.lacking(Needed.EXECUTE)
+    return s.changed or s.lacking(Needed.EXECUTE)
 
 
 def _schedule(s: Standing) -> Action | None:
@@ -254,9 +262,7 @@ def _schedule(s: Standing) -> Action | None:
         return Action("schedule", label, _("A start is scheduled already; cancel that one first."))
     if s.rollback.overdue_expiry:
         return Action("schedule", label, _("The time to execute it is over."))
-    return Action(
-        "schedule", label, signed.changed(s.rollback) or s.lacking(Needed.EXECUTE, besides="window")
-    )
+    return Action("schedule", label, s.changed or s.lacking(Needed.EXECUTE, besides="window"))
 
 
 def _unschedule(s: Standing) -> Action | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from datetime import timedelta
@@ -143,6 +143,12 @@ def finish(job: Job, *, failed: bool = False, sentence: str = "") -> None:
 def latest(kind: Job.Kind, subject: object) -> Job | None:
     """The newest job of this kind about this subject."""
     return Job.objects.filter(kind=kind, subject=str(subject)).order_by("-id").first()
+
+
+def latest_of_kinds(kinds: Iterable[Job.Kind], subject: object) -> dict[str, Job]:
+    """The newest job of each of these kinds about this subject, by kind; one query."""
+    found = Job.objects.filter(kind__in=kinds, subject=str(subject)).order_by("kind", "-id")
+    return {job.kind: job for job in found.distinct("kind")}
 
 
 def ahead(job: Job) -> int:

@@ -7,7 +7,7 @@ from datetime import datetime
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from django.db.models import Q, QuerySet
+from django.db.models import F, Q, QuerySet
 from django.utils import timezone
 
 from . import digests, history, jobs, policy, proofs, together, windows
@@ -37,8 +37,9 @@ if TYPE_CHECKING:
 class Known:
     """The records of one rollback as they are when they are first asked for; never kept over a change.
 
-    `items` (in order, with migration and script) and `rollback_targets` (with target) spare reading what the
-    caller has read already. `only` judges one of several targets: the one that is about to begin.
+    `items` (in order, with migration, revision and script), `rollback_targets` (with target and service)
+    and `decisions` (of `policy.judged`) spare reading what the caller has read already. `only` judges one of
+    several targets: the one that is about to begin.
     """
 
     def __init__(
@@ -47,11 +48,12 @@ class Known:
         *,
         items: Iterable[RollbackItem] | None = None,
         rollback_targets: Iterable[RollbackTarget] | None = None,
+        decisions: Iterable[Approval] | None = None,
         only: RollbackTarget | None = None,
     ) -> None:
         self.only = only
         self.rollback = rollback
-        self._items, self._rollback_targets = items, rollback_targets
+        self._items, self._rollback_targets, self._decisions = items, rollback_targets, decisions
         self.judged: list[Gate] | None = None  # by `gates.gates`
 
     @cached_property
@@ -61,10 +63,8 @@ class Known:
 
     @cached_property
     def items(self) -> list[RollbackItem]:
-        """The items in order, each with its migration and script."""
-        if self._items is not None:
-            return list(self._items)
-        return list(self.rollback.items.select_related("migration", "script").order_by("position"))
+        """The items in order, each with all that a digest reads of it."""
+        return digests.items_of(self.rollback) if self._items is None else list(self._items)
 
     @cached_property
     def rollback_targets(self) -> list[RollbackTarget]:
@@ -163,6 +163,8 @@ class Known:
     @cached_property
     def approvals(self) -> list[Approval]:
         """The approvals that count now."""
+        if self._decisions is not None:
+            return policy.valid_of(self.rollback, self._decisions)
         return policy.valid_approvals(self.rollback)
 
     @cached_property
@@ -199,10 +201,10 @@ class Known:
         waiting = Schedule.objects.filter(rollback=self.rollback, state=Schedule.State.WAITING)
         return waiting.select_related("by").first()
 
-    @cached_property
+    @property
     def preflight_job(self) -> Job | None:
         """The newest request for a preflight."""
-        return jobs.latest(Job.Kind.PREFLIGHT, self.rollback.pk)
+        return self._jobs.get(Job.Kind.PREFLIGHT)
 
     @cached_property
     def proofs(self) -> dict[tuple[int, int], Proof]:
@@ -224,10 +226,14 @@ class Known:
     def _scripts(self) -> list[int]:
         return [item.script_id for item in self.items if item.script_id]
 
-    @cached_property
+    @property
     def facts_job(self) -> Job | None:
         """The newest request to read the facts."""
-        return jobs.latest(Job.Kind.FACTS, self.rollback.pk)
+        return self._jobs.get(Job.Kind.FACTS)
+
+    @cached_property
+    def _jobs(self) -> dict[str, Job]:
+        return jobs.latest_of_kinds((Job.Kind.PREFLIGHT, Job.Kind.FACTS), self.rollback.pk)
 
     @cached_property
     def signers(self) -> dict[Role, list[User]]:
@@ -236,17 +242,14 @@ class Known:
         authors = Q(scripts__in=[item.script_id for item in self.items if item.script_id])
         out = [self.rollback.requester_id, *(approval.approver_id for approval in self.approvals)]
         people = (
-            User.objects.filter(is_active=True, groups__name__in=roles)
+            User.objects.filter(is_active=True)
+            .annotate(held=F("groups__name"))  # a person once for each role
+            .filter(held__in=roles)
             .exclude(pk__in=out)
             .exclude(pk__in=User.objects.filter(authors).values("pk"))
-            .distinct()
-            .prefetch_related("groups")
             .order_by("first_name", "last_name", "username")
         )
         found: dict[Role, list[User]] = {role: [] for role in roles}
         for person in people:
-            held = {group.name for group in person.groups.all()}
-            for role in roles:
-                if role in held:
-                    found[role].append(person)
+            found[Role(person.held)].append(person)
         return found

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Generic, TypeVar
 
-from django.db.models import F, QuerySet
+from django.db.models import Case, Exists, F, OuterRef, Q, QuerySet, When
 
 from .models import (
     Approval,
@@ -19,6 +19,7 @@ from .models import (
     Role,
     RollbackRequest,
     RollbackTarget,
+    User,
 )
 
 
@@ -85,16 +86,26 @@ def valid_approvals(rollback: RollbackRequest) -> list[Approval]:
 
 def _counting() -> QuerySet[Approval]:
     """Approvals that were not voided, by people who still hold the role they signed in."""
-    return (
-        Approval.objects.filter(
-            decision=Approval.Decision.APPROVE,
-            voided_at=None,
-            approver__is_active=True,
-            approver__groups__name=F("role"),
-        )
-        .select_related("approver")
-        .order_by("at", "id")
+    return Approval.objects.filter(_counts()).select_related("approver").order_by("at", "id")
+
+
+def judged() -> QuerySet[Approval]:
+    """All decisions, the oldest first, each with whether it `counts`."""
+    # The model names what is added here, so that pages can rely on it.
+    found: QuerySet[Approval] = Approval.objects.annotate(  # type: ignore[no-redef]
+        counts=Case(When(_counts(), then=True), default=False)
     )
+    return found.select_related("approver").order_by("at", "id")
+
+
+def _counts() -> Q:
+    roles = User.groups.through.objects.filter(user=OuterRef("approver"), group__name=OuterRef("role"))
+    return Q(Exists(roles), decision=Approval.Decision.APPROVE, voided_at=None, approver__is_active=True)
+
+
+def valid_of(rollback: RollbackRequest, decisions: Iterable[Approval]) -> list[Approval]:
+    """`valid_approvals` of decisions that were read already, from `judged`."""
+    return [each for each in decisions if each.counts and each.request_digest == rollback.request_digest]
 
 
 def missing_signatures(rollback: RollbackRequest) -> list[Role]:

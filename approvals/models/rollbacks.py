@@ -249,6 +249,9 @@ class Approval(models.Model):
     voided_at = models.DateTimeField(null=True, blank=True)
     void_reason = models.CharField(max_length=200, blank=True)
 
+    # By `policy.judged`: whether it counts as long as its request stays as it is.
+    counts: bool
+
     class Meta:
         ordering = ("at", "id")
         constraints = [

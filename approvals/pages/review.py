@@ -299,7 +299,12 @@ def sheet(rollback: RollbackRequest, user: User, threads: Sequence[Thread] = ())
     A fixed number of queries, however many items and statements it has; pages that show less ask less.
     `threads` come to stand at the statements that they are about.
     """
-    known = Known(rollback, items=rollback.items.all(), rollback_targets=rollback.rollback_targets.all())
+    known = Known(
+        rollback,
+        items=rollback.items.all(),
+        rollback_targets=rollback.rollback_targets.all(),
+        decisions=rollback.approvals.all(),
+    )
     return Sheet(rollback, user, known, threads)
 
 

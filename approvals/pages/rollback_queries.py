@@ -12,7 +12,7 @@ from django.db.models import Count, F, OrderBy, Prefetch, QuerySet
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
-from approvals import access, history, queries
+from approvals import access, history, policy, queries
 from approvals.flyway import history as flyway_history
 from approvals.flyway.rows import CorruptHistory
 from approvals.flyway.versions import Version
@@ -92,7 +92,7 @@ def with_everything(user: User) -> QuerySet[RollbackRequest]:
         .prefetch_related(
             Prefetch("items", items),
             Prefetch("rollback_targets", RollbackTarget.objects.select_related("target__service")),
-            "approvals__approver",
+            Prefetch("approvals", policy.judged()),
         )
     )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from copy import copy
 from functools import partial
 from typing import Any
 
@@ -15,16 +16,17 @@ from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 
-from approvals import audit, checklist, gates, incidents, jobs, once, rollbacks, trials, workflow
+from approvals import access, audit, checklist, gates, incidents, jobs, once, rollbacks, trials, workflow
 from approvals.errors import Conflict, Denied, Refused
 from approvals.forms import PortalForm, posted
 from approvals.forms.asking import ChecklistStep, DraftForm, FileStep, ItemScriptsForm, ReasonStep
+from approvals.known import Known
 from approvals.models import ChecklistEntry, Job, RollbackRequest, Status, Target, User
 from approvals.next_deployment import NextDeployment
 from approvals.pages import deployment_panel, form_steps, paging, proof_panel, review, rollback_queries
 from approvals.pages.form_steps import Along, Step
 from approvals.requests import Request
-from approvals.views.rollbacks import posted_revision, visible
+from approvals.views.rollbacks import posted_revision
 
 
 def rollback_new(request: Request) -> HttpResponse:
@@ -102,7 +104,7 @@ def rollback_field(request: Request, pk: int, step: str, field: str) -> HttpResp
 
 def _draft_form(request: Request, rollback: RollbackRequest, step: str) -> DraftForm | None:
     """The form of a step that is about fields of the request; an instance of its own, which it changes."""
-    instance = RollbackRequest.objects.get(pk=rollback.pk)
+    instance = copy(rollback)
     if step == Step.REASON:
         return ReasonStep(posted(request), instance=instance, service=rollback.service)
     return FileStep(posted(request), instance=instance) if step == Step.FILE else None
@@ -274,12 +276,13 @@ def _page(
     judged: list[gates.Gate] | None = None,
     **context: Any,
 ) -> HttpResponse:
+    known = Known(rollback)
     shown = {
         "rollback": rollback,
-        "target": _target_of(rollback),
+        "target": known.rollback_targets[0].target,
         "step": step,
         "form": form,
-        "lines": form_steps.lines(rollback, step, judged),
+        "lines": form_steps.lines(rollback, step, judged or gates.gates(rollback, known)),
         "revision": shown_revision(request, rollback, form),
         "voids": rollback.approvals.filter(voided_at=None, decision="approve").count(),
     }
@@ -293,7 +296,8 @@ def _target_of(rollback: RollbackRequest) -> Target:
 
 def own(request: Request, pk: int) -> RollbackRequest:
     """The rollback, for its requester while it can be edited. Writing to another's is put on record."""
-    rollback = visible(request, pk)
+    found = access.rollbacks(request.user).select_related("incident", "policy_version")
+    rollback = get_object_or_404(found, pk=pk)
     try:
         workflow.require_party(rollback, request.user, workflow.Party.REQUESTER)
     except Denied as denied:
