@@ -12,7 +12,7 @@ from approvals.models import RollbackItem, RollbackRequest, Thread
 from .statements import Line
 
 # So many threads stand on the review page; the page of comments has all of them.
-SHOWN = 30
+SHOWN = 15
 
 
 @dataclass(frozen=True)
