@@ -28,6 +28,10 @@ from approvals.pages import (
 )
 from approvals.requests import Request
 
+# So many lines of a history stand on one page of a target: each says a lot, and what a DBA runs there comes
+# below them.
+LINES = 25
+
 
 def service_list(request: Request) -> HttpResponse:
     """The services this person sees."""
@@ -80,7 +84,7 @@ def target_detail(request: Request, name: str) -> HttpResponse:
     form = HistoryFilter(request.GET)
     view, oldest_first = form.chosen("show"), form.chosen("sort") == "oldest"
     lines = overview.shown(view, text=form.chosen("q"), oldest_first=oldest_first)
-    page = paging.page(request, lines)
+    page = paging.page(request, lines, per_page=LINES)
     target_overview.add_risks(page.object_list)
     context = {
         "target": target,

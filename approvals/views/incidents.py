@@ -21,7 +21,8 @@ from approvals.pages.incident_report import Attempt, Report
 from approvals.queries import names_of
 from approvals.requests import Request
 
-# So many rollbacks and attempts stand on one page of an incident, and so many actions: each says a lot.
+# So many rollbacks and attempts stand on one page of an incident, and so many actions and moments of its line
+# of time: each says a lot.
 FEW, SOME = 10, 25
 
 
@@ -116,7 +117,7 @@ def _lists(request: Request, incident: Incident, report: Report) -> dict[str, An
         "rollbacks": (report.rollbacks, FEW),
         "attempts": (report.attempts, FEW),
         "actions": (actions, SOME),
-        "moments": (report.timeline, paging.PER_PAGE),
+        "moments": (report.timeline, SOME),
     }
     whole = paging.wants_whole(request)
     pages = {
