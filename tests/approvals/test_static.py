@@ -41,6 +41,13 @@ def test_every_stylesheet_belongs_to_a_layer() -> None:
         assert "@layer" in path.read_text(), path
 
 
+def test_nothing_moves_for_whoever_asked_for_less_motion() -> None:
+    allowed = re.compile(r"@media \(prefers-reduced-motion: no-preference\) \{(?:[^{}]|\{[^{}]*\})*\}")
+    for path in (ROOT / "static").rglob("*.css"):
+        left = allowed.sub("", path.read_text())
+        assert not re.search(r"\b(animation|transition|scroll-behavior)(-[a-z]+)?\s*:", left), path
+
+
 def test_templates_load_nothing_from_elsewhere_and_hold_no_inline_code() -> None:
     for path, text in templates().items():
         assert not re.search(r'(src|href)="(https?:)?//', text), path
