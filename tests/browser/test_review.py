@@ -191,7 +191,7 @@ def test_critical_is_typed_by_who_signs_and_by_who_starts_on_a_phone_too(
     dora.get_by_role("button", name=re.compile("^Approve for")).click()
     expect(dora.get_by_text("Approved. More signatures are missing.")).to_be_visible()
 
-    lea = as_person("lea")
+    lea = as_person("lea", java_script_enabled=False)  # nothing but what is live needs it
     lea.goto("/")
     waits = lea.get_by_role("region", name="For your decision").locator("[data-row]")
     waits.filter(has_text="wallet-service-critical").get_by_role("link").first.click()
