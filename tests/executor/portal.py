@@ -107,6 +107,7 @@ class Worker:
     log: Path
     concurrency: int = 2
     app: str = "waqiti_rollback"
+    name: str = "worker"
     process: subprocess.Popen[bytes] = field(init=False)
 
     def start(self) -> Worker:
@@ -115,12 +116,23 @@ class Worker:
 
         argv = [sys.executable, "-m", "celery", "--app", self.app, "--quiet", "worker"]
         argv += ["--queues", "facts,scratch,backup,execute", "--concurrency", str(self.concurrency)]
-        argv += ["--loglevel", "INFO"]
+        argv += ["--loglevel", "INFO", "--hostname", f"{self.name}@%h"]
         argv += ["--without-gossip", "--without-mingle"]
         with self.log.open("ab") as log:
             self.process = spawn(argv, env=self.environment, cwd=ROOT, stdout=log, stderr=subprocess.STDOUT)
-        wait_for("the worker's start", lambda: app.control.ping(timeout=0.3) or None)
+
+        def answers() -> bool | None:
+            replies = app.control.ping(timeout=0.3) or ()
+            return any(node.startswith(f"{self.name}@") for reply in replies for node in reply) or None
+
+        wait_for("the worker's start", answers)
         return self
+
+    def has(self, execution: Execution) -> bool:
+        """Is it a process of this worker that took the execution?"""
+        taken_by = execution.worker.rpartition("/")[2]
+        asked = subprocess.run(["ps", "-o", "ppid=", "-p", taken_by], capture_output=True, check=True)
+        return int(asked.stdout) == self.process.pid
 
     def kill(self) -> None:
         """kill -9: no handler runs, no connection is closed in order."""

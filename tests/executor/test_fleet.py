@@ -17,6 +17,12 @@ MARKERS = "SELECT count(*) FROM waqiti_rollback.execution_marker WHERE kind = 'c
 ROWS = "SELECT count(*) FROM flyway_schema_history WHERE version = '4'"
 # Since it was read: a row that the key refuses when it is given back.
 ORPHAN = "SET session_replication_role = replica; INSERT INTO wallets VALUES (998, 998, 1)"
+# It waits for as long as the shard says so, and hears at once when it does not any more.
+WHILE_SLOW = """
+    DO $$ BEGIN
+        WHILE (SELECT seconds > 0 FROM pace) LOOP PERFORM pg_sleep(0.02); END LOOP;
+    END $$;
+"""
 SLEEPERS = """
     SELECT count(*) FROM pg_stat_activity
      WHERE datname = current_database() AND pid <> pg_backend_pid() AND query ~ 'pg_sleep'
@@ -68,26 +74,37 @@ def test_it_stops_after_the_failures_that_were_said_and_goes_on_with_the_rest(
     assert portal.again(rollback).status == "partly_executed"
 
 
-def test_a_worker_that_is_killed_in_a_wave_leaves_no_shard_in_doubt_and_begins_none_twice(
+def test_two_workers_share_a_wave_and_when_one_is_killed_no_shard_is_in_doubt_or_done_twice(
     portal: Portal, shards: Shards
 ) -> None:
+    from approvals import attempts
+    from tests.executor.portal import UNDO_KEY, Worker, wait_for
+    from waqiti_rollback.celery import app
+
+    portal.write(WHILE_SLOW + UNDO_KEY)
     rollback = shards.approved()
-    shards.do("UPDATE pace SET seconds = 120", 1, 2)
-    run = shards.start(
-        rollback, wave_size=2
-    )  # as many as the worker takes at once: none is left in the queue
-    shards.run_on(run, 2, 3)
-    portal.worker.kill()
-    shards.do("UPDATE pace SET seconds = 0", 1, 2)
-    portal.worker.start()
-    run = shards.rests(run, "stopped", "held")
-    assert shards.taken_back() == "accccc"
+    shards.do("UPDATE pace SET seconds = 1", 1, 2, 3, 4)
+    log = portal.worker.log.with_name("other.log")
+    other = Worker(portal.worker.environment, log, name="other").start()
+    try:
+        run = shards.start(rollback, wave_size=4)
+        shards.run_on(run, 2, 3, 4, 5)
+        wave = list(run.executions.filter(wave=1))
+        lost = {each.pk for each in wave if other.has(each)}
+        assert len(lost) == sum(portal.worker.has(each) for each in wave) == 2
+    finally:
+        other.kill()
+    shards.do("UPDATE pace SET seconds = 0", 1, 2, 3, 4)
+    wait_for("the silence of one", lambda: len(attempts.silent()) == len(lost) or None)
+    app.send_task("executor.resolve_stale", queue="facts")
+    run = shards.rests(run, "stopped")
+    assert set(run.executions.filter(status="rolled_back").values_list("pk", flat=True)) == lost
+    run = shards.rests(shards.go_on(run, seen=2), "finished")
     assert shards.each(SLEEPERS) == [0] * 6
-    outcomes = shards.outcomes(run)
-    assert outcomes[:3] == ["succeeded", "rolled_back", "rolled_back"]
-    run = shards.rests(shards.go_on(run, seen=2), "finished", "stopped")
-    assert shards.taken_back() == "accaaa"
-    assert shards.each(MARKERS) == [1, 0, 0, 1, 1, 1]
+    standing = "".join("c" if outcome == "rolled_back" else "a" for outcome in shards.outcomes(run))
+    assert shards.taken_back() == standing
+    assert standing.count("c") == 2
+    assert shards.each(MARKERS) == [int(each == "a") for each in standing]
 
 
 def test_ending_the_run_ends_the_backends_and_says_how_many_are_done(portal: Portal, shards: Shards) -> None:
