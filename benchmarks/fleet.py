@@ -1,13 +1,14 @@
 """A run over many targets against `xargs -P psql -1 -f`: the same script, databases and run.
 
-    python -m benchmarks.fleet [--targets 200] [--concurrency 8] [--limit 1.2]
+    python -m benchmarks.fleet [--targets 200] [--concurrency 8] [--backup] [--limit 1.2]
 
 Real embedded servers, a real Celery worker with so many processes, the portal with all that a run has:
 canary, then one wave of all others; every gate, preflight, marker, locks, checks, audit. The targets are of
-staging, so that the policy asks for no backup. Twice: once with a script of about a second on each target
-(`pg_sleep(1)` within), once with a trivial one, which shows the fixed cost per target and where it goes: the
-mean time between the events of an execution. xargs only runs the script and deletes the history row. It ends
-with an error only where --limit is given and the first ratio is above it.
+staging, where the policy asks for no backup; with --backup it does: each is dumped, restored and compared.
+Twice: once with a script of about a second on each target (`pg_sleep(1)` within), once with a trivial one,
+which shows the fixed cost per target and where it goes: the mean time between the events of an execution, and
+whose processor time it is. xargs only runs the script and deletes the history row. It ends with an error only
+where --limit is given and the first ratio is above it.
 """
 
 from __future__ import annotations
@@ -41,6 +42,7 @@ STAND_AGAIN = """
     INSERT INTO flyway_schema_history SELECT * FROM kept;
 """
 KEEP = "CREATE TABLE kept AS SELECT * FROM flyway_schema_history WHERE version = '4'"
+TICKS = os.sysconf("SC_CLK_TCK")
 EVENTS = ("claimed", "preflight", "preflight.recorded", "running", "committing", "succeeded")
 
 
@@ -89,18 +91,56 @@ def shards(targets: int, concurrency: int, directory: Path) -> Iterator[Shards]:
         estate.stop()
 
 
-def by_portal(site: Shards) -> tuple[float, FleetRun]:
-    """Seconds of a run from its start to its end, and the run."""
+def processor_s(site: Shards) -> dict[str, float]:
+    """Seconds of processor time so far: of the worker with its processes and what they started, and of the
+    servers of portal, targets and (for restoring) scratch. Linux tells it."""
+    from tests import environment
+
+    estate = environment.ESTATE
+    found = {
+        name: _of_tree(int((cluster.data / "postmaster.pid").read_text().split()[0]))
+        for name, cluster in estate.clusters.items()
+        if name != "staging"
+    }
+    return {"worker": _of_tree(site.portal.worker.process.pid), **found}
+
+
+def _of_tree(root: int) -> float:
+    """Of this process, of those it has now, and of those that it has waited for."""
+    total = 0.0
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):
+            fields = stat.read_text().rpartition(")")[2].split()
+            if root in (int(stat.parent.name), int(fields[1])):
+                total += sum(map(int, fields[11:15])) / TICKS
+    return total
+
+
+def by_portal(site: Shards, *, backup: bool) -> tuple[float, FleetRun, dict[str, float]]:
+    """Seconds of a run from its start to its end, the run, and milliseconds of processor time per target."""
     site.sync()
-    rollback = site.approved()
-    began = time.monotonic()
+    rollback = site.approved(rehearsed=backup)
+    began, before = time.monotonic(), processor_s(site)
     run = site.start(rollback, wave_size=len(site.targets) - 1)
     run = site.rests(run, "finished", "stopped", "held")
     seconds = time.monotonic() - began
+    used = {name: (after - before[name]) * 1000 for name, after in processor_s(site).items()}
     if (run.state, set(site.taken_back())) != ("finished", {"a"}):
         bad = run.executions.exclude(status="succeeded").values_list("target__name", "status", "sentence")
         sys.exit(f"The run did not end well: {run.state}, {run.sentence} {list(bad)[:5]}")
-    return seconds, run
+    return seconds, run, {name: round(ms / len(site.targets), 1) for name, ms in used.items()}
+
+
+def ask_for_backups() -> None:
+    """Let the policy ask for a verified backup on staging, too."""
+    from approvals import policy
+    from approvals.models import PolicyRule, PolicyVersion
+
+    rules = list(policy.current().rules.all())
+    stricter = PolicyVersion.objects.create(number=policy.current().number + 1)
+    for rule in rules:
+        rule.pk, rule.policy, rule.backup_required = None, stricter, True
+    PolicyRule.objects.bulk_create(rules)
 
 
 def by_xargs(site: Shards, concurrency: int, directory: Path) -> float:
@@ -141,26 +181,29 @@ def where_it_goes(run: FleetRun) -> dict[str, float]:
     return {name: round(sum(each) / len(each) * 1000, 1) for name, each in spans.items()}
 
 
-def compare(targets: int, concurrency: int) -> dict[str, Any]:
+def compare(targets: int, concurrency: int, *, backup: bool) -> dict[str, Any]:
     """Both scripts, both ways."""
-    answer: dict[str, Any] = {"targets": targets, "concurrency": concurrency}
+    answer: dict[str, Any] = {"targets": targets, "concurrency": concurrency, "backup": backup}
     with (
         tempfile.TemporaryDirectory(prefix="waqiti-benchmark-") as name,
         shards(targets, concurrency, Path(name)) as site,
     ):
         everywhere = range(targets)
+        if backup:
+            ask_for_backups()
         site.do("CREATE TABLE kept AS SELECT * FROM flyway_schema_history WHERE version = '4'", *everywhere)
         for what, seconds in (("a second", 1.0), ("trivial", 0.0)):
             site.do(f"UPDATE pace SET seconds = {seconds}", *everywhere)
             xargs = by_xargs(site, concurrency, Path(name))
             site.do(STAND_AGAIN, *everywhere)
-            fleet, run = by_portal(site)
+            fleet, run, used = by_portal(site, backup=backup)
             site.do(STAND_AGAIN, *everywhere)
             answer[what] = {
                 "xargs_s": round(xargs, 2),
                 "fleet_s": round(fleet, 2),
                 "ratio": round(fleet / xargs, 2),
                 "more_per_target_ms": round((fleet - xargs) / targets * 1000, 1),
+                "processor_ms_per_target": used,
                 "where_ms": where_it_goes(run),
             }
     return answer
@@ -171,6 +214,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--targets", type=int, default=200)
     parser.add_argument("--concurrency", type=int, default=8)
+    parser.add_argument("--backup", action="store_true", help="the policy asks for a verified backup")
     parser.add_argument("--limit", type=float, default=0.0)
     options = parser.parse_args()
     import django
@@ -178,7 +222,7 @@ def main() -> None:
     import tests.environment  # noqa: F401 (sets the environment before Django reads it)
 
     django.setup()
-    answer = compare(options.targets, options.concurrency)
+    answer = compare(options.targets, options.concurrency, backup=options.backup)
     print(json.dumps(answer, indent=2, ensure_ascii=False))
     if options.limit and answer["a second"]["ratio"] > options.limit:
         sys.exit(f"ratio {answer['a second']['ratio']} is above {options.limit}")

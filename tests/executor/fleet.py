@@ -59,7 +59,7 @@ class Shards:
         """The worker reads its file anew for every connection."""
         path = Path(self.portal.worker.environment["TARGET_CREDENTIALS"])
         known = json.loads(path.read_text())
-        login = known[self.portal.world.production.name]
+        login = known[self.portal.world.production.name]  # of the same server
         beside = path.with_suffix(".new")
         beside.touch(0o600)
         beside.write_text(json.dumps(known | {target.name: login for target in self.targets}))
@@ -84,8 +84,9 @@ class Shards:
         """How each shard's foreign key deletes: a where V4 was taken back, c where it stands."""
         return "".join(self.each("SELECT confdeltype FROM pg_constraint WHERE conname = 'wallets_user'"))
 
-    def approved(self) -> RollbackRequest:
-        """Alice's request to take V4 back on all of them, read by the worker and approved."""
+    def approved(self, *, rehearsed: bool = False) -> RollbackRequest:
+        """Alice's request to take V4 back on all of them: read by the worker, `rehearsed` on a copy of the
+        canary if so wanted, and approved."""
         portal, alice = self.portal, self.portal.world.alice
         fields = complete(portal.world)
         rollback = rollbacks.create(self.targets[0], [portal.migration("4")], actor=alice, **fields)
@@ -93,6 +94,8 @@ class Shards:
         portal.done(Job.Kind.FACTS, rollback.pk)
         for point in (ChecklistEntry.Point.DEPENDENCIES, ChecklistEntry.Point.STAKEHOLDERS):
             checklist.confirm(rollback, point, note="Asked.", actor=alice)
+        if rehearsed:
+            assert portal.rehearse(portal.again(rollback)).status == "succeeded"
         rollbacks.submit(rollback, actor=alice)
         now = portal.again(rollback)
         while missing_signatures(now):
