@@ -71,7 +71,10 @@ def unannounced(
     relations = {lost.relation for lost in known if not lost.column}
     columns = {(lost.relation, lost.column) for lost in known}
     _, second, third = prints
-    relabelled = {dotted(kind.ref.path) for kind in after.of_kind("type") if _other_labels(kind, before)}
+    types = [
+        kind for kind in after.of_kind("type") if _other_labels(kind, before) or _other_fields(kind, before)
+    ]
+    relabelled = {dotted(kind.ref.path) for kind in types}
     for column in after.of_kind("column"):
         had = second.get(column.ref)
         if column["inherited"] and not column["local"]:
@@ -108,6 +111,12 @@ def _other_labels(kind: Object, before: Snapshot) -> bool:
     old = dict(zip(before[was]["label_oids"], before[was]["labels"], strict=True))
     new = dict(zip(kind["label_oids"], kind["labels"], strict=True))
     return any(new.get(oid, label) != label for oid, label in old.items())
+
+
+def _other_fields(kind: Object, before: Snapshot) -> bool:
+    """Whether a composite type had other attributes before: its values are written with other commas."""
+    was = before.by_address.get(kind.address)
+    return kind["form"] == "c" and was is not None and before[was]["attributes"] != kind["attributes"]
 
 
 def _same_partitions(column: Object, after: Snapshot, back: Snapshot) -> bool:

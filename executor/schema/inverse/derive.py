@@ -16,7 +16,7 @@ from executor.schema.inverse.deletions import Deletion
 from executor.schema.inverse.family import Context, comma
 from executor.schema.inverse.foreseen import foreseen
 from executor.schema.inverse.from_backup import FromBackup, data_gone
-from executor.schema.inverse.live import Run
+from executor.schema.inverse.live import OF_DATA, Run
 from executor.schema.inverse.options import Choice, Options
 from executor.schema.inverse.plan import plan
 from executor.schema.inverse.renames import LEVELS, renames
@@ -212,8 +212,10 @@ class _Derivation:
 
     def _told(self, found: Difference) -> Inverse:
         left = self._left(found)
-        gaps = [*self.context.refused, *left]
-        gaps += [f"{failure}" for failure in self.run.refusals if left]
+        failures = self.run.refusals if left else []
+        of_values = [failure for failure in failures if failure.sqlstate[:2] in OF_DATA]
+        others = [failure for failure in failures if failure not in of_values]
+        gaps = [*self.context.refused, *map(str, of_values), *left, *map(str, others)]
         made = steps(self.run.done)
         verdict = DIFFERS if gaps else MODULO_ORDER if found.reordered else EXACT
         restore = "".join(f"{sql};\n" for sql in self.context.restoring)

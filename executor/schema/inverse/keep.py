@@ -54,6 +54,10 @@ class Keeper:
             self._move(action)
         elif ref in self.of.types and action.verb == "drop":
             self._move_type(action)
+        elif action.loses and ref.kind == "type":
+            for lost in action.loses:
+                column = Ref("column", (*lost.relation, lost.column))
+                self._say(column, "its type changes in place, and a copy would with it")
         elif action.loses and action.loses[0].column:
             self._copy(action)
 

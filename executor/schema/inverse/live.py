@@ -27,7 +27,12 @@ class Failure:
     message: str
 
     def __str__(self) -> str:
-        return f"{self.sqlstate} {self.message} in: {self.sql}"
+        return f"{self.sqlstate} {self.message} in: {self.sql}".lstrip()
+
+
+def _not_yet(action: Action) -> Failure:
+    """What still holds rows that could not be copied stays."""
+    return Failure(action, action.statements[0].sql, "", f"the rows of {action.ref} were not copied")
 
 
 @dataclass(slots=True)
@@ -53,10 +58,12 @@ class Run:
         self.failed = []
         while waiting:
             failures = []
+            read: set[Ref] = set()
             for action in waiting:
-                failure = self._try(action)
+                failure = self._try(action) if not action.removes & read else _not_yet(action)
                 if failure is not None:
                     failures.append(failure)
+                    read |= action.reads
             for failure in failures:
                 if failure.sqlstate[:2] in OF_DATA:
                     self.of_values.setdefault(failure.action.key, failure)

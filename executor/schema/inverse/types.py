@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from executor.schema.inverse.action import Action
 from executor.schema.inverse.family import Changes, Context, Family, comma, relation
 from executor.schema.inverse.options import LEAVE
+from executor.schema.lost import VALUES, Lost
 from executor.schema.names import dotted, literal, quoted
 from executor.schema.objects import Object, Ref
 
@@ -80,7 +83,9 @@ class Type(Family):
         ):
             return []
         if changes.keys() == {"attributes"} and attributes_in_place(now, before):
-            return [self.altering(now, *_attributes(now, before))]
+            action = self.altering(now, *_attributes(now, before))
+            action.loses = tuple(_of_dropped(now, before, context))
+            return [action]
         if changes.keys() <= {"default", "not_null"}:
             name = f"ALTER DOMAIN {dotted(now.ref.path)}"
             made = []
@@ -112,6 +117,24 @@ def _attributes(now: Object, before: Object) -> list[str]:
             made.append(f"{name} DROP ATTRIBUTE {first_identifier(attribute)}")
     made += [f"{name} ADD ATTRIBUTE {one}" for one in before["attributes"] if one not in there]
     return made
+
+
+def _of_dropped(now: Object, before: Object, context: Context) -> Iterator[Lost]:
+    """What goes with attributes that are dropped: values within those of columns."""
+    there, _ = _names_back(now, before)
+    gone = [first_identifier(each) for each in there if each not in before["attributes"]]
+    name = dotted(now.ref.path)
+    for column in context.now.of_kind("column"):
+        written = column["type"]
+        if not gone or written.removesuffix("[]") != name or column["generated"] or column["inherited"]:
+            continue
+        value = quoted(context.path_at_start(column.ref)[-1])
+        if written.endswith("[]"):
+            given = " OR ".join(f"(each).{attribute} IS NOT NULL" for attribute in gone)
+            condition = f"EXISTS (SELECT FROM unnest({value}) AS each WHERE {given})"
+        else:
+            condition = " OR ".join(f"({value}).{attribute} IS NOT NULL" for attribute in gone)
+        yield Lost(VALUES, column.ref.relation, column.ref.name, condition=condition)
 
 
 def _names_back(now: Object, before: Object) -> tuple[list[str], list[tuple[str, str]]]:

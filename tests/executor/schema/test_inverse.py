@@ -198,6 +198,14 @@ def test_a_foreign_key_has_no_neutral_value_and_takes_a_query(shadow: Shadow) ->
             assert dump(copy.dsn) == dumped
 
 
+def test_a_table_stays_where_its_rows_could_not_be_copied(shadow: Shadow) -> None:
+    shadow.apply("CREATE TABLE t (a int NOT NULL, b text); INSERT INTO t VALUES (1, 'x')")
+    inverse = derive("ALTER TABLE t DROP COLUMN a; ALTER TABLE t ADD COLUMN c int", shadow, Options.exact())
+    assert 'null value in column "a"' in inverse.gaps[0]
+    assert "DROP TABLE" not in inverse.script
+    assert not any("does not exist" in gap for gap in inverse.gaps)
+
+
 def test_without_a_value_the_missing_one_is_a_gap_and_no_script_that_fails(shadow: Shadow) -> None:
     shadow.apply("CREATE TABLE t (id int, a text NOT NULL); INSERT INTO t VALUES (1, 'x')")
     inverse = derive("ALTER TABLE t DROP COLUMN a", shadow, Options())

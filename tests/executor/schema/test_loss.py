@@ -101,6 +101,20 @@ def test_a_value_of_another_kind_is_told_as_what_stops_the_script(shadow: Shadow
     assert "invalid input syntax for type integer" in loss.unknown
 
 
+def test_what_goes_with_an_attribute_is_counted_in_the_columns_of_the_type(shadow: Shadow) -> None:
+    shadow.apply(
+        """CREATE TYPE pair AS (l int, r text); CREATE TABLE t (old pair, more pair[], id int PRIMARY KEY);
+           INSERT INTO t VALUES ((1, 'x'), NULL, 1), (NULL, ARRAY[(1, 'x')::pair], 2)"""
+    )
+    forward = "ALTER TYPE pair ADD ATTRIBUTE note text; ALTER TABLE t RENAME old TO new"
+    later = "INSERT INTO t VALUES ((1, 'x', 'y'), ARRAY[(1, 'x', 'y')::pair, (1, 'x', NULL)::pair], 3)"
+    for options in (Options.exact(), Options(keep_data=True)):
+        with shadow.copied() as copy:
+            losses = of_inverse(copy, forward, later, options)
+            counted = {loss.lost.column: loss.count for loss in losses}
+            assert (counted, {loss.lost.kind for loss in losses}) == ({"new": 1, "more": 1}, {VALUES})
+
+
 def test_rows_that_only_the_running_script_can_tell_are_no_number(shadow: Shadow) -> None:
     shadow.apply(
         "CREATE TABLE places (id int PRIMARY KEY, name text); CREATE TABLE times (place int, day text)"
