@@ -75,6 +75,23 @@ def take_relations(connection: Connection, wanted: Iterable[Wanted]) -> None:
             connection.execute(sql.SQL("LOCK TABLE {} IN {} MODE").format(table, sql.SQL(lock.mode.value)))
 
 
+_CARRIED = """
+    WITH RECURSIVE carried (oid) AS (
+        SELECT unnest(%s::bigint[])::oid
+        UNION SELECT conrelid FROM carried JOIN pg_constraint ON confrelid = carried.oid
+               WHERE contype = 'f' AND (confdeltype IN ('c', 'n', 'd') OR confupdtype IN ('c', 'n', 'd')))
+    SELECT carried.oid::bigint FROM carried JOIN pg_class USING (oid) WHERE pg_has_role(relowner, 'USAGE')"""
+
+
+def with_carried(connection: Connection, wanted: Sequence[Wanted]) -> list[Wanted]:
+    """The same tables, and those whose rows a key deletes or changes with theirs (CASCADE, SET NULL, SET
+    DEFAULT), in the mode that keeps writers out; by name."""
+    modes = {each.oid: each.mode for each in wanted}
+    for (oid,) in connection.execute(_CARRIED, (list(modes),)).fetchall():
+        modes.setdefault(oid, LockMode.SHARE_ROW_EXCLUSIVE)
+    return _by_name(connection, modes)
+
+
 def against_writers(wanted: Iterable[Wanted]) -> list[Wanted]:
     """The same tables, each in the mode that keeps writers out and lets readers in."""
     return [replace(each, mode=LockMode.SHARE_ROW_EXCLUSIVE) for each in wanted]

@@ -48,7 +48,9 @@ class Transaction:
         self._become_owner()
         self._wanted = locks.wanted(self.connection, self.spec)
         self.locked_at = time.monotonic()
-        now = locks.against_writers(self._wanted) if readers_in else self._wanted
+        now = self._wanted
+        if readers_in:
+            now = locks.against_writers(locks.with_carried(self.connection, now))
         locks.take_relations(self.connection, now)
 
     @contextlib.contextmanager

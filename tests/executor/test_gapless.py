@@ -16,7 +16,7 @@ from executor.connect import Endpoint
 from executor.errors import BackupFailed
 from executor.run import run
 from executor.spec import Outcome, Result, RunSpec
-from tests.executor.target import DROP_STATUS, STATUS_IS_GONE, Recording, Target, check, spec
+from tests.executor.target import DROP_STATUS, OWNER, STATUS_IS_GONE, Recording, Target, check, spec
 from tests.executor.test_backup import scratch  # noqa: F401
 
 pytestmark = pytest.mark.integration
@@ -73,6 +73,29 @@ def test_writers_wait_and_readers_do_not_and_what_is_backed_up_is_what_the_scrip
     assert len(ended) == 1
     assert kept[0].tables["public.users"][0] == 100
     assert target.value("SELECT count(*) FROM users") == 100
+
+
+def test_writers_wait_where_a_key_takes_rows_along_too(target: Target) -> None:
+    """What a DELETE cascades to is backed up as well, so nobody may write there meanwhile."""
+    target.do(
+        "ALTER TABLE wallets DROP CONSTRAINT wallets_user, ADD CONSTRAINT wallets_user"
+        " FOREIGN KEY (user_id) REFERENCES users ON DELETE CASCADE",
+        "CREATE TABLE entries (wallet int REFERENCES wallets ON DELETE SET NULL)",
+        "CREATE TABLE apart (wallet int REFERENCES wallets)",
+        f"ALTER TABLE entries OWNER TO {OWNER}; ALTER TABLE apart OWNER TO {OWNER}",
+    )
+    held: list[str] = []
+    query = """SELECT relation::regclass::text AS held FROM pg_locks
+                WHERE mode = 'ShareRowExclusiveLock' AND granted
+                  AND relation::regclass::text IN ('users', 'wallets', 'entries', 'apart')"""
+
+    def back_up(_snapshot: str) -> None:
+        held.extend(row["held"] for row in target.rows(query))
+
+    attempt = spec(("DELETE FROM users WHERE id = 1", "DELETE"), locks=(("users", "ROW EXCLUSIVE"),))
+    result = go(target, attempt, back_up)
+    assert result.outcome is Outcome.SUCCEEDED, result.sentence
+    assert sorted(held) == ["entries", "users", "wallets"]
 
 
 def test_a_backup_that_fails_leaves_the_target_as_it_was(target: Target) -> None:
