@@ -45,6 +45,7 @@ PHASES = {
 REAL = Execution.Purpose.REAL
 ENDED_WELL = (ExecutionStatus.SUCCEEDED, ExecutionStatus.COMMITTED_CHECK_FAILED)
 _Step = ExecutionStep.State
+_KINDS = {REAL.value: Job.Kind.EXECUTE, Execution.Purpose.REHEARSAL.value: Job.Kind.REHEARSE}
 
 
 def locked(execution: Execution, *, ending: bool = False) -> Execution:
@@ -277,6 +278,8 @@ def record_outcome(
         if resolved:
             fresh.marks["resolved"] = timezone.now().isoformat()
         facts |= end(fresh, status, sentence)
+        if resolved and not fresh.is_open:
+            jobs.end_lost(_KINDS[fresh.purpose], fresh.pk)
         facts |= {
             "rollback_status": fresh.rollback_target.rollback.status,
             "timings": timings and _whole(timings),

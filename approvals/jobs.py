@@ -125,6 +125,14 @@ def end_silent() -> int:
     )
 
 
+def end_lost(kind: Job.Kind, subject: object) -> None:
+    """End, as failed, the job of a worker that is gone, once what it was about has an outcome: nobody else
+    takes it, and what waits in the queue must not be counted behind it."""
+    Job.objects.filter(kind=kind, subject=str(subject), state=Job.State.CLAIMED).update(
+        state=Job.State.FAILED, finished_at=timezone.now(), sentence=_("The worker ended while it was at it.")
+    )
+
+
 def tell(job: Job, sentence: str) -> None:
     """Say how far the work is, for whoever asked for it; `finish` has the last word. A reading that goes on
     saying so is not given to another worker."""

@@ -317,6 +317,8 @@ def test_kill_9_while_the_backup_is_taken_within_the_transaction_lets_go_of_ever
 
 
 def test_kill_9_in_the_script_is_rolled_back_and_nothing_has_changed(portal: Portal) -> None:
+    from approvals.models import Job
+
     rollback, execution = portal.running_for_long()
     portal.worker.kill()
     time.sleep(3)
@@ -325,6 +327,7 @@ def test_kill_9_in_the_script_is_rolled_back_and_nothing_has_changed(portal: Por
     execution = portal.ended(execution)
 
     assert execution.status == "rolled_back"
+    assert Job.objects.get(kind="execute", subject=str(execution.pk)).state == "failed"
     assert "the worker was lost, and all of it was taken back" in told(portal, execution)
     assert untouched(portal)
     assert portal.again(rollback).status == "failed"
