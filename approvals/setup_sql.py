@@ -84,13 +84,13 @@ def for_target(
         history_table=target.history_table,
         server_version=int(read) if read.isdigit() else server_version,
         allow_replica_role=allow_replica_role,
-        alter_system=tuple(sorted({*alter_system, *_parameters(target)})),
+        alter_system=tuple(sorted({*alter_system, *parameters(target)})),
         clone_role=None if target.is_production else CLONER,
         restore_points=restore_points or bool(target.pk and target.base_backups.exists()),
     )
 
 
-def _parameters(target: Target) -> set[str]:
+def parameters(target: Target) -> set[str]:
     """The server's parameters that the newest scripts of the target's service change."""
     from .models import SETS_PARAMETERS, RollbackScript
 

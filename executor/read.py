@@ -9,7 +9,7 @@ from typing import Any
 
 import psycopg
 
-from approvals import alarms, alike, analysis, base_backups, filling, history, jobs, rollbacks
+from approvals import alarms, alike, analysis, base_backups, filling, history, jobs, rollbacks, setup_sql
 from approvals.errors import Refused
 from approvals.flyway.history import Rows
 from approvals.models import Job, RollbackRequest, RollbackTarget, Target
@@ -98,6 +98,7 @@ def _lacking(connection: Connection, target: Target) -> list[str]:
         history=(target.history_schema, target.history_table),
         marker=target.has_marker,
         restore_points=base_backups.newest(target) is not None,
+        alter_system=sorted(setup_sql.parameters(target)),
     )
 
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from executor import points
-from executor.connect import Connection
+from executor.connect import Connection, one
 from executor.marker import SCHEMA
 
 _ROLES = """
@@ -28,6 +28,14 @@ _MARKER = """
        AND has_schema_privilege(%(executor)s::oid, n.oid, 'USAGE')
 """
 
+_PARAMETERS = """
+    SELECT array(SELECT name FROM unnest(%(wanted)s::text[]) AS name
+                  WHERE NOT has_parameter_privilege(%(executor)s::oid, name, 'ALTER SYSTEM')),
+           has_function_privilege(%(executor)s::oid, 'pg_catalog.pg_reload_conf()', 'EXECUTE')
+       AND has_function_privilege(%(executor)s::oid, 'pg_catalog.pg_show_all_file_settings()', 'EXECUTE')
+       AND has_table_privilege(%(executor)s::oid, 'pg_catalog.pg_file_settings', 'SELECT')
+"""
+
 
 def lacking(
     connection: Connection,
@@ -37,17 +45,33 @@ def lacking(
     history: tuple[str, str],
     marker: bool = True,
     restore_points: bool = False,
+    alter_system: Sequence[str] = (),
 ) -> list[str]:
     """What is missing for this login to run a rollback, the first cause first; empty where all is there.
 
     `history` is schema and table; `marker`: whether the target is to have the marker schema;
-    `restore_points`: whether points are to be set in its write-ahead log. Any role may ask: only catalogs are
-    read. Raises psycopg.Error.
+    `restore_points`: whether points are to be set in its write-ahead log; `alter_system`: the parameters that
+    scripts change, which only steps that run alone can (and on servers before 15 only a superuser). Any role
+    may ask: only catalogs are read. Raises psycopg.Error.
     """
     found = list(_lacking(connection, executor, owner, history, marker))
     if restore_points and not found:
         found = points.objections(connection, executor)
+    if alter_system and not found:
+        found = list(_parameters(connection, executor, alter_system))
     return found
+
+
+def _parameters(connection: Connection, executor: str, wanted: Sequence[str]) -> Iterator[str]:
+    if connection.info.server_version < 150000:
+        yield f"Before PostgreSQL 15 only a superuser sets {', '.join(wanted)}: do that by hand."
+        return
+    oid = one(connection, "SELECT oid::bigint FROM pg_roles WHERE rolname = %s", (executor,))[0]
+    refused, reads = one(connection, _PARAMETERS, {"wanted": list(wanted), "executor": oid})
+    if refused:
+        yield f"{executor} may not ALTER SYSTEM SET {', '.join(refused)}. Run the setup SQL again."
+    if not reads:
+        yield f"{executor} may not reload the settings and read their files. Run the setup SQL again."
 
 
 def _lacking(

@@ -55,3 +55,14 @@ def test_roles_that_are_not_there_are_named(target: Target) -> None:
     ]
     assert asked(target, owner="nobody_here")[0].startswith("The owner role nobody_here does not exist")
     assert asked(target, executor=OWNER, owner=OWNER)[0].startswith(f"The role {OWNER} may not log in")
+
+
+def test_what_steps_that_run_alone_need_is_named_too(target: Target) -> None:
+    wanted = ("log_temp_files", "log_lock_waits")
+    target.do(f"GRANT ALTER SYSTEM ON PARAMETER log_temp_files TO {EXECUTOR}")
+    try:
+        may_not, reads_not = asked(target, alter_system=wanted)
+    finally:
+        target.do(f"REVOKE ALTER SYSTEM ON PARAMETER log_temp_files FROM {EXECUTOR}")
+    assert may_not == f"{EXECUTOR} may not ALTER SYSTEM SET log_lock_waits. Run the setup SQL again."
+    assert reads_not.startswith(f"{EXECUTOR} may not reload the settings and read their files")
