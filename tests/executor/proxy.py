@@ -102,16 +102,17 @@ class Proxy:
                         time.sleep(self.delay_s)
                     if swallowing or (muted and source is server):
                         continue
+                    fault = self.fault  # once: somebody may choose the next one meanwhile
                     if source is client and self._is_it(data):
                         if self.away_after:
                             self._cut_off_all_but(client, server)
-                        if self.fault in (Fault.CUT, Fault.MUTE):
+                        if fault in (Fault.CUT, Fault.MUTE):
                             server.sendall(data)
-                        if self.fault is Fault.CUT:
+                        if fault is Fault.CUT:
                             server.recv(CHUNK)
-                        if self.fault in (Fault.CUT, Fault.DROP):
+                        if fault in (Fault.CUT, Fault.DROP):
                             return
-                        swallowing, muted = self.fault is Fault.SWALLOW, self.fault is Fault.MUTE
+                        swallowing, muted = fault is Fault.SWALLOW, fault is Fault.MUTE
                         continue
                     (server if source is client else client).sendall(data)
         except (OSError, ValueError):  # hung up meanwhile, on one side or by close()
