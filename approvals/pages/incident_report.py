@@ -10,7 +10,7 @@ from django.db.models import Prefetch, QuerySet
 from django.utils.functional import cached_property
 from django.utils.translation import gettext as _
 
-from approvals.models import Approval, Execution, ExecutionStatus, Incident, RollbackRequest
+from approvals.models import Approval, Backup, Execution, ExecutionStatus, Incident, RollbackRequest
 from approvals.queries import SUBJECTS, names_of
 
 from .compliance import Demand, Doers, demands, who_did_what
@@ -18,6 +18,9 @@ from .incident_page import Moment, Timeline, hours
 
 # After these the target's schema is the earlier one.
 DONE = (ExecutionStatus.SUCCEEDED, ExecutionStatus.COMMITTED_CHECK_FAILED)
+
+BACKUPS = 20
+"""So many of an incident's backups are named; an attempt takes one."""
 
 # What the report says of rollbacks and attempts, and of the people in them.
 SHOWN_OF_ROLLBACKS = (
@@ -121,6 +124,16 @@ class Report:
         found = Approval.objects.filter(rollback__in=ran, voided_at=None).exclude(acknowledged="")
         return list(dict.fromkeys(found.order_by("at", "id").values_list("acknowledged", flat=True)))
 
+    @cached_property
+    def backups(self) -> list[Backup]:
+        """What was backed up before the attempts, the newest first: what each may be relied on for says its
+        word."""
+        found = Backup.objects.filter(
+            execution__rollback_target__rollback__incident=self.incident,
+            execution__purpose=Execution.Purpose.REAL,
+        )
+        return list(found.select_related("target", "execution").order_by("-pk")[:BACKUPS])
+
     def as_text(self) -> str:
         """The facts as plain text in UTC, for somebody to take over into the post-mortem."""
         return "\n".join([*_moments(self.timeline[::-1]), *self._ended()])
@@ -128,6 +141,12 @@ class Report:
     def _ended(self) -> Iterator[str]:
         if self.recovered_in:
             yield _("Recovered %(span)s after the incident was opened.") % {"span": self.recovered_in}
+        for backup in self.backups:
+            yield _("Backup before %(execution)s on %(target)s: %(word)s.") % {
+                "execution": backup.execution,
+                "target": backup.target,
+                "word": backup.word,
+            }
         for each in self.lost:
             yield _("Acknowledged as lost: %(what)s.") % {"what": each}
 

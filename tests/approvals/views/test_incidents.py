@@ -245,6 +245,7 @@ def test_the_report_is_assembled_from_facts(world: World) -> None:
     assert "started by Olga" in page
     assert "Nobody approved what they asked for or wrote." in page
     assert "Asked Alice Wrote Bob Approved" in page
+    assert "on wallet-service-production: full dump, verified" in page
 
 
 def test_the_report_says_what_stays_lost_only_where_something_ran(world: World) -> None:
