@@ -9,10 +9,11 @@ from typing import Any
 from approvals.analysis import names as written
 from approvals.analysis import parser
 from approvals.analysis.parser import Source, SqlError, pb
+from executor.schema.inverse.mapping import Pairs, is_leaf, literal_of, of_case, of_comparison, plain, uncast
 from executor.schema.lost import HOLE
 from executor.schema.names import dotted, literal
 from executor.schema.objects import Object, Snapshot
-from executor.schema.sql_text import constant, expression, is_null
+from executor.schema.sql_text import constant, expression
 
 _MARK = "waqiti_value"
 _WHOLE = ("smallint", "integer", "bigint")
@@ -52,11 +53,11 @@ def turned(
 ) -> Turned | None:
     """The expression turned around. None where it only is the column, or a cast of it: what leads back from a
     cast does not depend on the expression."""
-    node, _ = _uncast(using)
-    if _is_leaf(node, name):
+    node = uncast(using)
+    if is_leaf(node, name):
         return None
     body, leaf = _inlined(node, name, functions)
-    again = _holed(_uncast(body)[0], leaf)
+    again = _holed(uncast(body), leaf)
     way: _Way | None = _Way(body, HOLE, becomes)
     while way is not None and not way.ready:
         way = _Step(column, before, leaf).back(way)
@@ -70,30 +71,13 @@ def turned(
     return Turned(back, not way.lost, why, again)
 
 
-def _uncast(node: Any) -> tuple[Any, bool]:
-    casts = False
-    while node.HasField("type_cast"):
-        node, casts = node.type_cast.arg, True
-    return node, casts
-
-
-def _is_leaf(node: Any, name: str) -> bool:
-    """Whether a node is the column itself (or the parameter of a function that stands for it)."""
-    if node.HasField("param_ref"):
-        return bool(node.param_ref.number == 1)
-    if not node.HasField("column_ref"):
-        return False
-    last = node.column_ref.fields[-1]
-    return bool(last.HasField("string") and last.string.sval == name)
-
-
 def _inlined(node: Any, name: str, functions: Mapping[str, Any]) -> tuple[Any, str]:
     """The body of a function in SQL that the same file makes, where the expression is a call of it for the
     column; and what the value is called in it."""
     if not node.HasField("func_call") or len(node.func_call.args) != 1:
         return node, name
     made = functions.get(node.func_call.funcname[-1].string.sval)
-    if made is None or not _is_leaf(_uncast(node.func_call.args[0])[0], name):
+    if made is None or not is_leaf(uncast(node.func_call.args[0]), name):
         return node, name
     options = {each.def_elem.defname: each.def_elem.arg for each in made.options}
     if "language" not in options or options["language"].string.sval.lower() != "sql" or "as" not in options:
@@ -113,7 +97,7 @@ def _holed(node: Any, name: str) -> str:
     copy = type(node)()
     copy.CopyFrom(node)
     for part in parser.walk(copy):
-        if isinstance(part, pb.Node) and _is_leaf(part, name):
+        if isinstance(part, pb.Node) and is_leaf(part, name):
             part.column_ref.Clear()
             part.column_ref.fields.add().string.sval = _MARK
     return expression(copy).replace(_MARK, HOLE)
@@ -128,7 +112,7 @@ class _Step:
     def back(self, way: _Way) -> _Way | None:
         """One step nearer to the column; None where nobody can tell."""
         node = way.node
-        if _is_leaf(node, self.name):
+        if is_leaf(node, self.name):
             other = way.type in _ZONES and way.type != self.column["type"]
             return None if other else replace(way, ready=True)
         which = node.WhichOneof("node")
@@ -137,7 +121,7 @@ class _Step:
 
     def _type_cast(self, node: Any, way: _Way) -> _Way | None:
         inner = node.arg
-        if _uncast(inner)[0].HasField("case_expr") or _is_leaf(_uncast(inner)[0], self.name):
+        if uncast(inner).HasField("case_expr") or is_leaf(uncast(inner), self.name):
             return replace(way, node=inner)
         kind = written.type_name(node.type_name)
         lost = way.lost
@@ -211,7 +195,7 @@ class _Step:
         if node.kind != pb.AEXPR_OP or not node.HasField("lexpr"):
             return None
         if operator in ("=", "<>"):
-            return self._mapped(_of_comparison(node, operator == "="), way)
+            return self._mapped(of_comparison(node, operator == "="), way)
         return self._computed(node, operator, way)
 
     def _computed(self, node: Any, operator: str, way: _Way) -> _Way | None:
@@ -221,7 +205,7 @@ class _Step:
             number, inner = _number(node.lexpr), node.rexpr
         if number is None or operator not in _OPPOSITE or (operator in "*/" and float(number) == 0):
             return None
-        whole = "." not in number and self.column["type"].startswith(_WHOLE) and _is_leaf(inner, self.name)
+        whole = "." not in number and self.column["type"].startswith(_WHOLE) and is_leaf(inner, self.name)
         if operator == "/" and whole:
             return None  # the remainder is gone
         lost = () if self._keeps(operator, number, way) else ("rounding",)
@@ -239,15 +223,15 @@ class _Step:
         return "." not in number and way.type.startswith((*_WHOLE, "numeric"))
 
     def _case_expr(self, node: Any, way: _Way) -> _Way | None:
-        return self._mapped(_of_case(node), way)
+        return self._mapped(of_case(node), way)
 
-    def _mapped(self, found: _Mapping | None, way: _Way) -> _Way | None:
+    def _mapped(self, found: Pairs | None, way: _Way) -> _Way | None:
         """A value for each of some constants: the same from right to left."""
         if found is None or not found.of(self.name):
             return None
         pairs, lost = found.pairs, list(way.lost)
         domain = self._domain()
-        if len({_plain(value) for _, value in pairs}) != len(pairs):
+        if len({plain(value) for _, value in pairs}) != len(pairs):
             return None  # several became one
         if found.otherwise is not None:
             listed = {self._key(key) for key, _ in pairs}
@@ -289,10 +273,10 @@ class _Step:
         return {"true": "1", "false": "0"}.get(word, "")
 
     def _key(self, key: str) -> str:
-        plain = _plain(key)
+        word = plain(key)
         if self.column["type"] == "boolean":
-            return {"t": "true", "f": "false"}.get(plain[:1].lower(), plain)
-        return plain
+            return {"t": "true", "f": "false"}.get(word[:1].lower(), word)
+        return word
 
 
 _SPELLING = ("other spellings of the same bytes",)
@@ -315,80 +299,9 @@ _FUNCTIONS: dict[tuple[str, int], Any] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class _Mapping:
-    """Pairs of constants, the old one first, as SQL; the nodes that must be the column; what other values
-    become, and whether NULL does, too."""
-
-    pairs: list[tuple[str, str]]
-    subjects: list[Any]
-    otherwise: str | None
-    takes_null: bool
-
-    def of(self, name: str) -> bool:
-        """Whether all of it is about the column."""
-        return all(_is_leaf(_uncast(node)[0], name) for node in self.subjects)
-
-
-def _of_case(node: Any) -> _Mapping | None:
-    """A CASE over constants, in either form."""
-    pairs: list[tuple[str, str]] = []
-    subjects = [node.arg] if node.HasField("arg") else []
-    for each in node.args:
-        when, result = each.case_when.expr, _literal(each.case_when.result)
-        if node.HasField("arg"):
-            subject, key = node.arg, _literal(when)
-        else:
-            subject, key = _condition(when)
-        if key is None or result is None:
-            return None
-        subjects.append(subject)
-        pairs.append((key, result))
-    otherwise = None
-    if node.HasField("defresult") and not is_null(_uncast(node.defresult)[0]):
-        otherwise = _literal(node.defresult)
-        if otherwise is None:
-            return None
-    return _Mapping(pairs, subjects, otherwise, takes_null=True)
-
-
-def _condition(node: Any) -> tuple[Any, str | None]:
-    """What a condition is about, and the one value for which it holds."""
-    which = node.WhichOneof("node")
-    if which == "a_expr" and node.a_expr.kind == pb.AEXPR_OP and written.parts(node.a_expr.name) == ["="]:
-        left, right = node.a_expr.lexpr, node.a_expr.rexpr
-        if (value := _literal(right)) is not None:
-            return left, value
-        return right, _literal(left)
-    if which == "bool_expr" and node.bool_expr.boolop == pb.NOT_EXPR:
-        return node.bool_expr.args[0], "false"
-    if which == "boolean_test":
-        word = {pb.IS_TRUE: "true", pb.IS_FALSE: "false"}.get(node.boolean_test.booltesttype)
-        return node.boolean_test.arg, word
-    return node, "true"
-
-
-def _of_comparison(node: Any, equal: bool) -> _Mapping | None:
-    value = _literal(node.rexpr)
-    if value is None:
-        return None
-    names = ("true", "false") if equal else ("false", "true")
-    return _Mapping([(value, names[0])], [node.lexpr], names[1], takes_null=False)
-
-
-def _literal(node: Any) -> str | None:
-    """A constant without its casts: where it stands, its type is known."""
-    return constant(_uncast(node)[0])
-
-
-def _plain(value: str) -> str:
-    """A constant without its quotes."""
-    return value.strip("'")
-
-
 def _number(node: Any) -> str | None:
     """A number that the text gives, as SQL."""
-    value = _literal(node)
+    value = literal_of(node)
     try:
         float(value or "")
     except ValueError:
