@@ -106,10 +106,11 @@ class Present:
         found = MigrationRevision.objects.filter(own | below).order_by("migration_id", "number")
         migrations: dict[int, Below] = {}
         revisions = []
-        for *text, kind, version, removed_at in found.values_list(*Revision._fields, *OF_MIGRATION):
-            revision = Revision(*text)
+        for row in found.values_list(*Revision._fields, *OF_MIGRATION):
+            revision = Revision._make(row[: len(Revision._fields)])
             revisions.append(revision)
             if revision.migration_id not in migrations:
+                kind, version, removed_at = row[len(Revision._fields) :]
                 key = tuple(map(int, version))
                 migrations[revision.migration_id] = Below(revision.migration_id, kind, key, removed_at)
         return list(migrations.values()), revisions

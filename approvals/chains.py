@@ -170,7 +170,8 @@ def filled(revision: MigrationRevision, script: RollbackScript, target: Target |
 
 
 def _key(migration: Placed) -> tuple[int, ...]:
-    return tuple(map(int, migration.version_key))
+    key = migration.version_key
+    return key if isinstance(key, tuple) else tuple(map(int, key))
 
 
 def _standing(target: Target) -> dict[tuple[int, ...], HistoryRow]:

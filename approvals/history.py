@@ -112,8 +112,8 @@ def read_back(found: QuerySet[HistoryRow]) -> list[flyway_history.HistoryRow]:
 def read_back_by_target(found: QuerySet[HistoryRow]) -> dict[int, list[flyway_history.HistoryRow]]:
     """Stored rows of several targets in Flyway's words, by the target's key."""
     rows: dict[int, list[flyway_history.HistoryRow]] = defaultdict(list)
-    for target, *row in found.order_by("installed_rank").values_list("target_id", *COLUMNS):
-        rows[target].append(_read_back(tuple(row)))
+    for row in found.order_by("installed_rank").values_list("target_id", *COLUMNS):
+        rows[row[0]].append(_read_back(row[1:]))
     return rows
 
 
