@@ -1,4 +1,5 @@
-"""Every page can be read: no objection by axe, light or dark, wide or narrow, and none scrolls sideways."""
+"""Every page can be read: no objection by axe, light or dark, wide or narrow, none scrolls sideways; and from
+every page one key leads to the search."""
 
 from __future__ import annotations
 
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
 
 pytestmark = [pytest.mark.browser, pytest.mark.integration]
 
-WIDE, NARROW, NARROWEST = 1440, 390, 320
+WIDE, BETWEEN, NARROW, NARROWEST = 1440, 1024, 390, 320
 # What does not depend on the colours is looked at once per width; a page in another state, in one scheme.
 LOOKS = (
     (WIDE, "light", EVERYTHING),
@@ -39,10 +40,21 @@ def objections(page: Page, visit: Visit, base: str) -> list[str]:
         found += [f"{visit.name}, {width} px, {scheme}: {each}" for each in violations(page, rules)]
         if rules is EVERYTHING and (wide := sideways(page)):
             found.append(f"{visit.name} at {width} px {wide}")
-    page.set_viewport_size({"width": NARROWEST, "height": 900})
-    if wide := sideways(page):
-        found.append(f"{visit.name} at {NARROWEST} px {wide}")
+    for width in (BETWEEN, NARROWEST):
+        page.set_viewport_size({"width": width, "height": 900})
+        if wide := sideways(page):
+            found.append(f"{visit.name} at {width} px {wide}")
+    page.set_viewport_size({"width": WIDE, "height": 900})
+    if visit.reader and not leads_to_the_search(page):
+        found.append(f"{visit.name}: / does not lead to the search")
     return found
+
+
+def leads_to_the_search(page: Page) -> bool:
+    """Does the key / lead to the search field, to whoever writes nowhere?"""
+    page.evaluate("document.activeElement?.blur()")
+    page.keyboard.press("/")
+    return bool(page.evaluate("document.activeElement?.matches('input[type=search][data-search]')"))
 
 
 def test_no_page_has_a_barrier_in_either_scheme_at_either_width(browser: Browser, still: Still) -> None:
