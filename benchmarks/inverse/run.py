@@ -18,6 +18,7 @@ from executor.schema.dump import EXACT, dump, verdict
 from executor.schema.inverse import Inverse, Options, undo
 from executor.schema.inverse.options import APPEND, LEAVE, NEUTRAL
 from executor.schema.loss import measure
+from executor.schema.names import dotted
 from executor.schema.objects import Ref, Snapshot
 from executor.schema.replay import where
 from executor.schema.shadow import Shadow
@@ -25,6 +26,7 @@ from executor.schema.sizes import sizes
 from executor.schema.snapshot import snapshot
 
 ERROR, REFUSED = "error", "refused"
+TAKE_ROWS = ("DELETE DATA", "TRUNCATE", "MERGE DATA")
 Prints = dict[Ref, tuple[int, str]]
 
 
@@ -209,7 +211,9 @@ class Chain:
         if self.with_rows:
             back = snapshot(self.shadow.connection)
             prints = (self.prints, kept, rows.fingerprints(self.shadow.connection, back))
-            result.lost = list(rows.lost(self.before, after, prints))
+            taken = {each.relation for each in inverse.from_backup if each.change in TAKE_ROWS}
+            added = {dotted(each.relation) for each in inverse.losses if each.condition}
+            result.lost = list(rows.lost(self.before, after, prints, taken & added))
             result.unannounced = list(rows.unannounced(self.before, after, back, prints, inverse.losses))
         try:
             self.shadow.apply(forward)
