@@ -132,8 +132,9 @@ def unfilled(sql: str, path: str, values: filling.Values) -> str:
 
 
 def last_import(service: Service) -> ImportRun | None:
-    """The newest reading of the service's files."""
-    return service.import_runs.order_by("-at", "-id").first()
+    """The newest reading of the service's files, without what it found wrong or different."""
+    found = service.import_runs.defer("differences", "problems")
+    return found.order_by("-at", "-id").first()
 
 
 def grammar_of(run: ImportRun | None) -> Grammar:
