@@ -11,7 +11,7 @@ from django.test import Client
 from django.utils import timezone
 
 from approvals import followups
-from approvals.models import Role, Status, User
+from approvals.models import Role, Service, Status, User
 from approvals.pages import people_page
 from approvals.workflow import Party
 from tests.approvals import factories
@@ -113,6 +113,16 @@ def test_what_somebody_did_lately_is_for_those_who_read_the_trail(world: World) 
     page = see(as_(world.bob), "/people/alice/")
     assert "Lately" not in page
     assert "asked for a rollback" not in page
+
+
+def test_of_a_team_with_many_services_the_first_are_named(world: World) -> None:
+    team = world.alice.teams.get()
+    owned = [Service(name=f"many-{number:02}", team=team) for number in range(people_page.NAMED)]
+    Service.objects.bulk_create(owned)
+    [line] = people_page.teams_of(world.alice)
+    assert line.services == sorted(each.name for each in team.services.all())[: people_page.NAMED]
+    assert line.more == team.services.count() - people_page.NAMED > 0
+    assert f"and {line.more} more" in see(as_(world.dora), "/people/alice/")
 
 
 def test_a_disabled_person_holds_nothing(world: World) -> None:
