@@ -291,6 +291,7 @@ class _Run:
         self.progress.at = At.COMMIT
         started = time.monotonic()
         self.transaction.commit()
+        self.watch.answered()
         self.progress.released = time.monotonic()
         self.progress.commit_s = self.progress.released - started
 

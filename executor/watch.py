@@ -24,6 +24,9 @@ BEAT_S = 1.0
 TERMINATE_AFTER_S = 3.0
 """A script may catch a cancel (EXCEPTION WHEN query_canceled), but not the end of its backend."""
 
+UNANSWERED_S = 10.0
+"""So long after COMMIT was sent to a backend that rests since then, its answer is given up."""
+
 _LOCKS = """
     SELECT CASE WHEN relkind IN ('r', 'p', 'v', 'm', 'f')
                  AND nspname NOT IN ('pg_catalog', 'information_schema', 'pg_toast', 'waqiti_rollback')
@@ -66,6 +69,10 @@ class Deadline(AbstractContextManager["Deadline"]):
             cut()
 
 
+_RESTS = """SELECT state <> 'active' AND state_change < clock_timestamp() - make_interval(secs => %s::float)
+              FROM pg_stat_activity WHERE pid = %s"""
+
+
 @dataclass
 class _Seen:
     """A relation lock in one mode, as it was last seen."""
@@ -95,6 +102,7 @@ class Watch(AbstractContextManager["Watch"]):
         self._waiters: tuple[Waiters, ...] = ()
         self._cancelled_at = 0.0
         self._past_return = False
+        self._sent_at: float | None = None  # of COMMIT, until it is answered
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"watch of backend {pid}", daemon=True)
 
@@ -122,7 +130,13 @@ class Watch(AbstractContextManager["Watch"]):
         """COMMIT comes next: from here on nothing is cancelled. False if a cancel was asked for before."""
         with self._guard:
             self._past_return = not self.cancel_requested
+            self._sent_at = time.monotonic() if self._past_return else None
             return self._past_return
+
+    def answered(self) -> None:
+        """COMMIT was."""
+        with self._guard:
+            self._sent_at = None
 
     def observed(self, released_at: datetime | None = None) -> tuple[ObservedLock, ...]:
         """The locks of the current try; granted ones are held to `released_at`, the transaction's end."""
@@ -190,6 +204,7 @@ class Watch(AbstractContextManager["Watch"]):
                 self._safely(self._recorder.heartbeat)
                 self._safely(self._look_behind)
                 self._safely(self._cancel_if_asked)
+                self._safely(self._hang_up_if_unanswered)
         self._safely(self._recorder.watch_ended)
 
     def _safely(self, step: Callable[[], None]) -> None:
@@ -212,6 +227,18 @@ class Watch(AbstractContextManager["Watch"]):
                 self._signal("SELECT pg_cancel_backend(%s)")
             elif time.monotonic() - self._cancelled_at > TERMINATE_AFTER_S:
                 self._signal("SELECT pg_terminate_backend(%s)")
+
+    def _hang_up_if_unanswered(self) -> None:
+        """A network that swallows COMMIT or its answer lets nobody know. The backend has rested for so long that
+        nothing is on its way any more: hang up, then the target is asked."""
+        with self._guard:
+            waits = self._sent_at is not None and time.monotonic() - self._sent_at > UNANSWERED_S
+        if not waits:
+            return
+        row = self._control.execute(_RESTS, (UNANSWERED_S, self._pid)).fetchone()
+        with self._guard:
+            if row is not None and row[0] and self._sent_at is not None:
+                self._cut()
 
     def _signal(self, query: str) -> None:
         try:

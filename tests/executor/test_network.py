@@ -48,6 +48,23 @@ def test_whatever_happens_to_commit_on_its_way_the_attempt_finds_out_by_itself(
 
 
 @pytest.mark.parametrize(
+    ("fault", "outcome"), [(Fault.MUTE, Outcome.SUCCEEDED), (Fault.SWALLOW, Outcome.ROLLED_BACK)]
+)
+def test_a_commit_that_nobody_answers_is_not_waited_for_until_the_deadline(
+    target: Target, monkeypatch: pytest.MonkeyPatch, fault: Fault, outcome: Outcome
+) -> None:
+    """The backend rests, as somebody sees who looks over the other connection."""
+    monkeypatch.setattr("executor.watch.UNANSWERED_S", 1.0)
+    attempt = spec(DROP_STATUS)
+    with proxy(target.executor, fault, COMMIT) as through:
+        result = run(attempt, through.endpoint, Recording())
+        assert through.reached.is_set()
+    assert result.outcome is outcome, result.sentence
+    assert "The connection was lost" in result.sentence or outcome is Outcome.SUCCEEDED
+    nobody_is_left(target, attempt.execution_id)
+
+
+@pytest.mark.parametrize(
     "fault", [Fault.CUT, Fault.MUTE, Fault.DROP, Fault.SWALLOW], ids=lambda f: f.name.lower()
 )
 def test_a_network_that_fails_in_the_script_leaves_nothing_behind(target: Target, fault: Fault) -> None:
