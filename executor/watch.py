@@ -229,7 +229,7 @@ class Watch(AbstractContextManager["Watch"]):
                 self._signal("SELECT pg_terminate_backend(%s)")
 
     def _hang_up_if_unanswered(self) -> None:
-        """A network that swallows COMMIT or its answer tells nobody. Where the backend has rested for so long,
+        """A network that swallows COMMIT or its answer tells nobody. Where the backend has rested so long,
         nothing is on its way any more: hang up, then the target is asked."""
         with self._guard:
             waits = self._sent_at is not None and time.monotonic() - self._sent_at > UNANSWERED_S
