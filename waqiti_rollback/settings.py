@@ -183,7 +183,7 @@ CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 # A worker takes no message that it can't begin at once: another one may be free, and what one that is killed
 # had taken is sent again only after half a minute.
 CELERY_WORKER_DISABLE_PREFETCH = True
-# On a machine under load a new process takes longer than Celery's 4 s to report, and was ended again, for ever.
+# Celery's 4 s are too short under load: a new process that has not reported by then is ended, for ever.
 CELERY_WORKER_PROC_ALIVE_TIMEOUT = 60.0
 CELERY_TASK_DEFAULT_QUEUE = "facts"
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
