@@ -8,7 +8,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from approvals import fleet_progress
-from approvals.models import ExecutionStatus, FleetRun, Status
+from approvals.models import Execution, ExecutionStatus, FleetRun, Status
 
 if TYPE_CHECKING:
     from .fleet_page import Cell, View
@@ -30,7 +30,7 @@ def happened(view: View) -> str:
         return str(run.get_state_display())
     if run.wave == 0:
         return _("The canary %(canary)s runs, alone.") % {"canary": view.canary.name}
-    return _("Wave %(number)d runs; the next one begins when all of it have ended well.") % {
+    return _("Wave %(number)d runs. What comes next is decided when all of it have ended.") % {
         "number": run.wave
     }
 
@@ -64,7 +64,9 @@ def _is_committed(cell: Cell) -> bool:
 
 def _is_unchanged(cell: Cell) -> bool:
     execution = cell.execution
-    return execution is None or (execution.continues_id is None and execution.status in UNCHANGED)
+    if execution is None or (execution.continues_id is None and execution.status in UNCHANGED):
+        return True
+    return execution.course == Execution.Course.TAKE_BACK and execution.status == ExecutionStatus.SUCCEEDED
 
 
 def todo(view: View) -> list[str]:
