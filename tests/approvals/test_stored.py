@@ -11,7 +11,7 @@ from django.utils import timezone
 from psycopg.types.json import Jsonb
 
 from approvals import attempts, continuing, halfway
-from approvals.models import Execution, ExecutionStatus, Role
+from approvals.models import Continuation, Execution, ExecutionStatus, Role
 from executor import briefing
 from executor.errors import ExecutorError
 from tests.approvals import factories
@@ -89,8 +89,8 @@ def test_nobody_concludes_how_it_ended_from_a_plan_with_other_values(world: Worl
 CLEAR = "DROP INDEX CONCURRENTLY IF EXISTS public.by_amount"
 
 
-def gone_on(world: World, execution: Execution) -> Execution:
-    """Its first step failed half-way; asked for, signed, started and claimed by a worker."""
+def signed_to_go_on(world: World, execution: Execution) -> Continuation:
+    """Its first step failed half-way; asked for and signed."""
     attempts.step_claimed(execution, 1, before={}, undo=[CLEAR])
     attempts.step_settled(execution, 1, state="failed", found="It is there and invalid.", leftover=[CLEAR])
     attempts.record_outcome(execution, ExecutionStatus.PARTIAL, "Partly done.")
@@ -102,6 +102,12 @@ def gone_on(world: World, execution: Execution) -> Execution:
     )
     for dba in (world.dora, world.dan)[: len(halfway.missing_roles(asked))]:
         continuing.sign(asked, actor=dba, role=Role.SENIOR_DBA, digest=digest, confirmed_at=timezone.now())
+    return asked
+
+
+def gone_on(world: World, execution: Execution) -> Execution:
+    """The same, started and claimed by a worker."""
+    asked = signed_to_go_on(world, execution)
     return factories.claimed(continuing.start(asked, actor=world.olga, confirmed_at=timezone.now()))
 
 

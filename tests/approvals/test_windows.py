@@ -9,11 +9,12 @@ import pytest
 from django.db import DatabaseError, transaction
 from django.utils import timezone
 
-from approvals import executions, gates, windows
+from approvals import continuing, executions, gates, windows
 from approvals.errors import Denied, Refused
-from approvals.models import CalendarEntry, Status, User
+from approvals.models import CalendarEntry, Execution, Status, User
 from tests.approvals import factories
 from tests.approvals.factories import World, again, rollback_in
+from tests.approvals.test_stored import half_way, signed_to_go_on
 
 pytestmark = pytest.mark.integration
 
@@ -227,3 +228,13 @@ def test_a_calendar_has_an_end_but_a_freeze_from_now_on_is_always_taken(world: W
         windows.propose(world.production, Kind.FREEZE, actor=world.adam, reason="Audit.", **dates)
     now = {"begins_at": timezone.now(), "ends_at": later}
     assert windows.propose(world.production, Kind.FREEZE, actor=world.adam, reason="Fire.", **now).in_force
+
+
+def test_going_on_with_what_is_partly_done_waits_for_a_window_like_every_start(world: World) -> None:
+    execution = half_way(world)
+    asked = signed_to_go_on(world, execution)
+    now = timezone.now()
+    freeze(world, now, now + HOUR)
+    with pytest.raises(Refused, match=r"Frozen until .* Taking it back needs no window"):
+        continuing.start(asked, actor=world.olga, confirmed_at=timezone.now())
+    assert not Execution.objects.filter(continues=execution).exists()
