@@ -8,9 +8,11 @@ from executor.schema.names import dotted, literal
 from executor.schema.objects import Object
 
 NEUTRAL_VALUES = (
+    (("int4range", "int8range", "numrange", "daterange", "tsrange", "tstzrange"), "'empty'"),
+    (("int4multi", "int8multi", "nummulti", "datemulti", "tsmulti", "tstzmulti"), "'{}'"),
     (("smallint", "integer", "bigint", "numeric", "real", "double", "oid", "money"), "0"),
     (("boolean",), "false"),
-    (("character", "text", "citext", "bytea", "bit"), "''"),
+    (("character", "text", "citext", "bytea", "bit", "tsvector"), "''"),
     (("timestamp", "date"), "'1970-01-01'"),
     (("time",), "'00:00'"),
     (("interval",), "'0'"),

@@ -153,6 +153,17 @@ def test_a_column_that_cannot_be_null_asks_for_a_value(shadow: Shadow) -> None:
     assert inverse.verdict == EXACT
 
 
+def test_a_range_that_comes_back_is_empty(shadow: Shadow) -> None:
+    shadow.apply(
+        """CREATE TABLE t (id int, a int4range NOT NULL, b daterange NOT NULL, c tstzmultirange NOT NULL,
+               EXCLUDE USING gist (b WITH &&)); INSERT INTO t VALUES (1, '[1,2]', '[2026-01-01,]', '{}'),
+           (2, '[1,2]', 'empty', '{}')"""
+    )
+    forward = "ALTER TABLE t DROP COLUMN a; ALTER TABLE t DROP COLUMN b; ALTER TABLE t DROP COLUMN c"
+    inverse = derive(forward, shadow, Options(fill_default=NEUTRAL))
+    assert (inverse.gaps, inverse.verdict) == ((), EXACT)
+
+
 @pytest.mark.parametrize(
     ("value", "got"), [("'unknown'", "unknown"), ("'n' || id", "n1"), ("ctid::text", "(0,1)")]
 )
