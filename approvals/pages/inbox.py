@@ -162,6 +162,18 @@ class Inbox:
     post_mortems: list[PostMortem] = field(default_factory=list)
     ended: list[Ended] = field(default_factory=list)
 
+    limit = LIMIT
+
+    @property
+    def approved(self) -> int:
+        """How many approved ones were read, whether they can be started or not."""
+        return len(self.to_start) + len(self.blocked)
+
+    @property
+    def own(self) -> int:
+        """How many of this person's own were read."""
+        return len(self.with_me) + len(self.with_others)
+
     @property
     def waiting(self) -> int:
         """How many rollbacks this person can do something about."""

@@ -19,6 +19,7 @@ from approvals.models import (
     RollbackRequest,
     Status,
 )
+from approvals.pages import inbox
 from tests.approvals import factories
 from tests.approvals.factories import World
 from tests.approvals.views.visits import Page, as_, see
@@ -112,6 +113,15 @@ def test_my_drafts_wait_for_me_and_only_for_me(world: World) -> None:
     assert "1 rollback waits for you" in page
     assert rollback.label in section(page, "Your rollbacks")
     assert rollback.label not in section(see(as_(world.bob), "/"), "Your rollbacks")
+
+
+def test_a_list_that_was_cut_says_so_and_leads_to_all_of_it(world: World) -> None:
+    for _row in range(inbox.LIMIT):
+        factories.draft(world)
+    page = see(as_(world.again("alice")), "/")
+    assert "The 20 most pressing are shown." in page
+    assert "/rollbacks/?mine=on" in page.links
+    assert "most pressing are shown" not in see(as_(world.again("olga")), "/")
 
 
 @pytest.mark.parametrize("status", [Status.IN_REVIEW, Status.APPROVED])
