@@ -259,4 +259,4 @@ def forbidden(request: HttpRequest, why: str, *, name: str = "") -> HttpResponse
 
 def _wrong_role(rule: Rule, request: HttpRequest) -> str:
     wanted = rule.read if request.method in SAFE_METHODS else rule.write
-    return role_words(Role(role) for role in wanted)
+    return role_words(role for role in Role if role in wanted)

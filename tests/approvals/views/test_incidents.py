@@ -87,7 +87,7 @@ def test_an_auditor_reads_incidents_and_writes_nothing(world: World) -> None:
 def test_the_line_of_time_joins_facts_and_notes_in_their_order(world: World) -> None:
     incident = executed(world)
     send(as_(world.olga), f"/incidents/{incident.pk}/notes/", text="Customers report that it works again.")
-    text = see(as_(world.alice), f"/incidents/{incident.pk}/").text
+    text = see(as_(world.alice), f"/incidents/{incident.pk}/", all="1").text
     moments = [
         "opened the incident",
         "asked for a rollback",
