@@ -15,7 +15,8 @@ from itertools import groupby
 from pathlib import Path
 
 from benchmarks.inverse.chains import LAYOUTS, Step, others, steps
-from benchmarks.inverse.run import Result, run
+from benchmarks.inverse.result import Result
+from benchmarks.inverse.run import run
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -74,6 +75,8 @@ def _chain(chain: list[Step], server: str, ways: dict[str, bool]) -> list[Result
             print(f"{result.chain}/{result.name}: LOST {loss}", file=sys.stderr)
         for loss in result.unannounced:
             print(f"{result.chain}/{result.name}: NOT ANNOUNCED {loss}", file=sys.stderr)
+        for loss in result.kept:
+            print(f"{result.chain}/{result.name}: KEPT THOUGH ANNOUNCED {loss}", file=sys.stderr)
         if result.applied and result.generated_exact_verdict != "exact":
             print(
                 f"{result.chain}/{result.name}: {result.generated_exact_verdict}: {result.reason}",
@@ -112,7 +115,8 @@ def table(results: list[Result]) -> str:
         silent = sum(bool(result.unannounced) for result in applied)
         lines.append(
             f"  rows in {share:.0%} of the tables; steps that lost values the migration kept: {losing};"
-            f" that lost values without announcing it: {silent}"
+            f" that lost values without announcing it: {silent}; that kept what was announced:"
+            f" {sum(bool(result.kept) for result in applied)}"
         )
     return "\n".join(lines)
 

@@ -8,7 +8,8 @@ from typing import Any
 import psycopg
 
 from executor.schema.filling import fill
-from executor.schema.lost import Lost
+from executor.schema.loss import Loss
+from executor.schema.lost import ROWS, Lost
 from executor.schema.names import dotted, quoted
 from executor.schema.objects import Object, Ref, Snapshot
 
@@ -96,6 +97,29 @@ def unannounced(
         has = third.get(now.ref) if now is not None else None
         if has != had and not (now and has and now["type"] != column["type"] and has[0] == had[0]):
             yield f"{column.ref}: {had} → {has}"
+
+
+def kept_though_announced(
+    before: Snapshot, after: Snapshot, prints: tuple[Prints, Prints], losses: Iterable[Loss]
+) -> Iterator[str]:
+    """Losses that were counted, and of which nothing is lost: what stood behind the migration stands there
+    behind the way back too. `prints` are those behind the migration and behind the way back."""
+    second, third = prints
+    for loss in losses:
+        if not loss.count or not loss.exact:
+            continue
+        columns = [
+            column
+            for column in after.of_kind("column")
+            if column.ref.relation == loss.lost.relation and loss.lost.column in ("", column.ref.name)
+        ]
+        same = [
+            second[column.ref] == third.get(Ref("column", _before(column, before, after)))
+            for column in columns
+            if column.ref in second and not (loss.lost.kind == ROWS and column["generated"])
+        ]
+        if same and all(same) and any(second[column.ref][0] for column in columns if column.ref in second):
+            yield f"{loss}"
 
 
 def _before(column: Object, before: Snapshot, after: Snapshot) -> tuple[str, ...]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 import traceback
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field
 from itertools import groupby
 from typing import Any
 
@@ -13,11 +12,12 @@ import psycopg
 
 from benchmarks.inverse import rows
 from benchmarks.inverse.chains import Step
+from benchmarks.inverse.result import Result
 from benchmarks.inverse.spent import Spent
 from executor.schema.dump import EXACT, dump, verdict
 from executor.schema.inverse import Inverse, Options, undo
 from executor.schema.inverse.options import APPEND, LEAVE, NEUTRAL
-from executor.schema.loss import measure
+from executor.schema.loss import Loss, measure
 from executor.schema.names import dotted
 from executor.schema.objects import Ref, Snapshot
 from executor.schema.replay import where
@@ -28,37 +28,6 @@ from executor.schema.snapshot import snapshot
 ERROR, REFUSED = "error", "refused"
 TAKE_ROWS = ("DELETE DATA", "TRUNCATE", "MERGE DATA")
 Prints = dict[Ref, tuple[int, str]]
-
-
-@dataclass
-class Result:
-    """What became of one step; verdicts are None where there was nothing to judge."""
-
-    chain: str
-    version: str
-    name: str
-    applied: bool = False
-    apply_error: str | None = None
-    human_verdict: str | None = None
-    generated_verdict: str | None = None
-    generated_exact_verdict: str | None = None
-    reason: str | None = None
-    data_loss: bool = False
-    seconds: float = 0.0
-    derive_seconds: float = 0.0
-    derive_server_seconds: float = 0.0
-    server_seconds: float = 0.0
-    retried: int = 0
-    forward_again: bool | None = None
-    rows: tuple[int, int] | None = None
-    lost: list[str] = field(default_factory=list)
-    announced: dict[str, int | None] = field(default_factory=dict)
-    unannounced: list[str] = field(default_factory=list)
-    detail: dict[str, str] = field(default_factory=dict)
-
-    def json(self) -> dict[str, Any]:
-        """The result as the JSON file has it."""
-        return asdict(self)
 
 
 class Chain:
@@ -138,8 +107,7 @@ class Chain:
         result.derive_server_seconds = self.spent.seconds - served
         kept = rows.fingerprints(self.shadow.connection, after) if self.with_rows else {}
         result.data_loss = bool(cheap.losses)
-        if self.with_rows:
-            self._count(exact, result)
+        losses = self._count(exact, result) if self.with_rows else ()
         result.retried = max(cheap.retried, exact.retried)
         back = step.back_sql()
         if self.human and back is not None:
@@ -159,7 +127,7 @@ class Chain:
             self.applied.append(forward)
             self.before, self.dump = after, dump(self.shadow.dsn)
             return
-        word, detail = self._here(exact, forward, result, after, kept)
+        word, detail = self._here(exact, forward, result, after, (kept, losses))
         result.generated_exact_verdict = word
         if exact is cheap:
             result.generated_verdict = word
@@ -181,11 +149,12 @@ class Chain:
             return {"column_order": APPEND}
         return {"sizes": sizes(self.shadow.connection)}
 
-    def _count(self, inverse: Inverse, result: Result) -> None:
+    def _count(self, inverse: Inverse, result: Result) -> tuple[Loss, ...]:
         """What the data plan announces on tables with rows."""
         losses = measure(self.shadow.connection, inverse.goes)
         result.announced = {str(loss.lost): loss.count for loss in losses if not loss.nothing}
         result.data_loss = bool(result.announced)
+        return losses
 
     def _elsewhere(self, script: str) -> tuple[str, str]:
         """Run a way back on a copy."""
@@ -200,9 +169,16 @@ class Chain:
             copy.drop()
 
     def _here(
-        self, inverse: Inverse, forward: str, result: Result, after: Snapshot, kept: Prints
+        self,
+        inverse: Inverse,
+        forward: str,
+        result: Result,
+        after: Snapshot,
+        stood: tuple[Prints, tuple[Loss, ...]],
     ) -> tuple[str, str]:
-        """Run the generated way back on the shadow itself, and the migration again."""
+        """Run the generated way back on the shadow itself, and the migration again. `stood` is what the rows
+        were behind the migration, and what was announced then."""
+        kept, losses = stood
         try:
             self.shadow.apply(inverse.script)
         except psycopg.Error as error:
@@ -215,6 +191,7 @@ class Chain:
             added = {dotted(each.relation) for each in inverse.losses if each.condition}
             result.lost = list(rows.lost(self.before, after, prints, taken & added))
             result.unannounced = list(rows.unannounced(self.before, after, back, prints, inverse.losses))
+            result.kept = list(rows.kept_though_announced(self.before, after, prints[1:], losses))
         try:
             self.shadow.apply(forward)
             result.forward_again = True
