@@ -11,7 +11,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy as _l
 
-from . import attempts, audit, halfway, jobs, windows, workflow
+from . import attempts, audit, continuable, halfway, jobs, workflow
 from .attempts import locked
 from .decisions import DECIDES, require_confirmed
 from .errors import Conflict, Denied, Refused
@@ -159,8 +159,8 @@ def start(continuation: Continuation, *, actor: User, confirmed_at: datetime | N
     """Queue what was asked and signed for, as an execution of its own, and return that; settling by hand
     queues nothing. Ops only.
 
-    Raises Denied, Refused, as where going on finds the target's windows closed, or Conflict where it would
-    send something else by now.
+    Raises Denied, Refused, as where going on finds the target's windows closed (see `continuable`), or
+    Conflict where it would send something else by now.
     """
     execution = continuation.execution
     with audit.unit_of_work(f"execution.{continuation.course}", actor=actor, execution=execution) as facts:
@@ -172,8 +172,9 @@ def start(continuation: Continuation, *, actor: User, confirmed_at: datetime | N
         if missing := halfway.missing_roles(continuation):
             roles = ", ".join(str(role.label) for role in missing)
             raise Refused(_("Signatures are missing: %(roles)s.") % {"roles": roles})
-        if continuation.course == Course.GO_ON:
-            _require_window(execution)
+        _require_in_time(continuation)
+        if not_now := continuable.missing(execution, continuation.course):
+            raise Refused(continuable.sentence(not_now))
         offered = halfway.offer(execution, continuation.course)
         steps = offered.signed(continuation.reason)
         if halfway.digest_of(execution, continuation.course, steps) != continuation.digest:
@@ -189,14 +190,10 @@ def start(continuation: Continuation, *, actor: User, confirmed_at: datetime | N
     return made
 
 
-def _require_window(execution: Execution) -> None:
-    """Going on is more of the change, so it waits for a window; the way back to what was does not. Raises
-    Refused."""
-    target = execution.target
-    standing = windows.standing(target, windows.in_force(target), timezone.now())
-    if not standing.is_open:
-        says = _("%(target)s is not open for going on. %(says)s Taking it back needs no window.")
-        raise Refused(says % {"target": target, "says": standing.sentence})
+def _require_in_time(continuation: Continuation) -> None:
+    """Raises Refused where signatures are older than those of an approved rollback may be."""
+    if over := continuable.over(continuation):
+        raise Refused(over)
 
 
 def _queue(execution: Execution, continuation: Continuation, offered: Offer, actor: User) -> Execution:

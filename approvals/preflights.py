@@ -14,7 +14,7 @@ from typing import Any
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
-from . import access, analysis, audit, digests, filling, gates, jobs, policy, rating, workflow
+from . import access, analysis, audit, continuable, digests, filling, gates, jobs, workflow
 from .analysis import mentions
 from .errors import Denied, Refused
 from .known import Known
@@ -70,25 +70,30 @@ def objections(
     items: Sequence[RollbackItem] | None = None,
 ) -> list[dict[str, Any]]:
     """What the portal itself has against a start now, as points that stop it: every gate again, the time to
-    execute, and the rating with the newest facts. `only` asks about one of several targets; `items` (of
-    `digests.items_of`) spares reading them."""
+    execute, and the rating with the newest facts; and what is forced, as points to look at. `only` asks about
+    one of several targets; `items` (of `digests.items_of`) spares reading them."""
     items = digests.items_of(rollback) if items is None else items
     known = Known(rollback, items=items, only=only)
     found = [
-        _point(gate.key, gate.title, "stop", gate.detail)
+        _point(gate.key, gate.title, "look" if gate.forced else "stop", gate.detail)
         for gate in gates.gates(rollback, known)
-        if gate.needed <= gates.Needed.EXECUTE and not gate.holds
+        if gate.needed <= gates.Needed.EXECUTE and (gate.forced or not gate.holds)
     ]
     if rollback.overdue_expiry:
         said = _("The time to execute %(label)s is over.") % {"label": rollback.label}
         found.append(_point("expiry", _("It is still in time"), "stop", said))
-    now = rating.rate(rollback, known.evidence(Evidence.Kind.FACTS), items)
-    if now.risk > (rollback.risk or 0):
-        said = _("The risk is %(now)s now, more than was approved: %(why)s") % {
-            "now": now.risk.name,
-            "why": now.reasons[0]["text"] if now.reasons else "",
-        }
-        found.append(_point("risk", _("The risk is what was approved"), "stop", said))
+    if not (risk := gates.risk(known)).holds:
+        found.append(_point(risk.key, risk.title, "stop", risk.detail))
+    return found
+
+
+def objections_to_continuing(execution: Execution) -> list[dict[str, Any]]:
+    """The same of an execution that goes on with another, or takes it back: what that asks."""
+    assert execution.continues is not None  # noqa: S101 (the caller has looked)
+    missing = continuable.missing(execution.continues, execution.course)
+    found = [_point(gate.key, gate.title, "stop", gate.detail) for gate in missing]
+    if over := continuable.over(execution.continuation):
+        found.append(_point("expiry", _("It is still in time"), "stop", over))
     return found
 
 
@@ -111,10 +116,10 @@ def record(
     if rollback_target is None:
         rollback_target = execution.rollback_target if execution else rollback.representative()
     items = digests.items_of(rollback)
-    mine = objections(rollback, only=rollback_target, items=items) or [
-        _point("gates", _("Every gate holds"), "go", _("Asked again: all hold, and the risk is no higher."))
-    ]
-    points = [*mine, *points]
+    continues = execution is not None and execution.continues_id is not None
+    mine = objections_to_continuing(execution) if execution is not None and continues else None
+    mine = objections(rollback, only=rollback_target, items=items) if mine is None else mine
+    points = [*(mine or [_all_hold(continues=continues)]), *points]
     harm = [_repeatables(rollback, items), *harm]
     stops = [point for point in points if point["verdict"] == "stop"]
     sentence = " ".join(sentences(stops)) if stops else _go_sentence(points, harm)
@@ -138,6 +143,13 @@ def record(
     return Found(not stops, sentence)
 
 
+def _all_hold(*, continues: bool) -> dict[str, Any]:
+    says = _("Asked again: all hold, and the risk is no higher.")
+    if continues:
+        says = _("Asked again, of what is left: all that going on or taking back needs.")
+    return _point("gates", _("Every gate holds"), "go", says)
+
+
 def _go_sentence(points: Points, harm: Points) -> str:
     count = sum(point["verdict"] == "look" for point in (*points, *harm))
     if not count:
@@ -147,11 +159,6 @@ def _go_sentence(points: Points, harm: Points) -> str:
         "Go: nothing stands in the way; %(count)d points are worth knowing.",
         count,
     ) % {"count": count}
-
-
-def takes_backup(rollback: RollbackRequest) -> bool:
-    """Will an execution of it take a backup first?"""
-    return policy.rule_for(rollback).backup_required
 
 
 def rehearsed_locks(rollback_target: RollbackTarget) -> list[tuple[str, str]]:

@@ -24,7 +24,9 @@ def unapproved(execution: Execution) -> str:
         return _("The request is not the one that was approved: its digest differs.")
     if problem := changed(rollback, items):
         return problem
-    if policy.missing_signatures(rollback):
+    # The way back has signatures of its own, and must not be shut with somebody's account.
+    back = execution.course == Execution.Course.TAKE_BACK
+    if not back and policy.missing_signatures(rollback):
         return _("An approval is missing or no longer counts.")
     return ""
 

@@ -8,13 +8,13 @@ from functools import partial
 
 import psycopg
 
-from approvals import attempts, policy
+from approvals import attempts, continuable, policy
 from approvals.models import Execution, ExecutionStatus, Job, PolicyRule
 from executor import briefing, credentials, preflight, vault
 from executor.attempt import carry_out, record
 from executor.errors import ExecutorError
 from executor.pools import to_recycle
-from executor.read import in_plain_words, read_facts
+from executor.read import in_plain_words, read_facts, sync
 from executor.recorder import alive, worker_name
 from executor.spec import COMMITTED
 from executor.taking import take_backup
@@ -30,8 +30,7 @@ def job(job: Job) -> str:
         return "Nothing to do: it was taken before, or what is stored is not what was approved."
     rule = policy.rule_for(execution.rollback_target.rollback)
     with alive(execution):
-        # What continues another was signed for on its own; the first one was made ready and backed up.
-        if execution.continues_id is None and (no_go := _ready(execution, rule)):
+        if no_go := _ready(execution, rule):
             attempts.record_outcome(execution, ExecutionStatus.NO_EFFECT, no_go)
             return no_go
         target = credentials.endpoint(execution.target, "executor")
@@ -41,7 +40,7 @@ def job(job: Job) -> str:
             attempts.record_outcome(execution, ExecutionStatus.NO_EFFECT, str(error))
             return str(error)
         back_up = None
-        if execution.continues_id is None and rule.backup_required and rule.backup_gapless:
+        if continuable.takes_backup(execution, rule) and rule.backup_gapless:
             back_up = partial(_within, execution)
             limits = replace(spec.limits, client_deadline_s=spec.limits.client_deadline_s + GAPLESS_S)
             spec = replace(spec, limits=limits)
@@ -58,14 +57,17 @@ def _within(execution: Execution, snapshot: str) -> None:
 
 def _ready(execution: Execution, rule: PolicyRule) -> str:
     """Preflight and backup, before any lock on the target; the reason not to go, or nothing. A backup without
-    a gap comes later."""
+    a gap comes later. What continues another asks less, and what is over for it is not read again."""
     rollback = execution.rollback_target.rollback
     try:
         attempts.enter(execution, ExecutionStatus.PREFLIGHT)
-        read_facts(rollback, change_digest=execution.change_digest, only=execution.rollback_target)
+        if not continuable.has_transaction(execution):
+            sync(execution.target)
+        else:
+            read_facts(rollback, change_digest=execution.change_digest, only=execution.rollback_target)
         if no_go := preflight.at_start(execution, rule):
             return no_go
-        if rule.backup_required and not rule.backup_gapless:
+        if continuable.takes_backup(execution, rule) and not rule.backup_gapless:
             backup = take_backup(execution)
             vault.check(backup.path, backup.sha256)
         if attempts.cancel_requested(execution.pk):

@@ -12,9 +12,9 @@ from dataclasses import replace
 
 import psycopg
 
-from approvals import jobs, policy, preflights
+from approvals import continuable, jobs, policy, preflights
 from approvals.models import Execution, Job, PolicyRule, RollbackRequest, RollbackTarget
-from executor import briefing, credentials, foreseen, locks
+from executor import briefing, credentials, foreseen, left, locks
 from executor.breaks import breaks
 from executor.connect import Connection, connect, set_session
 from executor.errors import ExecutorError
@@ -68,7 +68,7 @@ def look(
     reading what the policy asks for."""
     where = execution.rollback_target if execution else at or rollback.representative()
     try:
-        points, harm = _look(where, rule or policy.rule_for(rollback))
+        points, harm = _look(where, rule or policy.rule_for(rollback), execution)
     except (ExecutorError, psycopg.Error) as error:
         points = [Point("target", "The target answers", "stop", in_plain_words(error))]
         harm = []
@@ -81,7 +81,10 @@ def look(
     )
 
 
-def _look(rollback_target: RollbackTarget, rule: PolicyRule) -> tuple[list[Point], list[Point]]:
+def _look(
+    rollback_target: RollbackTarget, rule: PolicyRule, execution: Execution | None
+) -> tuple[list[Point], list[Point]]:
+    backs_up = rule.backup_required if execution is None else continuable.takes_backup(execution, rule)
     spec = briefing.outline(rollback_target)
     endpoint = credentials.endpoint(rollback_target.target, "executor")
     with contextlib.closing(connect(endpoint.named("waqiti_rollback preflight"))) as connection:
@@ -95,10 +98,13 @@ def _look(rollback_target: RollbackTarget, rule: PolicyRule) -> tuple[list[Point
             },
         )
         wanted = _wanted(connection, spec, preflights.rehearsed_locks(rollback_target))
-        about, needs = foreseen.backup(connection, rollback_target, rule)
-        found = list(obstacles(connection, spec, wanted, backup=rule.backup_required, needs=needs))
+        about, needs = foreseen.backup(connection, rollback_target, rule) if backs_up else ([], None)
+        found = list(obstacles(connection, spec, wanted, backup=backs_up, needs=needs))
         found += about
-        return found, list(breaks(connection, spec, wanted))
+        harm = list(breaks(connection, spec, wanted))
+        if execution is not None and execution.continues is not None:
+            found += left.points(connection, execution.continues, spec)
+        return found, harm
 
 
 def _wanted(connection: Connection, spec: RunSpec, rehearsed: Sequence[tuple[str, str]]) -> list[Wanted]:

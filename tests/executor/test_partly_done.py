@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import pytest
@@ -32,6 +35,38 @@ def states(execution: Execution) -> list[str]:
     return list(execution.steps.order_by("position").values_list("state", flat=True))
 
 
+def by_hand(portal: Portal, statements: str) -> None:
+    """Somebody with psql."""
+    with portal.superuser() as somebody:
+        somebody.execute(statements)  # type: ignore[call-overload]
+
+
+def objections(execution: Execution) -> dict[str, list[str]]:
+    """What stopped it as it began, by key: what it is about."""
+    from approvals.models import Evidence
+
+    found = Evidence.objects.get(kind="preflight", data__execution=str(execution.pk))
+    return {point["key"]: point["who"] for point in found.data["points"] if point["verdict"] == "stop"}
+
+
+@contextmanager
+def frozen(portal: Portal) -> Iterator[None]:
+    """A freeze that two people lift in the end."""
+    from django.utils import timezone
+
+    from approvals import windows
+    from approvals.models import CalendarEntry
+
+    now = timezone.now()
+    until = {"begins_at": now - timedelta(minutes=5), "ends_at": now + timedelta(minutes=30)}
+    freeze = windows.propose(
+        portal.target, CalendarEntry.Kind.FREEZE, actor=portal.world.olga, reason="Month end.", **until
+    )
+    yield
+    asked = windows.ask_to_remove(freeze, actor=portal.world.olga, reason="Closed early.")
+    windows.confirm(asked, actor=portal.world.dora)
+
+
 def killed_in_the_build(portal: Portal, rollback: RollbackRequest) -> Execution:
     """The worker is killed while the second step waits for somebody's transaction."""
     from tests.executor.portal import wait_for
@@ -57,6 +92,21 @@ def continued(
     portal: Portal, execution: Execution, course: str, reason: str = "The night is long."
 ) -> Execution:
     """Asked by ops, signed by two others, started by ops, ended."""
+    return portal.ended(started(portal, agreed(portal, execution, course, reason)))
+
+
+def started(portal: Portal, asked: Continuation) -> Execution:
+    from django.utils import timezone
+
+    from approvals import continuing
+
+    return continuing.start(asked, actor=portal.world.olga, confirmed_at=timezone.now())
+
+
+def agreed(
+    portal: Portal, execution: Execution, course: str, reason: str = "The night is long."
+) -> Continuation:
+    """Asked by ops and signed by two others."""
     from django.utils import timezone
 
     from approvals import continuing, halfway
@@ -84,13 +134,12 @@ def continued(
     for number, dba in enumerate((portal.world.dora, portal.world.dan)):
         if halfway.missing_roles(asked):
             with pytest.raises(Refused, match="Signatures are missing"):
-                continuing.start(asked, actor=portal.world.olga, confirmed_at=timezone.now())
+                started(portal, asked)
             assert number < 2
             continuing.sign(
                 asked, actor=dba, role=Role.SENIOR_DBA, digest=asked.digest, confirmed_at=timezone.now()
             )
-    made = continuing.start(asked, actor=portal.world.olga, confirmed_at=timezone.now())
-    return portal.ended(made)
+    return asked
 
 
 def sign(asked: Continuation, actor: object) -> None:
@@ -111,6 +160,8 @@ def sign(asked: Continuation, actor: object) -> None:
 def test_kill_9_within_a_build_is_partly_done_and_goes_on_to_its_end(
     portal: Portal, plan: RollbackRequest
 ) -> None:
+    from tests.executor.portal import OWNER_ROLE
+
     execution = killed_in_the_build(portal, plan)
 
     assert execution.status == "partial", execution.sentence
@@ -122,9 +173,21 @@ def test_kill_9_within_a_build_is_partly_done_and_goes_on_to_its_end(
     assert portal.key_deletes() == "c"
     assert portal.again(plan).status == "executing"
 
+    # As a standby would have it that was promoted before the first step reached it.
+    build = f"SET ROLE {OWNER_ROLE}; CREATE INDEX users_by_name ON users (name)"
+    by_hand(portal, build)
+    late = continued(portal, execution, "go_on")
+    assert late.status == "no_effect"
+    assert "Step 1 is in place by our record" in " ".join(objections(late)["left"])
+    assert states(late) == ["pending", "pending", "pending"]
+    by_hand(portal, "DROP INDEX users_by_name")
+
     ended = continued(portal, execution, "go_on")
 
     assert ended.status == "succeeded", ended.sentence
+    assert objections(ended) == {}
+    assert [backup.state for backup in ended.backups.all()] == ["verified"]
+    assert not late.backups.exists()
     assert portal.value("SELECT indisvalid FROM pg_index WHERE indexrelid = 'by_amount'::regclass") is True
     assert portal.versions() == ["1", "2", "3"]
     assert portal.key_deletes() == "a"
@@ -137,14 +200,27 @@ def test_kill_9_within_a_build_is_taken_back_to_the_very_schema_it_was(
     portal: Portal, plan: RollbackRequest
 ) -> None:
     from approvals import audit
+    from approvals.errors import Refused
 
     before = portal.value(INDEXES)
     execution = killed_in_the_build(portal, plan)
     assert execution.status == "partial", execution.sentence
     assert portal.value(INDEXES) != before
 
+    asked = agreed(portal, execution, "take_back")
+    with frozen(portal), pytest.raises(Refused, match=r"Nothing freezes the target: .*Month end"):
+        started(portal, asked)
+    row = "9, '5', '', 'SQL', 'V5__x.sql', 1, 'flyway', now(), 1, true"
+    by_hand(portal, f"INSERT INTO flyway_schema_history VALUES ({row})")
+    late = portal.ended(started(portal, asked))
+    assert late.status == "no_effect"
+    assert "Newer migrations are applied above: V5" in late.sentence
+    by_hand(portal, "DELETE FROM flyway_schema_history WHERE version = '5'")
+    portal.synced(portal.target)
+
     ended = continued(portal, execution, "take_back")
 
+    assert not ended.backups.exists()
     assert ended.status == "succeeded", ended.sentence
     assert states(ended) == ["undone", "undone"]
     assert portal.value(INDEXES) == before

@@ -1,0 +1,102 @@
+"""Whether what is partly done may be gone on with now: asked again, whatever people have signed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+
+import pytest
+from django.utils import timezone
+
+from approvals import continuable, continuing, halfway, history, policy, signed
+from approvals.errors import Refused
+from approvals.known import Known
+from approvals.models import Continuation, Execution, User
+from tests.approvals import factories
+from tests.approvals.factories import World
+from tests.approvals.test_stored import half_way, signed_to_go_on
+
+HOUR = timedelta(hours=1)
+
+
+@pytest.fixture
+def asked(world: World) -> Continuation:
+    """Going on with the first of two steps, asked for and signed by two."""
+    return signed_to_go_on(world, half_way(world))
+
+
+def started(world: World, asked: Continuation) -> Execution:
+    return continuing.start(asked, actor=world.olga, confirmed_at=timezone.now())
+
+
+def deployments_thaw(asked: Continuation, patch: pytest.MonkeyPatch) -> None:
+    until = asked.execution.rollback_target.rollback.frozen_until
+    assert until is not None
+    patch.setattr(Known, "now", until + HOUR)
+
+
+def the_history_moves(asked: Continuation, patch: pytest.MonkeyPatch) -> None:
+    rows = history.rows_of(asked.execution.target)
+    factories.sync(asked.execution.target, [row._replace(checksum=7) for row in rows])
+
+
+@pytest.mark.parametrize(
+    ("happens", "said"),
+    [
+        (deployments_thaw, "Deployments frozen, the file's fate settled: Missing: a freeze that is not over"),
+        (the_history_moves, "The history is as it was pinned: The history changed: the row of V3"),
+    ],
+)
+def test_what_changed_since_people_signed_stops_going_on(
+    happens: Callable[[Continuation, pytest.MonkeyPatch], None],
+    said: str,
+    world: World,
+    asked: Continuation,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    happens(asked, monkeypatch)
+    with pytest.raises(Refused, match=said):
+        started(world, asked)
+    assert not Execution.objects.filter(continues=asked.execution).exists()
+
+
+def test_signatures_for_going_on_count_as_long_as_an_approval_does(world: World, asked: Continuation) -> None:
+    period = policy.execution_period(policy.rule_for(asked.execution.rollback_target.rollback))
+    last = max(each.at for each in asked.approvals.all())
+    assert continuable.expires(asked) == last + period
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(policy, "execution_period", lambda rule: timedelta(0))
+        with pytest.raises(Refused, match="The time to carry this out is over"):
+            started(world, asked)
+    made = started(world, asked)
+    assert continuable.takes_backup(made, policy.rule_for(made.rollback_target.rollback))
+
+
+def test_the_way_back_asks_for_history_and_freezes_and_needs_no_signature_of_the_rollback(
+    world: World, asked: Continuation
+) -> None:
+    execution = asked.execution
+    assert [gate.key for gate in continuable.conditions(execution, "take_back")] == ["history", "freeze"]
+    assert continuable.conditions(execution, "by_hand") == []
+    User.objects.filter(username="dora").update(is_active=False)
+    missing = {gate.key for gate in continuable.missing(execution, "go_on")}
+    assert "approvals" in missing
+    assert continuable.missing(execution, "take_back") == []
+    back = Execution(
+        rollback_target=execution.rollback_target, purpose="real", course="take_back", continues=execution
+    )
+    back.change_digest, back.request_digest = execution.change_digest, execution.request_digest
+    assert signed.unapproved(back) == ""
+    back.course = "go_on"
+    assert "no longer counts" in signed.unapproved(back)
+
+
+def test_behind_the_commit_it_is_asked_whether_a_deployment_brought_the_migration_back(
+    world: World, asked: Continuation
+) -> None:
+    execution = asked.execution
+    execution.marks[halfway.COMMITTED] = timezone.now().isoformat()
+    execution.save(update_fields=["marks"])
+    assert {gate.key for gate in continuable.missing(execution, "go_on")} == {"history"}
+    factories.apply(world, world.production, "12")
+    assert continuable.missing(execution, "go_on") == []
