@@ -46,7 +46,7 @@ class Deletions:
     def key(self, table: Object, columns: list[str], rows: list[list[str | None]]) -> list[str]:
         """Columns of a key whose values all rows give; [] where there is none."""
         places = {name: number for number, name in enumerate(columns)}
-        for key in self._keys(table):
+        for key in self.keys(table):
             if all(
                 name in places
                 and all(len(row) > places[name] and row[places[name]] not in (None, NULL) for row in rows)
@@ -55,7 +55,7 @@ class Deletions:
                 return key
         return []
 
-    def _keys(self, table: Object) -> list[list[str]]:
+    def keys(self, table: Object) -> list[list[str]]:
         """Column names of the primary key, then of unique constraints and indexes."""
         found_keys = []
         for thing in self.after.of_kind("constraint", "index"):

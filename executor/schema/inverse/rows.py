@@ -9,12 +9,13 @@ from typing import Any
 from approvals.analysis import matrix, parser
 from approvals.analysis.kinds.procedural import do_body
 from approvals.analysis.parser import Piece, Source, SqlError, pb
-from executor.schema.inverse.deletions import NULL, Deletion, Deletions
+from executor.schema.inverse.deletions import Deletion, Deletions
 from executor.schema.inverse.family import comma
 from executor.schema.inverse.from_backup import FromBackup
+from executor.schema.inverse.queried import FROM_A_QUERY, NotTold, Queried
 from executor.schema.names import dotted, quoted
 from executor.schema.objects import Object, Ref, Snapshot
-from executor.schema.sql_text import constant, found, is_null, lookup, range_parts
+from executor.schema.sql_text import found, range_parts
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +55,7 @@ class _Reader:
         self.before, self.after = before, after
         self.search_path = search_path
         self.makes = Deletions(after)
+        self.queries = Queried(after, search_path)
         self.deletions: list[Deletion] = []
         self.gaps: list[FromBackup] = []
         self.notes: list[str] = []
@@ -75,7 +77,11 @@ class _Reader:
             return
         why = self._not_invertible(node, table)
         if why is None:
-            rows, columns = self._values(node, table)
+            try:
+                rows, columns = self.queries.rows(node.select_stmt.select_stmt), self._columns(node, table)
+            except NotTold as untold:
+                self._gap(table, "INSERT DATA", str(untold))
+                return
             deletion = self.makes.deletion(table, columns, rows, self.place)
             if deletion is not None:
                 self.deletions.append(deletion)
@@ -166,11 +172,11 @@ class _Reader:
             return "ON CONFLICT DO NOTHING: which rows were there before is not known"
         if node.on_conflict_clause.action == pb.ONCONFLICT_UPDATE:
             return "ON CONFLICT DO UPDATE: rows that were there before are overwritten"
-        if not node.select_stmt.select_stmt.values_lists:
-            return "its rows come from a query or from defaults"
+        if not node.HasField("select_stmt") or node.HasField("with_clause"):
+            return FROM_A_QUERY
         return None
 
-    def _values(self, node: Any, table: Object) -> tuple[list[list[str | None]], list[str]]:
+    def _columns(self, node: Any, table: Object) -> list[str]:
         columns = [each.res_target.name for each in node.cols]
         if not columns:
             columns = [
@@ -178,17 +184,7 @@ class _Reader:
                 for column in self.after.columns(*table.ref.path)
                 if column.address in self.before.by_address
             ]
-        rows = [
-            [self._value(value) for value in each.list.items]
-            for each in node.select_stmt.select_stmt.values_lists
-        ]
-        return rows, columns
-
-    def _value(self, node: Any) -> str | None:
-        """A value that will be the same when it is asked for again, as SQL; None where that is not known."""
-        if is_null(node):
-            return NULL
-        return constant(node) or lookup(node, self.after, self.search_path)
+        return columns
 
     def _gap(self, table: Object, change: str, why: str) -> None:
         line, column = self.place

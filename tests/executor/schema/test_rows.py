@@ -17,9 +17,14 @@ PRIOR = """
     CREATE TABLE seen (n int);
     CREATE TABLE uses (id int PRIMARY KEY, kind text REFERENCES kinds ON DELETE CASCADE);
     CREATE TABLE likes (id int PRIMARY KEY, kind text REFERENCES kinds ON DELETE SET NULL);
+    CREATE TABLE banks (id uuid PRIMARY KEY DEFAULT gen_random_uuid(), name text UNIQUE, note text);
     INSERT INTO kinds VALUES ('old', 'x', 1);
+    INSERT INTO banks (name, note) VALUES ('n', 'q'), ('m', 'r'), ('o', 's');
 """
 DAY = "'2025-11-22'::date"
+BY_NAME = "(SELECT id FROM public.banks WHERE name = "
+NAMED = "b.name IN ('n', 'm')"
+KEY = "(bank, day)"
 BANK = "'00000000-0000-0000-0000-000000000001'"
 
 
@@ -51,6 +56,22 @@ def rows(shadow: Shadow, table: str) -> list[tuple[object, ...]]:
         (
             "INSERT INTO tints VALUES ('red', now())",
             "DELETE FROM public.tints WHERE tint = 'red'::public.colour;",
+        ),
+        (
+            "INSERT INTO kinds (code, rank) SELECT 'new', 7 UNION ALL SELECT 'newer', 8",
+            "DELETE FROM public.kinds WHERE code IN ('new', 'newer');",
+        ),
+        (
+            "INSERT INTO kinds SELECT v.c, 'x' || v.n, v.n FROM (VALUES (7, 'new'), (8, 'it''s')) v (n, c)",
+            "DELETE FROM public.kinds WHERE code IN ('new', 'it''s');",
+        ),
+        (
+            f"INSERT INTO rates SELECT {DAY}, id, 1 FROM banks b JOIN kinds k ON k.code = 'old' AND {NAMED}",
+            f"DELETE FROM public.rates WHERE {KEY} IN (({BY_NAME}'n'), {DAY}), ({BY_NAME}'m'), {DAY}));",
+        ),
+        (
+            f"INSERT INTO rates SELECT {DAY}, {BY_NAME}'n'), rank FROM kinds WHERE rank = 1",
+            f"DELETE FROM public.rates WHERE (bank, day) IN (({BY_NAME}'n'), {DAY}));",
         ),
         (
             "INSERT INTO kinds (code) VALUES ('new') ON CONFLICT (code) DO NOTHING",
@@ -133,7 +154,34 @@ def test_rows_that_a_delete_takes_along_are_announced_and_counted(shadow: Shadow
         ("UPDATE kinds SET label = 'y'", "UPDATE DATA", "the former values of label are overwritten"),
         ("DELETE FROM kinds", "DELETE DATA", "the rows are gone"),
         ("TRUNCATE seen", "TRUNCATE", "the rows are gone"),
-        ("INSERT INTO seen SELECT 1", "INSERT DATA", "its rows come from a query or from defaults"),
+        ("INSERT INTO seen DEFAULT VALUES", "INSERT DATA", "its rows come from a query or from defaults"),
+        (
+            "INSERT INTO seen SELECT n FROM generate_series(1, 2) n",
+            "INSERT DATA",
+            "its rows come from a query",
+        ),
+        ("INSERT INTO kinds SELECT note FROM banks", "INSERT DATA", "its rows come from a query"),
+        ("INSERT INTO kinds SELECT id FROM banks WHERE note = 'q'", "INSERT DATA", "come from a query"),
+        (
+            "INSERT INTO kinds SELECT note FROM banks WHERE name = 'n' AND id::text > ''",
+            "INSERT DATA",
+            "its rows come from a query",
+        ),
+        (
+            "INSERT INTO kinds SELECT note FROM banks b LEFT JOIN seen ON true WHERE name = 'n'",
+            "INSERT DATA",
+            "its rows come from a query",
+        ),
+        (
+            "INSERT INTO kinds SELECT (SELECT note WHERE b.id IS NOT NULL) FROM banks b WHERE name = 'n'",
+            "INSERT DATA",
+            "the file does not give values",
+        ),
+        (
+            "INSERT INTO kinds SELECT 'z' WHERE NOT EXISTS (SELECT FROM kinds WHERE code = 'z')",
+            "INSERT DATA",
+            "it adds what is not there",
+        ),
         ("INSERT INTO seen VALUES (1 + 1)", "INSERT DATA", "the file does not give values by which the rows"),
         ("INSERT INTO kinds VALUES (md5('x'))", "INSERT DATA", "the file does not give values"),
         ("INSERT INTO seen VALUES (1), (1); DELETE FROM seen WHERE ctid = '(0,1)'", "INSERT DATA", "0 of 2"),
