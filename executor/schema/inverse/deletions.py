@@ -167,7 +167,7 @@ class Deletions:
 
 def _typed(value: str, kind: str) -> str:
     """A constant in the type of its column."""
-    if kind.startswith(_TEXT) and "::" not in value:
+    if (kind.startswith(_TEXT) and "::" not in value) or value.endswith(f"::{kind}"):
         return value
     return f"{value}::{kind}" if value.startswith("'") or "::" in value else value
 

@@ -51,7 +51,7 @@ def rows(shadow: Shadow, table: str) -> list[tuple[object, ...]]:
         ),
         (
             f"INSERT INTO rates VALUES ({DAY}, {BANK}, 1.5)",
-            f"DELETE FROM public.rates WHERE (bank, day) IN (({BANK}::uuid, {DAY}::date));",
+            f"DELETE FROM public.rates WHERE (bank, day) IN (({BANK}::uuid, {DAY}));",
         ),
         (
             "INSERT INTO tints VALUES ('red', now())",
