@@ -22,8 +22,22 @@ NEUTRAL_VALUES = (
 )
 
 
-OWN_VALUES = ((("text", "character varying", "citext"), "ctid::text"), (("uuid",), "gen_random_uuid()"))
-"""For rows that must differ: the place of the row differs from all others while the script runs."""
+_PLACE = "((ctid::text::point)[0] * 2048 + (ctid::text::point)[1])::bigint"
+OWN_VALUES = (
+    (("character varying(", "character("), f"to_hex({_PLACE})"),
+    (("text", "character varying", "citext"), "ctid::text"),
+    (("uuid",), "gen_random_uuid()"),
+    (("smallint", "integer", "bigint", "numeric"), _PLACE),
+    (("date",), f"date '1970-01-01' + {_PLACE}::integer"),
+    (("timestamp",), f"timestamp '1970-01-01' + {_PLACE} * interval '1 second'"),
+)
+"""For rows that must differ: the place of the row (its block, and its item there, of which no page has 2,048)
+differs from all others while the script runs. The first that fits counts."""
+
+
+def _beginning(written: str, known: tuple[tuple[tuple[str, ...], str], ...]) -> str:
+    """The value for the first of the known types that the written one is; '' without one."""
+    return next((value for beginnings, value in known if written.startswith(beginnings)), "")
 
 
 def _unique(thing: Object, context: Context, *, alone: bool = False) -> bool:
@@ -71,13 +85,12 @@ def neutral_value(thing: Object, context: Context) -> str | None:
     written: str = thing["type"]
     if referred_to(thing, context):
         return None
-    if _unique(thing, context) and (own := next((v for k, v in OWN_VALUES if written.startswith(k)), None)):
+    if _unique(thing, context) and (own := _beginning(written, OWN_VALUES)):
         return own
     if written.endswith("[]"):
         return "'{}'"
-    for beginnings, value in NEUTRAL_VALUES:
-        if written.startswith(beginnings):
-            return value
+    if value := _beginning(written, NEUTRAL_VALUES):
+        return value
     for kind in context.before.of_kind("type"):
         if dotted(kind.ref.path) == written and kind["form"] == "e" and kind["labels"]:
             return literal(kind["labels"][0])

@@ -164,6 +164,21 @@ def test_a_range_that_comes_back_is_empty(shadow: Shadow) -> None:
     assert (inverse.gaps, inverse.verdict) == ((), EXACT)
 
 
+@pytest.mark.parametrize("order", ["append", "rebuild"])
+def test_rows_that_must_differ_get_a_short_value_each(order: str, shadow: Shadow) -> None:
+    kinds = ("varchar(3)", "char(4)", "text", "int", "numeric(6, 2)", "date", "timestamptz")
+    columns = [f"{name} {kind} NOT NULL UNIQUE" for name, kind in zip("abcdefg", kinds, strict=True)]
+    shadow.apply(f"CREATE TABLE t ({', '.join(columns)}, h int)")
+    before = snapshot(shadow.connection)
+    drops = "".join(f"ALTER TABLE t DROP COLUMN {name};" for name in "abcdefg")
+    shadow.apply(f"{drops} INSERT INTO t SELECT * FROM generate_series(1, 300)")
+    inverse = undo(shadow.connection, before, None, Options(column_order=order, fill_default=NEUTRAL))
+    assert inverse.gaps == ()
+    shadow.apply(inverse.script)
+    counts = ", ".join(f"count(DISTINCT {name})" for name in "abcdefg")
+    assert shadow.connection.execute(f"SELECT {counts} FROM t").fetchone() == (300,) * 7
+
+
 @pytest.mark.parametrize(
     ("value", "got"), [("'unknown'", "unknown"), ("'n' || id", "n1"), ("ctid::text", "(0,1)")]
 )
