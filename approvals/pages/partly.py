@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 from django.utils.translation import gettext as _
 
-from approvals import continuing, halfway, policy
+from approvals import continuable, continuing, halfway, policy
 from approvals.decisions import DECIDES
+from approvals.gates import Gate
+from approvals.known import Known
 from approvals.models import Continuation, ContinuationApproval, Execution, ExecutionStatus, Role, User
 
 Course = Execution.Course
@@ -17,7 +20,8 @@ Course = Execution.Course
 
 @dataclass(frozen=True)
 class Way:
-    """One course that ops can ask for. `why_not` is empty if they can; the digest is what they ask for."""
+    """One course that ops can ask for. `why_not` is empty if they can; the digest is what they ask for.
+    `waits` are the conditions of its start that don't hold now, `asks` says what a worker does first."""
 
     course: str
     title: str
@@ -26,6 +30,8 @@ class Way:
     transaction: bool
     digest: str
     why_not: str = ""
+    waits: Sequence[Gate] = ()
+    asks: str = ""
 
 
 @dataclass(frozen=True)
@@ -39,6 +45,8 @@ class Asked:
     signatures: list[policy.Signature[ContinuationApproval]]
     roles: list[Role]
     why_not_sign: str
+    expires: datetime
+    waits: Sequence[Gate]
 
     @property
     def missing(self) -> list[Role]:
@@ -71,16 +79,18 @@ def partly(execution: Execution, user: User) -> Partly | None:
     if under_way is not None and under_way.is_open:
         return Partly(continued_by=under_way, is_ops=is_ops, decides=decides)
     standing = halfway.stands(execution)
-    ways = [_way(execution, course, standing) for course in (Course.GO_ON, Course.TAKE_BACK)]
+    known = Known(execution.rollback_target.rollback, only=execution.rollback_target)
+    ways = [_way(execution, course, standing, known) for course in (Course.GO_ON, Course.TAKE_BACK)]
     continuation = continuing.open_one(execution)
-    asked = _asked(continuation, user) if continuation is not None else None
+    asked = _asked(continuation, user, ways) if continuation is not None else None
     nothing = halfway.offer(execution, Course.BY_HAND).steps
     by_hand = halfway.digest_of(execution, Course.BY_HAND, nothing)
     return Partly(ways=ways, asked=asked, by_hand=by_hand, is_ops=is_ops, decides=decides)
 
 
-def _way(execution: Execution, course: str, standing: Sequence[halfway.Stand]) -> Way:
+def _way(execution: Execution, course: str, standing: Sequence[halfway.Stand], known: Known) -> Way:
     offered = halfway.offer(execution, course, standing)
+    conditions = [] if offered.why_not else continuable.conditions(execution, course, known)
     target = execution.target.name
     return Way(
         course=course,
@@ -90,6 +100,8 @@ def _way(execution: Execution, course: str, standing: Sequence[halfway.Stand]) -
         transaction=offered.transaction,
         digest=halfway.digest_of(execution, course, offered.steps),
         why_not=offered.why_not,
+        waits=[gate for gate in conditions if not gate.holds],
+        asks=_asks(offered, backs_up=known.rule.backup_required),
     )
 
 
@@ -114,7 +126,25 @@ def _means(course: str, target: str) -> str:
     ) % {"target": target}
 
 
-def _asked(continuation: Continuation, user: User) -> Asked:
+def _asks(offered: halfway.Offer, *, backs_up: bool) -> str:
+    """What the worker does first when it starts, as a sentence."""
+    if offered.course == Course.TAKE_BACK:
+        return _(
+            "First the worker asks the target whether all of it stands as it was left. It needs no window "
+            "and no new backup, since nothing of it destroys rows; a freeze stops it."
+        )
+    if offered.transaction and backs_up:
+        return _(
+            "First the worker asks again what a start is asked, and the target whether all of it stands as "
+            "it was left. Then it takes a new backup."
+        )
+    return _(
+        "First the worker asks again what a start is asked, and the target whether all of it stands as it "
+        "was left. No new backup is taken."
+    )
+
+
+def _asked(continuation: Continuation, user: User, ways: Sequence[Way]) -> Asked:
     return Asked(
         continuation=continuation,
         title=title(continuation.course, continuation.execution.target.name),
@@ -123,4 +153,6 @@ def _asked(continuation: Continuation, user: User) -> Asked:
         signatures=halfway.signatures(continuation),
         roles=continuing.roles_to_give(continuation, user),
         why_not_sign=continuing.why_not_sign(continuation, user),
+        expires=continuable.expires(continuation),
+        waits=next((way.waits for way in ways if way.course == continuation.course), ()),
     )
