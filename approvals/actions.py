@@ -12,7 +12,18 @@ from functools import cached_property
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
-from . import access, alarms, comments, decisions, executions, gates, queueing, signed, workflow
+from . import (
+    access,
+    alarms,
+    break_glass,
+    comments,
+    decisions,
+    executions,
+    gates,
+    queueing,
+    signed,
+    workflow,
+)
 from .gates import Gate, Needed
 from .known import Known
 from .models import (
@@ -271,6 +282,14 @@ def _unschedule(s: Standing) -> Action | None:
     return Action("unschedule", _("Cancel the scheduled start"))
 
 
+def _break_glass(s: Standing) -> Action | None:
+    """Only where something could be skipped: nobody is to think of it otherwise."""
+    if s.status not in break_glass.ASKABLE or not s.user.roles & break_glass.ASKS:
+        return None
+    why_not = break_glass.why_not_ask(s.rollback, s.user, s.known)
+    return None if why_not else Action("break_glass", _("Break glass…"))
+
+
 RULES: tuple[Callable[[Standing], Action | None], ...] = (
     _submit,
     _approve,
@@ -285,6 +304,7 @@ RULES: tuple[Callable[[Standing], Action | None], ...] = (
     _facts,
     _confirm,
     _withdraw,
+    _break_glass,
     _comment,
 )
 

@@ -96,7 +96,8 @@ def claim(execution_id: uuid.UUID, *, worker: str) -> Execution | None:
 def preflight(execution: Execution) -> list[str]:
     """Every gate again, and the rating with the newest facts; the reasons for no-go, none if it may go."""
     target = execution.rollback_target
-    return preflights.sentences(preflights.objections(target.rollback, only=target))
+    found = preflights.objections(target.rollback, only=target)
+    return preflights.sentences([point for point in found if point["verdict"] == "stop"])
 
 
 def enter(execution: Execution, status: ExecutionStatus) -> None:

@@ -160,7 +160,10 @@ def _labels(subjects: dict[str, Any]) -> dict[str, str]:
     labels = {}
     if rollback is not None:
         labels["rollback"] = rollback.label
-        labels["status"] = RollbackRequest.objects.values_list("status", flat=True).get(pk=rollback.pk)
+        of_now = RollbackRequest.objects.values_list("status", "forced").get(pk=rollback.pk)
+        labels["status"] = of_now[0]
+        if of_now[1]:  # by break-glass; said of everything that happens to it from then on
+            labels["forced"] = "yes"
     if target is not None:
         labels["target"] = target.name
     if execution is not None:

@@ -10,10 +10,10 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
-from . import audit, workflow
+from . import audit, grades, workflow
 from .errors import Refused
 from .known import Known
-from .models import ChecklistEntry, Evidence, RollbackRequest, User
+from .models import BreakGlass, ChecklistEntry, Evidence, RollbackRequest, User
 
 # What only a person can say: the application's code and the people to tell are outside any database.
 BY_PERSON = (ChecklistEntry.Point.DEPENDENCIES, ChecklistEntry.Point.STAKEHOLDERS)
@@ -22,7 +22,8 @@ BY_PERSON = (ChecklistEntry.Point.DEPENDENCIES, ChecklistEntry.Point.STAKEHOLDER
 @dataclass(frozen=True)
 class Point:
     """One point as it stands: what the system found, what a person confirmed, and whether that is enough.
-    `spared`: it is enough because the policy does not ask for it, so the point itself need not be true."""
+    `spared`: it is enough because the policy does not ask for it, or not yet, so the point itself need not be
+    true."""
 
     point: ChecklistEntry.Point
     found: str
@@ -67,16 +68,24 @@ def points(rollback: RollbackRequest, known: Known | None = None) -> list[Point]
 
 
 def _is_backed_up(known: Known) -> bool:
-    """Whether a backup holds, or has to."""
+    """Whether a backup holds, or has to by now."""
     backup = known.evidence(Evidence.Kind.BACKUP)
-    return known.rule.backup_required or bool(backup and backup.holds)
+    return bool(backup and backup.holds) or (known.rule.backup_required and not _comes_later(known))
+
+
+def _comes_later(known: Known) -> bool:
+    """Is there no rehearsal that would take one, since that is skipped?"""
+    rehearsal = BreakGlass.Skip.REHEARSAL
+    return known.evidence(Evidence.Kind.BACKUP) is None and known.forced_by(rehearsal) is not None
 
 
 def _backup(known: Known) -> str:
     backup = known.evidence(Evidence.Kind.BACKUP)
     if backup and backup.holds:
         return backup.sentence
-    return "" if known.rule.backup_required else _("The policy asks for none here.")
+    if not known.rule.backup_required:
+        return _("The policy asks for none here.")
+    return grades.later() if _comes_later(known) else ""
 
 
 def _version(data: dict[str, Any]) -> str:

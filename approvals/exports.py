@@ -16,7 +16,7 @@ from typing import Any
 from django.db.models import Prefetch, QuerySet
 
 from . import audit
-from .models import Approval, AuditEvent, Execution, RollbackRequest, User
+from .models import Approval, AuditEvent, BreakGlass, Execution, RollbackRequest, User
 
 SLICE = 1000
 # How a cell begins that a spreadsheet would run as a formula.
@@ -24,14 +24,14 @@ FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 EVENT_COLUMNS = (
     "seq", "at_utc", "action", "refused", "actor", "actor_name", "roles", "rollback", "status", "target",
-    "incident", "execution", "purpose", "request_id", "facts", "prev", "hash",
+    "incident", "execution", "purpose", "forced", "request_id", "facts", "prev", "hash",
 )  # fmt: skip
 ROLLBACK_COLUMNS = (
-    "rollback", "service", "targets", "environments", "migrations", "risk", "urgency", "status",
+    "rollback", "service", "targets", "environments", "migrations", "risk", "urgency", "status", "forced",
     "requested_by", "requested_at_utc", "reason", "why_not_forward", "incident", "incident_title",
     "change_record", "submitted_at_utc", "approvals", "other_decisions", "acknowledged", "attempts",
     "started_by", "started_at_utc", "ended_at_utc", "duration_seconds", "outcome", "outcome_says",
-    "post_mortem_due_utc", "post_mortem_handed_in_utc", "request_digest",
+    "post_mortem_due_utc", "post_mortem_handed_in_utc", "break_glass", "request_digest",
 )  # fmt: skip
 
 
@@ -71,9 +71,11 @@ def rollbacks_as_csv(since: datetime | None, before: datetime | None, upto: int)
     wanted = {"created_at__gte": since, "created_at__lt": before}
     asked = RollbackRequest.objects.filter(**{name: at for name, at in wanted.items() if at})
     real = Execution.objects.filter(purpose=Execution.Purpose.REAL).order_by("queued_at")
+    confirmed = BreakGlass.objects.filter(confirmed_at__isnull=False)
     full = asked.select_related("service", "requester", "incident__post_mortem").prefetch_related(
         "items__migration",
         "approvals__approver",
+        Prefetch("break_glass", confirmed.order_by("id").select_related(*BreakGlass.PEOPLE)),
         "rollback_targets__target",
         Prefetch("rollback_targets__executions", real.select_related("requested_by"), to_attr="real_ones"),
     )
@@ -112,7 +114,8 @@ def _event_row(event: AuditEvent) -> list[Any]:
     body = json.loads(event.body)
     refused = "yes" if body["action"].endswith(audit.DENIED) else "no"
     facts = json.dumps(body["facts"], ensure_ascii=False, sort_keys=True)
-    about = [body.get(name) for name in ("rollback", "status", "target", "incident", "execution", "purpose")]
+    subjects = ("rollback", "status", "target", "incident", "execution", "purpose", "forced")
+    about = [body.get(name) for name in subjects]
     who = [body["actor"], body["actor_name"], " ".join(body["roles"])]
     links = [bytes(event.prev).hex(), bytes(event.hash).hex()]
     return [event.seq, body["at"], body["action"], refused, *who, *about, body["request_id"], facts, *links]
@@ -135,6 +138,7 @@ def _rollback_row(rollback: RollbackRequest) -> list[Any]:
         rollback.risk,
         rollback.urgency,
         rollback.status,
+        "yes" if rollback.forced else "no",
         rollback.requester.username,
         _utc(rollback.created_at),
         rollback.reason,
@@ -146,6 +150,7 @@ def _rollback_row(rollback: RollbackRequest) -> list[Any]:
         *_decisions(list(rollback.approvals.all())),
         *_outcome(_attempts(rollback)),
         *_review(getattr(incident, "post_mortem", None)),
+        _joined(map(_forced, rollback.break_glass.all())),
         rollback.request_digest,
     ]
 
@@ -161,6 +166,18 @@ def _decisions(decisions: list[Approval]) -> list[str]:
 def _signature(approval: Approval) -> str:
     voided = f", voided {_utc(approval.voided_at)}" if approval.voided_at else ""
     return f"{approval.approver.username} ({approval.role}) {approval.decision} {_utc(approval.at)}{voided}"
+
+
+def _forced(glass: BreakGlass) -> str:
+    """Of a use of break-glass that was confirmed: what it skipped, who, when, and who reviewed it."""
+    asked, confirmed = glass.proposed_by.username, glass.confirmed_by.username if glass.confirmed_by else ""
+    closed = (
+        f"reviewed by {glass.closed_by.username} {_utc(glass.closed_at)}"
+        if glass.closed_by
+        else "review open"
+    )
+    skipped = " and ".join(glass.skips)
+    return f"{skipped}, asked {asked}, confirmed {confirmed} {_utc(glass.confirmed_at)}, {closed}"
 
 
 def _attempts(rollback: RollbackRequest) -> list[Execution]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from django.utils.translation import gettext as _
@@ -14,7 +14,7 @@ from django.utils.translation import ngettext
 from . import alike, checklist, filling, grades, halfway, history, policy, proofs, rating, windows
 from .errors import Refused
 from .known import Known
-from .models import Evidence, FileFate, Proof, Role, RollbackItem, RollbackRequest
+from .models import BreakGlass, Evidence, FileFate, Proof, Role, RollbackItem, RollbackRequest
 
 
 class Needed(enum.IntEnum):
@@ -33,6 +33,7 @@ class Gate:
     holds).
 
     `at` is when its evidence was taken, `until` when it stops to hold by itself, where that is known.
+    `forced`: it lets pass because two people broke the glass, and is never to be shown as one that holds.
     """
 
     key: str
@@ -43,6 +44,7 @@ class Gate:
     needed: Needed
     at: datetime | None = None
     until: datetime | None = None
+    forced: bool = False
 
     @property
     def is_for_later(self) -> bool:
@@ -58,14 +60,15 @@ LONGEST_WHY = 400
 
 def gates(rollback: RollbackRequest, known: Known | None = None) -> list[Gate]:
     """Every gate of this rollback, judged from the records as they are now; what is missing, and needed
-    soonest, comes first.
+    soonest, comes first, then what is forced.
 
     A fixed number of queries; `known` spares those for what was read already.
     """
     known = known or Known(rollback)
     if known.judged is None:
         judges = (*JUDGES, _alike) if known.is_fleet else JUDGES
-        known.judged = sorted((judge(known) for judge in judges), key=lambda gate: (gate.holds, gate.needed))
+        judged = (judge(known) for judge in judges)
+        known.judged = sorted(judged, key=lambda gate: (gate.holds, not gate.forced, gate.needed))
     return known.judged
 
 
@@ -87,6 +90,21 @@ def _gate(
     until: datetime | None = None,
 ) -> Gate:
     return Gate(key, title, holds, yes if holds else no, "" if holds else who, needed, at, until)
+
+
+def _or_forced(
+    known: Known, gate: Gate, skip: BreakGlass.Skip, *, since: datetime | None = None, lacks: str = ""
+) -> Gate:
+    """The gate as it is; or, where it does not hold and a break-glass skips it, as forced, with what is
+    lacking. `since` is when came up what would have had to be known to confirm that."""
+    if gate.holds or (glass := known.forced_by(skip, since=since)) is None:
+        return gate
+    said = _("Forced: %(asked)s asked, %(confirmed)s confirmed it. %(lacks)s") % {
+        "asked": glass.proposed_by,
+        "confirmed": glass.confirmed_by,
+        "lacks": lacks or gate.detail,
+    }
+    return replace(gate, holds=True, forced=True, detail=said, who="", until=glass.expires_at)
 
 
 def _requester(known: Known) -> str:
@@ -339,7 +357,7 @@ def _rehearsed(known: Known) -> Gate:
         )
     else:
         yes = no = rehearsal.sentence
-    return _gate(
+    found = _gate(
         "rehearsal",
         _("Rehearsal passed with these exact bytes"),
         holds=not rule.rehearsal_required or (rehearsal is not None and rehearsal.holds and not too_old),
@@ -350,13 +368,15 @@ def _rehearsed(known: Known) -> Gate:
         at=rehearsal.at if rehearsal else None,
         until=rehearsal.at + limit if rehearsal and rehearsal.holds and limit else None,
     )
+    failed = rehearsal.at if rehearsal and not rehearsal.holds else None
+    return _or_forced(known, found, BreakGlass.Skip.REHEARSAL, since=failed)
 
 
 def _backup_evidence(known: Known) -> Gate:
     rule = known.rule
     backup = known.evidence(Evidence.Kind.BACKUP)
     lacking = grades.lacking(rule, backup, known.now)
-    return _gate(
+    found = _gate(
         "backup",
         _("There is the backup that the policy asks for"),
         holds=not lacking,
@@ -367,6 +387,10 @@ def _backup_evidence(known: Known) -> Gate:
         at=backup.at if backup else None,
         until=grades.holds_until(rule, backup),
     )
+    if backup is not None:
+        return found
+    # It is not skipped: it comes later than people would see it.
+    return _or_forced(known, found, BreakGlass.Skip.REHEARSAL, lacks=grades.later())
 
 
 def _approved(known: Known) -> Gate:
@@ -414,7 +438,7 @@ def _window_ahead(known: Known) -> Gate:
         opens = opens and windows.opens_before(each.target, known.calendars[each.target_id], known.now, by)
     says = known.standing.sentence if known.standing else _("The request names no target.")
     late = _("No window opens in the time to execute. %(says)s") % {"says": says}
-    return _gate(
+    found = _gate(
         "window_ahead",
         _("The target opens in time"),
         holds=opens,
@@ -423,12 +447,13 @@ def _window_ahead(known: Known) -> Gate:
         who=_("an admin and a second person, on the page of the target"),
         needed=Needed.APPROVE,
     )
+    return _or_forced(known, found, BreakGlass.Skip.WINDOW, since=_frozen_since(known))
 
 
 def _window(known: Known) -> Gate:
     """Asked when it is started, and by the worker right before it runs."""
     standing = known.standing
-    return _gate(
+    found = _gate(
         "window",
         _("The target is open now"),
         holds=standing is not None and standing.is_open,
@@ -438,6 +463,13 @@ def _window(known: Known) -> Gate:
         needed=Needed.EXECUTE,
         until=standing.until if standing else None,
     )
+    return _or_forced(known, found, BreakGlass.Skip.WINDOW, since=_frozen_since(known))
+
+
+def _frozen_since(known: Known) -> datetime | None:
+    """When the newest freeze in force was declared, on any target: it stops what was forced before it."""
+    found = (windows.frozen_since(known.calendars[each.target_id], known.now) for each in known.concerned)
+    return max((at for at in found if at is not None), default=None)
 
 
 def _runnable(known: Known) -> Gate:

@@ -57,6 +57,11 @@ def lacking(rule: PolicyRule, evidence: Evidence | None, now: datetime) -> str:
     return ""
 
 
+def later() -> str:
+    """Where there is no rehearsal to take one: when it is taken."""
+    return _("No backup yet: the execution takes and verifies one before it begins, or nothing runs.")
+
+
 def told(rule: PolicyRule) -> list[str]:
     """What a rule asks of backups, as phrases for the page of policies."""
     least = asked(rule)

@@ -15,6 +15,7 @@ from .bindings import Present
 from .flyway.history import Rows
 from .models import (
     Approval,
+    BreakGlass,
     CalendarEntry,
     ChecklistEntry,
     Evidence,
@@ -32,6 +33,9 @@ from .next_deployment import NextDeployment
 
 if TYPE_CHECKING:
     from .gates import Gate
+
+# So many uses of break-glass are read of one rollback; each is over within a day.
+LATEST = 20
 
 
 class Known:
@@ -194,6 +198,22 @@ class Known:
         if not self.concerned:
             return None
         return windows.standing(self.concerned[0].target, self.calendar, self.now)
+
+    @cached_property
+    def break_glass(self) -> list[BreakGlass]:
+        """The latest uses of break-glass for this rollback, whatever became of them, newest first."""
+        found = BreakGlass.objects.filter(rollback=self.rollback).select_related(*BreakGlass.PEOPLE)
+        return list(found[:LATEST])
+
+    def forced_by(self, skip: BreakGlass.Skip, *, since: datetime | None = None) -> BreakGlass | None:
+        """What lets it skip this now. `since` is when something came up that would have to be known to
+        confirm it: only what was confirmed later counts."""
+        for glass in self.break_glass:
+            if skip not in glass.skips or not glass.in_force(self.rollback, self.now):
+                continue
+            if since is None or (glass.confirmed_at is not None and glass.confirmed_at > since):
+                return glass
+        return None
 
     @cached_property
     def schedule(self) -> Schedule | None:

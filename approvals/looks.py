@@ -67,7 +67,7 @@ def state(known: Known, judged: Sequence[Gate], newest_event: int) -> dict[str, 
         "risk": rollback.risk,
         "scripts": {str(item.migration_id): item.script_id for item in known.items},
         # Signatures are told one by one.
-        "holds": sorted(gate.key for gate in judged if gate.holds and gate.key != "approvals"),
+        "holds": sorted(g.key for g in judged if g.holds and not g.forced and g.key != "approvals"),
         "event": newest_event,
     }
 

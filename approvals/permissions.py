@@ -15,7 +15,7 @@ from django.contrib.auth.models import AnonymousUser
 from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed
 from django.shortcuts import redirect, render, resolve_url
 
-from . import audit, kept
+from . import audit, break_glass, kept
 from .access import SEES_ALL
 from .alarms import ANSWERS
 from .incidents import WRITES
@@ -46,6 +46,10 @@ OPS: Who = frozenset({Role.OPS})
 # Who asks for windows, declares freezes or is the second person; the domain knows who may which.
 CALENDAR_WRITERS: Who = frozenset(CONFIRMS)
 MASKING_WRITERS: Who = frozenset(MASKING_CONFIRMS)
+# Who asks for break-glass, is the second person, or reviews it; the domain knows who was which.
+GLASS_ASKS: Who = frozenset(break_glass.ASKS)
+GLASS_CONFIRMS: Who = frozenset(break_glass.CONFIRMS)
+GLASS_CLOSES: Who = frozenset(break_glass.CLOSES)
 ALARM_ANSWERS: Who = frozenset(ANSWERS)
 # Everybody who acts on rollbacks at all; the domain knows who may do what to which.
 ACTORS: Who = frozenset(Role) - {Role.AUDITOR, Role.ADMIN}
@@ -185,6 +189,10 @@ TABLE: dict[str, Rule] = {
     "fleet_hold": Rule(OPS, OPS, about="rollback"),
     "fleet_go_on": Rule(OPS, OPS, about="rollback"),
     "fleet_end": Rule(OPS, OPS, about="rollback"),
+    "rollback_break_glass": Rule(READERS, GLASS_ASKS, about="rollback"),
+    "rollback_break_glass_confirm": Rule(NOBODY, GLASS_CONFIRMS, about="rollback"),
+    "rollback_break_glass_dismiss": Rule(NOBODY, GLASS_ASKS | GLASS_CONFIRMS, about="rollback"),
+    "rollback_break_glass_review": Rule(NOBODY, GLASS_CLOSES, about="rollback"),
     "rollback_schedule": Rule(OPS, OPS, about="rollback"),
     "rollback_unschedule": Rule(NOBODY, OPS, about="rollback"),
     # executions

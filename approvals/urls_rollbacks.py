@@ -5,6 +5,7 @@ from __future__ import annotations
 from django.urls import URLPattern, path
 
 from .views import (
+    break_glass,
     changes,
     comments,
     decisions,
@@ -39,6 +40,22 @@ urlpatterns: list[URLPattern] = [
     path("rollbacks/<int:pk>/threads/<int:thread>/reply/", comments.thread_reply, name="thread_reply"),
     path("rollbacks/<int:pk>/threads/<int:thread>/resolve/", comments.thread_resolve, name="thread_resolve"),
     path("rollbacks/<int:pk>/start/", executions.rollback_start, name="rollback_start"),
+    path("rollbacks/<int:pk>/break-glass/", break_glass.rollback_break_glass, name="rollback_break_glass"),
+    path(
+        "rollbacks/<int:pk>/break-glass/confirm/",
+        break_glass.rollback_break_glass_confirm,
+        name="rollback_break_glass_confirm",
+    ),
+    path(
+        "rollbacks/<int:pk>/break-glass/dismiss/",
+        break_glass.rollback_break_glass_dismiss,
+        name="rollback_break_glass_dismiss",
+    ),
+    path(
+        "rollbacks/<int:pk>/break-glass/review/",
+        break_glass.rollback_break_glass_review,
+        name="rollback_break_glass_review",
+    ),
     path("rollbacks/<int:pk>/targets/", fleets.rollback_targets, name="rollback_targets"),
     path("rollbacks/<int:pk>/run/", fleets.fleet_detail, name="fleet_detail"),
     path("rollbacks/<int:pk>/run/live/", fleets.fleet_live, name="fleet_live"),

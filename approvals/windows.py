@@ -237,6 +237,12 @@ def standing(target: Target, entries: Sequence[CalendarEntry], now: datetime) ->
     return Standing(False, said, span, freeze)
 
 
+def frozen_since(entries: Iterable[CalendarEntry], now: datetime) -> datetime | None:
+    """When the newest of the freezes that are in force at this moment was declared; None without one."""
+    covering = (each for each in entries if each.is_freeze and Dated(*_dates(each)).covers(now))
+    return max((each.proposed_at for each in covering), default=None)
+
+
 def opens_before(target: Target, entries: Sequence[CalendarEntry], now: datetime, by: datetime) -> bool:
     """Is it open at any moment from now until before `by`?"""
     found = standing(target, entries, now)

@@ -41,6 +41,7 @@ class FilterForm(PortalForm):
         label=_("Order"), required=False, choices=[(key, label) for key, (label, _order) in SORTS.items()]
     )
     mine = forms.BooleanField(label=_("Only those I asked for"), required=False)
+    forced = forms.BooleanField(label=_("Only forced ones"), required=False)
 
     def __init__(self, *args: Any, user: User, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -56,6 +57,7 @@ class FilterForm(PortalForm):
             "service": service.name if service else "",
             "risk": clean.get("risk"),
             "mine": clean.get("mine", False),
+            "forced": clean.get("forced", False),
             "sort": clean.get("sort", ""),
         }
 

@@ -2,6 +2,7 @@
 
 from .audit import AuditEvent
 from .backups import BaseBackup, Grade, Scope
+from .break_glass import BreakGlass
 from .calendar import CalendarEntry, Schedule
 from .catalog import (
     Environment,
@@ -55,6 +56,7 @@ __all__ = [
     "AuditEvent",
     "Backup",
     "BaseBackup",
+    "BreakGlass",
     "CalendarEntry",
     "Check",
     "ChecklistEntry",

@@ -91,6 +91,9 @@ class RollbackRequest(models.Model):
     expires_at = models.DateTimeField(null=True, blank=True)
     ended_at = models.DateTimeField(null=True, blank=True)
     withdrawn_because = models.TextField(blank=True)
+    # True for good once two people let it skip a gate (`BreakGlass`), so that every list can say so; only
+    # the database writes it.
+    forced = models.BooleanField(default=False, editable=False)
 
     class Meta:
         ordering = ("-id",)

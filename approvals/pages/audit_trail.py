@@ -22,6 +22,7 @@ from approvals.models import (
     Approval,
     AuditEvent,
     Backup,
+    BreakGlass,
     ChecklistEntry,
     Evidence,
     Execution,
@@ -99,6 +100,8 @@ def texts_of(rollbacks: Sequence[int]) -> dict[str, str]:
         (ChecklistEntry.objects.filter(rollback__in=rollbacks), "note"),
         (Approval.objects.filter(rollback__in=rollbacks), "comment"),
         (Evidence.objects.filter(rollback__in=rollbacks), "sentence"),
+        (BreakGlass.objects.filter(rollback__in=rollbacks), "reason"),
+        (BreakGlass.objects.filter(rollback__in=rollbacks), "review"),
         (Execution.objects.filter(rollback_target__rollback__in=rollbacks), "sentence"),
         (Backup.objects.filter(execution__rollback_target__rollback__in=rollbacks), "sentence"),
     )

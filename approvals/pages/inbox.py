@@ -30,6 +30,7 @@ from approvals.known import Known
 from approvals.models import (
     BUSY,
     Approval,
+    BreakGlass,
     Execution,
     ExecutionStatus,
     IncidentAction,
@@ -46,7 +47,7 @@ from approvals.models import (
 from approvals.queries import SUBJECTS
 from approvals.workflow import ENDED
 
-from . import calendar_page
+from . import break_glass_page, calendar_page
 
 LIMIT = 20
 RECENT = 8
@@ -59,6 +60,7 @@ WITH_REQUESTER = frozenset({Status.DRAFT, Status.CHANGES_REQUESTED, Status.FAILE
 # What lines about rollbacks say of them, of who asked and of the incident, or need for what they say.
 SHOWN_OF_ROLLBACKS = (
     "status",
+    "forced",
     "risk",
     "rating",
     "expires_at",
@@ -83,7 +85,7 @@ SHOWN_OF_EXECUTIONS = (
     "target__name",
     "target__environment",
     "target__time_zone",
-    "rollback_target__rollback__id",
+    "rollback_target__rollback__forced",
 )
 
 # What ends within the same hour is ordered by how grave it is.
@@ -160,6 +162,7 @@ class Inbox:
     restarts: list[Execution] = field(default_factory=list)
     running: list[Execution] = field(default_factory=list)
     post_mortems: list[PostMortem] = field(default_factory=list)
+    glasses: list[BreakGlass] = field(default_factory=list)
     ended: list[Ended] = field(default_factory=list)
 
     limit = LIMIT
@@ -177,13 +180,14 @@ class Inbox:
     @property
     def waiting(self) -> int:
         """How many rollbacks this person can do something about."""
-        return len(self.to_decide) + len(self.to_start) + len(self.restarts) + len(self.with_me)
+        found = (self.to_decide, self.to_start, self.restarts, self.with_me, self.to_confirm)
+        return sum(len(each) for each in found)
 
     @property
     def also(self) -> int:
-        """How much else waits or is late: windows and freezes, actions, post-mortems."""
+        """How much else waits or is late: windows and freezes, actions, post-mortems, reviews."""
         late = sum(action.overdue for action in self.actions)
-        return len(self.calendar) + late + len(self.overdue)
+        return len(self.calendar) + late + len(self.overdue) + len(self.overdue_reviews)
 
     @property
     def rollbacks(self) -> list[RollbackRequest]:
@@ -201,12 +205,27 @@ class Inbox:
     def overdue(self) -> list[PostMortem]:
         return [found for found in self.post_mortems if found.overdue]
 
+    @cached_property
+    def to_confirm(self) -> list[BreakGlass]:
+        """Break-glass that waits for this person to be the second one."""
+        return [glass for glass in self.glasses if glass.confirmed_at is None]
+
+    @cached_property
+    def reviews(self) -> list[BreakGlass]:
+        """What was forced and nobody has reviewed yet."""
+        return [glass for glass in self.glasses if glass.is_open]
+
+    @cached_property
+    def overdue_reviews(self) -> list[BreakGlass]:
+        return [glass for glass in self.reviews if glass.overdue]
+
 
 def read(user: User) -> Inbox:
     """Read the dashboard of this person; a constant number of queries."""
     inbox = Inbox(
         post_mortems=list(_post_mortems(user)[:LIMIT]),
         actions=list(_actions(user)[:LIMIT]),
+        glasses=list(break_glass_page.pending(user, timezone.now())[:LIMIT]),
         ended=_ended(user),
     )
     for name, executions in _executions(user).items():

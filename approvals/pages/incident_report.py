@@ -10,7 +10,15 @@ from django.db.models import Prefetch, QuerySet
 from django.utils.functional import cached_property
 from django.utils.translation import gettext as _
 
-from approvals.models import Approval, Backup, Execution, ExecutionStatus, Incident, RollbackRequest
+from approvals.models import (
+    Approval,
+    Backup,
+    BreakGlass,
+    Execution,
+    ExecutionStatus,
+    Incident,
+    RollbackRequest,
+)
 from approvals.queries import SUBJECTS, names_of
 
 from .compliance import Demand, Doers, demands, who_did_what
@@ -25,6 +33,7 @@ BACKUPS = 20
 # What the report says of rollbacks and attempts, and of the people in them.
 SHOWN_OF_ROLLBACKS = (
     "status",
+    "forced",
     "risk",
     "incident_id",
     *names_of("requester"),
@@ -75,7 +84,10 @@ class Report:
         voided ones included, oldest first."""
         decisions = Approval.objects.select_related("approver").order_by("at", "id")
         found = self.incident.rollbacks.select_related("requester").only(*SHOWN_OF_ROLLBACKS).order_by("-id")
-        return found.prefetch_related(*SUBJECTS, Prefetch("approvals", decisions))
+        forced = BreakGlass.objects.filter(confirmed_at__isnull=False).select_related(*BreakGlass.PEOPLE)
+        return found.prefetch_related(
+            *SUBJECTS, Prefetch("approvals", decisions), Prefetch("break_glass", forced, to_attr="glasses")
+        )
 
     @cached_property
     def _keys(self) -> list[int]:
@@ -139,6 +151,16 @@ class Report:
         return "\n".join([*_moments(self.timeline[::-1]), *self._ended()])
 
     def _ended(self) -> Iterator[str]:
+        forced = BreakGlass.objects.filter(rollback__in=self._keys, confirmed_at__isnull=False)
+        for glass in forced.select_related(*BreakGlass.PEOPLE).order_by("id"):
+            yield _(
+                "RB-%(rollback)s was forced past %(what)s: %(asked)s asked, %(confirmed)s confirmed it."
+            ) % {
+                "rollback": glass.rollback_id,
+                "what": glass.words,
+                "asked": glass.proposed_by,
+                "confirmed": glass.confirmed_by,
+            }
         if self.recovered_in:
             yield _("Recovered %(span)s after the incident was opened.") % {"span": self.recovered_in}
         for backup in self.backups:

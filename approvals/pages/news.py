@@ -30,6 +30,7 @@ PLACES = (
     ("rollback.facts", "#risk"),
     ("rollback.edited", "#sql"),
     ("rollback.", "#request"),
+    ("break_glass.", "#gates"),
     ("rehearsal.", "#rehearsal"),
     ("backup.", "#backup"),
     ("execution.", "#attempts"),

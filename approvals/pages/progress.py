@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -11,11 +12,12 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils import timezone
 
-from approvals import halfway
+from approvals import break_glass, halfway
 from approvals.actions import Action, execution_actions
 from approvals.models import (
     BUSY,
     Backup,
+    BreakGlass,
     Execution,
     ExecutionLog,
     ExecutionStatus,
@@ -62,6 +64,7 @@ class Progress:
     rehearsed: dict[int, float | None]
     locks: LockChart
     actions: dict[str, Action]
+    glasses: Sequence[BreakGlass]
     preflight: preflight_panel.Panel | None
     post_mortem_due: datetime | None
     partly: partly.Partly | None
@@ -169,6 +172,7 @@ def progress(execution: Execution, user: User, request: HttpRequest | None = Non
             rehearsed_until=rehearsal.finished_at if rehearsal else None,
         ),
         actions=execution_actions(execution, user),
+        glasses=break_glass.behind(execution),
         preflight=preflight_panel.of_execution(execution),
         partly=partly.partly(execution, user),
         alone=any(step.how == ExecutionStep.How.ALONE for step in steps),

@@ -14,7 +14,7 @@ from typing import Any
 from django.urls import reverse
 from django.utils.translation import gettext as _
 
-from approvals import checklist, filling, gates, policy, rating, workflow
+from approvals import break_glass, checklist, filling, gates, policy, rating, workflow
 from approvals.actions import Action, available_actions, why_nothing
 from approvals.analysis import Risk, StepKind
 from approvals.gates import Gate
@@ -22,6 +22,7 @@ from approvals.known import Known
 from approvals.models import (
     Approval,
     Backup,
+    BreakGlass,
     Check,
     Evidence,
     Execution,
@@ -172,8 +173,23 @@ class Sheet:
         return [gate for gate in self.gates if not gate.holds]
 
     @property
+    def forced(self) -> list[Gate]:
+        """Those that let pass by break-glass only."""
+        return [gate for gate in self.gates if gate.forced]
+
+    @property
     def holding(self) -> list[Gate]:
-        return [gate for gate in self.gates if gate.holds]
+        return [gate for gate in self.gates if gate.holds and not gate.forced]
+
+    @property
+    def glasses(self) -> list[BreakGlass]:
+        """Uses of break-glass that were confirmed, and what waits for a second person."""
+        waits = self.rollback.status in break_glass.ASKABLE
+        return [
+            glass
+            for glass in self.known.break_glass
+            if glass.confirmed_at or (waits and glass.waits and glass.counts_for(self.rollback))
+        ]
 
     @property
     def given(self) -> int:

@@ -61,6 +61,7 @@ def listed(
     service: str = "",
     risk: int | None = None,
     mine: bool = False,
+    forced: bool = False,
     sort: str = "",
 ) -> QuerySet[RollbackRequest]:
     """The rollbacks this person may see, filtered and sorted; three queries with versions and targets."""
@@ -73,6 +74,8 @@ def listed(
         found = found.filter(risk=risk)
     if mine:
         found = found.filter(requester=user)
+    if forced:
+        found = found.filter(forced=True)
     return queries.with_standing(found.order_by(*SORTS[sort][1])).prefetch_related(
         Prefetch("items", RollbackItem.objects.select_related("migration").order_by("position")),
         Prefetch("rollback_targets", RollbackTarget.objects.select_related("target")),

@@ -12,7 +12,7 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
 from django.utils.translation import gettext as _
 
-from approvals import fleet_progress, fleets, once, rollbacks, stepup
+from approvals import break_glass, fleet_progress, fleets, once, rollbacks, stepup
 from approvals.errors import Refused
 from approvals.forms import posted
 from approvals.forms.fleets import GoOnForm, RunForm, TargetsForm
@@ -40,7 +40,8 @@ def _context(request: Request, pk: int) -> dict[str, Any]:
     rollback = visible(request, pk)
     targets = list(rollback.rollback_targets.select_related("target"))
     view = fleet_page.read(rollback, targets, show=request.GET.get("show", ""))
-    return {"rollback": rollback, "view": view, "acts": fleet_page.acts(view, request.user)}
+    context = {"rollback": rollback, "view": view, "acts": fleet_page.acts(view, request.user)}
+    return context | {"glasses": break_glass.confirmed(rollback)}
 
 
 def rollback_targets(request: Request, pk: int) -> HttpResponse:
