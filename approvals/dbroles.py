@@ -31,6 +31,7 @@ KEPT = frozenset(
     {
         "approvals_backup",
         "approvals_basebackup",
+        "approvals_breakglass",
         "approvals_calendarentry",
         "approvals_checklistentry",
         "approvals_continuation",
@@ -63,6 +64,7 @@ NOT_FOR_WORKER = frozenset(
         "account_emailaddress",
         "account_emailconfirmation",
         "approvals_approval",
+        "approvals_breakglass",
         "approvals_calendarentry",
         "approvals_checklistentry",
         "approvals_comment",
