@@ -91,11 +91,24 @@ NOT_FOR_WORKER = frozenset(
         "portal_cache",
     }
 )
+# What only a worker can know, since only it was on a target: the web process reads it, and could not put
+# anything in its place.
+NOT_FOR_WEB = frozenset(
+    {
+        "approvals_backup",
+        "approvals_basebackup",
+        "approvals_evidence",
+        "approvals_executionlog",
+        "approvals_historyrow",
+        "approvals_rehearsalclone",
+    }
+)
 
 
 def privileges(role: str, table: str) -> str:
     """The privileges of a portal role on a table, as GRANT takes them."""
-    if table == "django_migrations" or (role == WORKER and table in NOT_FOR_WORKER):
+    not_for = {WORKER: NOT_FOR_WORKER, WEB: NOT_FOR_WEB}[role]
+    if table == "django_migrations" or table in not_for:
         granted = "SELECT"
     elif table in APPEND_ONLY or table == "approvals_approval":
         granted = "SELECT, INSERT"

@@ -62,8 +62,7 @@ def shards(targets: int, concurrency: int, directory: Path) -> Iterator[Shards]:
     try:
         for cluster in estate.clusters.values():
             servers._tidy(cluster)
-        for role in (servers.OWNER_ROLE, servers.WEB_ROLE, servers.WORKER_ROLE):
-            estate.portal.ensure_login(role)
+        servers.make_portal_logins()
         environment.publish()
         database = fresh(estate.portal, owner=servers.OWNER_ROLE)
         servers._migrate(database)

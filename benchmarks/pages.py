@@ -94,8 +94,7 @@ def portal(rows: int) -> Iterator[list[Page]]:
     estate = environment.ESTATE
     estate.start()
     try:
-        for role in (servers.OWNER_ROLE, servers.WORKER_ROLE, environment.WEB_ROLE):
-            estate.portal.ensure_login(role)
+        servers.make_portal_logins()
         environment.publish()
         django.setup()
         logging.disable(logging.ERROR)

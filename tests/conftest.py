@@ -19,3 +19,4 @@ def pytest_configure() -> None:
     from django.conf import settings
 
     assert settings.WAQITI_ENV == "test"
+    settings.MIDDLEWARE = ["tests.as_web.WebRights", *settings.MIDDLEWARE]

@@ -15,6 +15,8 @@ from waqiti_rollback.embedded import Estate, EstateInUse, places
 LOCAL = Path(__file__).resolve().parent.parent / ".local"
 PORTAL_DATABASE = "portal"
 WEB_ROLE = "waqiti_web"
+TESTS_ROLE = "waqiti_tests"
+"""What tests sign in as: it may do what web and worker may (tests/servers.py, tests/as_web.py)."""
 
 
 # Of processes side by side (tests/side_by_side.py) each looks for free ports in a part of its own: what one
@@ -44,7 +46,8 @@ def publish() -> None:
     Those of a pytest-xdist worker are: with the addresses of the session that started it. And a port that
     somebody takes before our servers start is another one afterwards.
     """
-    database_url = ESTATE.portal.url(PORTAL_DATABASE, WEB_ROLE, ESTATE.portal.login_password(WEB_ROLE))
+    password = ESTATE.portal.login_password(TESTS_ROLE)
+    database_url = ESTATE.portal.url(PORTAL_DATABASE, TESTS_ROLE, password)
     os.environ.update(DATABASE_URL=database_url, CELERY_BROKER_URL=ESTATE.valkey.url)
     from django.conf import settings
 
@@ -54,7 +57,7 @@ def publish() -> None:
 
     from waqiti_rollback.celery import app
 
-    address = {"PORT": ESTATE.portal.port, "PASSWORD": ESTATE.portal.login_password(WEB_ROLE)}
+    address = {"PORT": ESTATE.portal.port, "PASSWORD": password}
     connections.settings["default"].update(address)
     settings.DATABASE_URL = database_url
     settings.CELERY_BROKER_URL = app.conf.broker_url = ESTATE.valkey.url

@@ -20,7 +20,7 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from tests.environment import ESTATE, WEB_ROLE, publish
+from tests.environment import ESTATE, TESTS_ROLE, WEB_ROLE, publish
 from waqiti_rollback.embedded import SUPERUSER, Cluster, Estate, Valkey
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -65,12 +65,19 @@ def estate() -> Iterator[Estate]:
     try:
         for cluster in ESTATE.clusters.values():
             _tidy(cluster)
-        for role in (OWNER_ROLE, WEB_ROLE, WORKER_ROLE):
-            ESTATE.portal.ensure_login(role)
+        make_portal_logins()
         publish()
         yield ESTATE
     finally:
         ESTATE.stop()
+
+
+def make_portal_logins() -> None:
+    """The roles that sign in to the portal's database, and the one of the tests."""
+    for role in (OWNER_ROLE, WEB_ROLE, WORKER_ROLE, TESTS_ROLE):
+        ESTATE.portal.ensure_login(role)
+    with _admin(ESTATE.portal) as admin:
+        admin.execute(f"GRANT {WEB_ROLE}, {WORKER_ROLE} TO {TESTS_ROLE}")
 
 
 @pytest.fixture(scope="session")
@@ -157,7 +164,7 @@ def portal_db(
     estate: Estate, portal_template: str, django_db_setup: None, django_db_blocker: pytest.FixtureRequest
 ) -> Iterator[Database]:
     """A portal database for one test, which may commit, open threads and start workers (give those its
-    `url("waqiti_worker")`). Django's default connection, as `waqiti_web`, points to it meanwhile."""
+    `url("waqiti_worker")`). Django's default connection points to it meanwhile."""
     database = _create(estate.portal, portal_template, OWNER_ROLE)
     with django_db_blocker.unblock():
         before = _point_django_at(database.name)

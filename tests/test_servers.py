@@ -9,7 +9,10 @@ import psycopg
 import pytest
 from django.contrib.auth import get_user_model
 from django.db import connection, connections, transaction
+from django.http import HttpRequest, HttpResponse
+from django.test import RequestFactory
 
+from tests.as_web import WebRights
 from tests.servers import Database, chromium
 from waqiti_rollback.embedded import Estate, Valkey
 
@@ -37,11 +40,26 @@ def test_each_test_with_db_is_taken_back(run: int) -> None:
     people.create(username="taken back")
 
 
-def test_the_portal_is_used_as_the_web_role_and_never_as_owner(portal_db: Database) -> None:
-    assert current("current_user") == "waqiti_web"
+def test_the_portal_is_never_used_as_its_owner(portal_db: Database) -> None:
+    assert current("current_user") == "waqiti_tests"
     owner = "pg_get_userbyid(datdba) FROM pg_database WHERE datname = current_database()"
     assert current(owner) == "waqiti_owner"
     assert current("rolsuper FROM pg_roles WHERE rolname = current_user") == "False"
+
+
+def test_a_request_has_the_rights_of_the_web_process_only(portal_db: Database) -> None:
+    seen: list[str] = []
+
+    def view(request: HttpRequest) -> HttpResponse:
+        with transaction.atomic():
+            seen.append(current("current_user"))
+            transaction.set_rollback(True)  # and what was set in it is taken back
+        seen.append(current("current_user"))
+        return HttpResponse()
+
+    WebRights(view)(RequestFactory().get("/"))
+    assert seen == ["waqiti_web", "waqiti_web"]
+    assert current("current_user") == "waqiti_tests"
 
 
 def test_threads_see_the_same_portal(portal_db: Database) -> None:
@@ -65,7 +83,7 @@ def test_a_worker_can_sign_in_by_url(portal_db: Database) -> None:
         )
 
 
-def test_the_audit_trail_is_append_only_for_the_web_role(portal_db: Database) -> None:
+def test_the_audit_trail_is_append_only_for_the_portals_roles(portal_db: Database) -> None:
     for change in ("TRUNCATE", "DELETE FROM"):
         with pytest.raises(Exception, match="permission denied"), connection.cursor() as cursor:
             cursor.execute(f"{change} approvals_auditevent")

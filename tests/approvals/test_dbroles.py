@@ -72,7 +72,7 @@ def test_each_table_gives_what_is_meant_and_no_more(role: str) -> None:
 @pytest.mark.django_db
 def test_the_lists_name_tables_that_exist() -> None:
     tables = set(connection.introspection.table_names())
-    assert tables >= dbroles.APPEND_ONLY | dbroles.KEPT | dbroles.NOT_FOR_WORKER
+    assert tables >= dbroles.APPEND_ONLY | dbroles.KEPT | dbroles.NOT_FOR_WORKER | dbroles.NOT_FOR_WEB
     assert dbroles.APPEND_ONLY.isdisjoint(dbroles.KEPT)
 
 
@@ -92,6 +92,13 @@ def test_a_worker_writes_neither_people_nor_policies_nor_decisions_and_changes_n
     for table in ("checklistentry", "incident", "incidentaction", "incidentnote", "comment", "contact"):
         assert found[f"approvals_{table}"] == {"SELECT"}
     assert found["approvals_rollbackscript"] == {"SELECT", "INSERT"}
+
+
+@pytest.mark.django_db
+def test_the_web_process_reads_what_was_seen_on_targets_and_writes_none_of_it() -> None:
+    found = granted(WEB)
+    for table in ("evidence", "backup", "basebackup", "executionlog", "historyrow", "rehearsalclone"):
+        assert found[f"approvals_{table}"] == {"SELECT"}
 
 
 @pytest.mark.django_db
