@@ -147,6 +147,7 @@ class Migration(migrations.Migration):
                             ),
                             models.Q(
                                 ("confirmed_at__gte", models.F("proved_at")),
+                                ("confirmed_at__isnull", False),
                                 ("confirmed_at__lt", models.F("expires_at")),
                                 (
                                     "confirmed_at__lte",
@@ -158,6 +159,8 @@ class Migration(migrations.Migration):
                                 ),
                                 ("confirmed_by__isnull", False),
                                 ("due_at__gt", models.F("confirmed_at")),
+                                ("due_at__isnull", False),
+                                ("proved_at__isnull", False),
                                 ("removed_by", None),
                                 models.Q(("confirmed_by", models.F("proposed_by")), _negated=True),
                             ),
@@ -178,7 +181,9 @@ class Migration(migrations.Migration):
                             models.Q(("closed_at", None), ("closed_by", None), ("review", "")),
                             models.Q(
                                 ("closed_at__gte", models.F("confirmed_at")),
+                                ("closed_at__isnull", False),
                                 ("closed_by__isnull", False),
+                                ("confirmed_by__isnull", False),
                                 models.Q(("review", ""), _negated=True),
                                 models.Q(("closed_by", models.F("proposed_by")), _negated=True),
                                 models.Q(("closed_by", models.F("confirmed_by")), _negated=True),

@@ -59,6 +59,7 @@ class BreakGlass(models.Model):
                 fields=["due_at"], condition=Q(closed_at=None, removed_at=None), name="break_glass_open"
             ),
         ]
+        # A comparison with NULL breaks no CHECK, so each says what must be there.
         constraints = [
             models.CheckConstraint(
                 name="break_glass_skips_two_gates_at_most",
@@ -76,6 +77,9 @@ class BreakGlass(models.Model):
                 condition=Q(confirmed_by=None, confirmed_at=None, proved_at=None, due_at=None)
                 | Q(
                     confirmed_by__isnull=False,
+                    confirmed_at__isnull=False,
+                    proved_at__isnull=False,
+                    due_at__isnull=False,
                     removed_by=None,
                     confirmed_at__gte=F("proved_at"),
                     confirmed_at__lte=F("proved_at") + timedelta(minutes=5),
@@ -92,7 +96,12 @@ class BreakGlass(models.Model):
             models.CheckConstraint(
                 name="break_glass_reviewed_by_a_third",
                 condition=Q(closed_by=None, closed_at=None, review="")
-                | Q(closed_by__isnull=False, closed_at__gte=F("confirmed_at"))
+                | Q(
+                    closed_by__isnull=False,
+                    closed_at__isnull=False,
+                    confirmed_by__isnull=False,
+                    closed_at__gte=F("confirmed_at"),
+                )
                 & ~Q(review="")
                 & ~Q(closed_by=F("proposed_by"))
                 & ~Q(closed_by=F("confirmed_by")),
