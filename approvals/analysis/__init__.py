@@ -25,6 +25,7 @@ from approvals.analysis.model import (
 from approvals.analysis.planning import plan_check, plan_script
 from approvals.analysis.rating import automatic_checks, rate
 from approvals.analysis.reading import analyze
+from approvals.analysis.splitting import split_script
 
 __all__ = [
     "HAZARDS",
@@ -52,4 +53,5 @@ __all__ = [
     "plan_check",
     "plan_script",
     "rate",
+    "split_script",
 ]

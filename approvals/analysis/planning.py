@@ -18,6 +18,7 @@ from approvals.analysis.registry import Context, Kind, kind_of
 from approvals.analysis.transactions import Outline, outline
 
 EMPTY = "There is nothing in it but white space and comments."
+REFUSES_TRANSACTION = "refuses-transaction"
 _WRITES = ("insert_stmt", "update_stmt", "delete_stmt", "merge_stmt")
 
 
@@ -186,9 +187,12 @@ class _Planner:
         step = self._kind(kind, read, position)
         if self.outline.is_outside(position) and step is StepKind.TRANSACTIONAL and not _harmless(read):
             self._refuse(piece.start, "outside", "It stands outside BEGIN … COMMIT; put it inside.")
-        if not kind.transactional and self.outline.is_inside(position):
-            note = f"Line {read.line}: {read.kind} cannot run in a transaction, so it is a step of its own."
-            self.notes.append(note)
+        if not kind.transactional and not kind.manual and self.outline.is_inside(position):
+            message = (
+                f"{read.kind} refuses a transaction (25001), and this stands between BEGIN and COMMIT. It "
+                "runs as a step of its own: put it before BEGIN, or behind COMMIT."
+            )
+            self._refuse(piece.start, REFUSES_TRANSACTION, message)
         self.steps.append(Step(len(self.steps) + 1, step, read))
 
     def _kind(self, kind: Kind, read: Statement, position: int) -> StepKind:

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 from django.db.models import QuerySet
 
-from approvals import access
+from approvals import access, analysis
 from approvals.flyway import history as flyway
 from approvals.flyway.versions import MalformedVersion, Version
 from approvals.history import read_back_by_target
@@ -102,6 +102,11 @@ class View:
     def problems(self) -> list[Json]:
         found: list[Json] = self.script.plan.get("problems", []) if self.script else []
         return found
+
+    @property
+    def split(self) -> str:
+        """How the script could stand where it has between BEGIN and COMMIT what refuses a transaction."""
+        return analysis.split_script(self.script.sql) if self.script and self.problems else ""
 
     @property
     def problem_lines(self) -> dict[int, str]:

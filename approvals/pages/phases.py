@@ -50,8 +50,8 @@ class Phase:
 
 
 def began(execution: Execution) -> dict[str, datetime]:
-    """When each phase began: as the audit trail has it, locks and steps that run alone as the worker said; and
-    since when it waits for a restart, or is unresolved."""
+    """When each phase began: as the audit trail has it, locks and steps that run alone as the worker said;
+    and since when it waits for a restart, or is unresolved."""
     actions = [f"execution.{phase}" for phase in (*REAL, *STANDING)]
     events = AuditEvent.objects.filter(
         rollback=execution.rollback_target.rollback.label, action__in=actions

@@ -16,7 +16,8 @@ LONGEST = 50_000
 
 @dataclass(frozen=True)
 class PlanView:
-    """The risk with its reasons, the steps, what is refused and where. `why_not` stands in for all of it."""
+    """The risk with its reasons, the steps, what is refused and where. `split` is the text as it could be
+    where statements between BEGIN and COMMIT refuse a transaction. `why_not` stands in for all of it."""
 
     risk: str = ""
     reasons: list[dict[str, Any]] = field(default_factory=list)
@@ -24,6 +25,7 @@ class PlanView:
     problems: list[dict[str, Any]] = field(default_factory=list)
     taken_over: list[dict[str, Any]] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    split: str = ""
     why_not: str = ""
     empty: bool = False
 
@@ -45,4 +47,5 @@ def read(migration: Migration, sql: str) -> PlanView:
         problems=shown["problems"],
         taken_over=shown["taken_over"],
         notes=shown["notes"],
+        split=analysis.split_script(sql),
     )

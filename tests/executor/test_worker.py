@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import time
 from collections.abc import Iterator
@@ -12,7 +13,7 @@ import psycopg
 import pytest
 
 if TYPE_CHECKING:
-    from approvals.models import Execution, RollbackRequest
+    from approvals.models import Execution, RollbackRequest, RollbackScript
     from tests.executor.portal import Portal
 
 QUICK_LOCKS = {"lock_phase_s": 3.0, "lock_timeout_ms": 300}
@@ -406,6 +407,63 @@ def test_a_worker_that_is_asked_to_stop_ends_what_it_has_and_says_for_what_it_wa
     assert portal.worker.process.wait(30) == 0
     assert execution.status == "succeeded", execution.sentence
     assert taken_back(portal)
+
+
+@contextmanager
+def paused(portal: Portal) -> Iterator[None]:
+    """The worker takes no message; what is queued meanwhile waits for it."""
+    os.kill(portal.worker.process.pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(portal.worker.process.pid, signal.SIGCONT)
+
+
+@contextmanager
+def one_byte_changed(script: RollbackScript) -> Iterator[None]:
+    """What only a superuser of the portal's database can, who takes the triggers away and puts them back."""
+    from django.db import connection
+
+    from tests.environment import ESTATE
+
+    table = "approvals_rollbackscript"
+    changed = script.sql[:20] + "x" + script.sql[21:]
+    with psycopg.connect(
+        ESTATE.portal.superuser_dsn(connection.settings_dict["NAME"]), autocommit=True
+    ) as superuser:
+        query = "SELECT tgname FROM pg_trigger WHERE tgrelid = %s::regclass AND tgenabled = 'A'"
+        always = [row[0] for row in superuser.execute(query, (table,)).fetchall()]
+
+        def write(sql: str) -> None:
+            with superuser.transaction():
+                superuser.execute(f"ALTER TABLE {table} DISABLE TRIGGER USER")
+                superuser.execute(f"UPDATE {table} SET sql = %s WHERE id = %s", (sql, script.pk))
+                superuser.execute(f"ALTER TABLE {table} ENABLE TRIGGER USER")
+                for name in always:
+                    superuser.execute(f"ALTER TABLE {table} ENABLE ALWAYS TRIGGER {name}")
+
+        write(changed)
+        yield
+        write(script.sql)
+
+
+def test_one_byte_changed_after_the_approval_is_refused_by_the_worker_and_on_record(portal: Portal) -> None:
+    from approvals.models import AuditEvent
+
+    rollback = portal.ready()
+    script = rollback.items.get().script
+    assert script is not None
+    with ExitStack() as changed:
+        with paused(portal):
+            execution = portal.start(rollback)
+            changed.enter_context(one_byte_changed(script))
+        ended = portal.ended(execution)
+    sentence = "The script of V4 is not the one whose digest was recorded."
+    assert (ended.status, ended.sentence) == ("no_effect", sentence)
+    assert untouched(portal)
+    assert portal.value("SELECT count(*) FROM waqiti_rollback.execution_marker") == 0
+    claims = AuditEvent.objects.filter(action="execution.claimed", body__contains=str(execution.pk))
+    assert f'"refused":"{sentence}"' in claims.get().body
 
 
 def test_a_message_that_arrives_three_times_runs_once(portal: Portal) -> None:

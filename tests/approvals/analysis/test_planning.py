@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from approvals.analysis import LockMode, Plan, StepKind, plan_check, plan_script
+from approvals.analysis import LockMode, Plan, StepKind, plan_check, plan_script, split_script
 from tests.approvals.analysis.cases.scripts import CHECKS_ALLOWED, CHECKS_REFUSED, REFUSED
 
 
@@ -89,7 +89,7 @@ def test_switching_it_back_alone_asks_for_nothing() -> None:
 
 
 def test_statements_that_refuse_a_transaction_become_steps_of_their_own() -> None:
-    plan = plan_script("BEGIN; DROP INDEX CONCURRENTLY i; VACUUM t; DROP VIEW v; COMMIT;")
+    plan = plan_script("DROP INDEX CONCURRENTLY i; VACUUM t; BEGIN; DROP VIEW v; COMMIT;")
 
     assert kinds(plan) == [
         ("autocommit", "DROP INDEX CONCURRENTLY"),
@@ -98,9 +98,35 @@ def test_statements_that_refuse_a_transaction_become_steps_of_their_own() -> Non
     ]
     assert plan.problems == ()
     assert plan.executable_here
-    assert plan.notes[0] == (
-        "Line 1: DROP INDEX CONCURRENTLY cannot run in a transaction, so it is a step of its own."
-    )
+
+
+@pytest.mark.parametrize(
+    ("script", "places", "proposed"),
+    [
+        (
+            "BEGIN;\n  ALTER SYSTEM SET jit = off;\n  SELECT pg_reload_conf();\nDROP VIEW v;\nCOMMIT;\n",
+            [(2, 3)],
+            "ALTER SYSTEM SET jit = off;\nSELECT pg_reload_conf();\nBEGIN;\nDROP VIEW v;\nCOMMIT;\n",
+        ),
+        (
+            "BEGIN; DROP INDEX CONCURRENTLY i; DROP VIEW v; /* ö */ VACUUM t; COMMIT;",
+            [(1, 8), (1, 56)],
+            "DROP INDEX CONCURRENTLY i;\nBEGIN;  DROP VIEW v; /* ö */  COMMIT;\n\nVACUUM t;\n",
+        ),
+        ("BEGIN; VACUUM t; DROP VIEW v; COMMIT; DROP VIEW u;", [(1, 8), (1, 39)], ""),
+        ("BEGIN; DROP VIEW v; COMMIT;", [], ""),
+    ],
+)
+def test_within_begin_and_commit_they_are_refused_at_their_place_and_a_split_is_proposed(
+    script: str, places: list[tuple[int, int]], proposed: str
+) -> None:
+    plan = plan_script(script)
+
+    assert [(problem.line, problem.column) for problem in plan.problems] == places
+    assert split_script(script) == proposed
+    if proposed:
+        assert {problem.code for problem in plan.problems} == {"refuses-transaction"}
+        assert sorted(kinds(plan_script(proposed))) == sorted(kinds(plan))
 
 
 def test_what_reaches_beyond_the_database_is_done_by_a_person() -> None:

@@ -7,7 +7,16 @@ import string
 
 import pytest
 
-from approvals.analysis import Facts, LockMode, Rating, analyze, automatic_checks, plan_script, rate
+from approvals.analysis import (
+    Facts,
+    LockMode,
+    Rating,
+    analyze,
+    automatic_checks,
+    plan_script,
+    rate,
+    split_script,
+)
 from tests.approvals.analysis.cases.seed import CONNECTIONS, FOREIGN_KEYS, PARTITIONS, SEED, Migration
 
 every_migration = pytest.mark.parametrize("migration", SEED, ids=[each.version for each in SEED])
@@ -26,7 +35,7 @@ NAMES = sorted(
 
 
 def rated(forward: str, script: str, facts: Facts | None = None) -> Rating:
-    plan = plan_script(script)
+    plan = plan_script(split_script(script) or script)
     assert plan.problems == ()
     return rate([analyze(forward)], plan, facts or Facts())
 
@@ -40,14 +49,14 @@ def renamed(text: str, seed: int) -> str:
 
 
 def reordered(script: str, seed: int) -> str:
-    """The script with the statements between BEGIN and the history row in another order, in groups that
-    may not be torn apart: what refuses a transaction first."""
+    """The script with the statements between BEGIN and the history row in another order; what refuses a
+    transaction stands before it."""
     plan = plan_script(script)
     outside = [step.statement.sql for step in plan.steps if step.kind != "transactional"]
     inside = [step.statement.sql for step in plan.steps if step.kind == "transactional"]
     random.Random(seed).shuffle(inside)
     ending = [each.sql for each in plan.taken_over if each.kind == "history"]
-    return ";\n".join(["BEGIN", *outside, *inside, *ending, "COMMIT"])
+    return ";\n".join([*outside, "BEGIN", *inside, *ending, "COMMIT"])
 
 
 @every_migration
@@ -75,8 +84,12 @@ def test_another_order_is_rated_the_same(migration: Migration, seed: int) -> Non
     assert rated(migration.forward, reordered(migration.script, seed)).risk.name == migration.risk
 
 
-def test_the_settings_are_planned_as_steps_of_their_own() -> None:
-    plan = plan_script(CONNECTIONS.script)
+def test_the_settings_stand_between_begin_and_commit_and_the_split_that_is_proposed_runs() -> None:
+    documented = plan_script(CONNECTIONS.script)
+    assert [problem.line for problem in documented.problems] == [4, 5, 6, 7, 8]
+    assert {problem.code for problem in documented.problems} == {"refuses-transaction"}
+
+    plan = plan_script(split_script(CONNECTIONS.script))
 
     assert [str(step.kind) for step in plan.steps] == ["autocommit"] * 6 + ["transactional"] * 3
     assert plan.restart

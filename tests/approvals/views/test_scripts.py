@@ -117,6 +117,10 @@ def test_the_plan_of_what_is_typed_is_that_of_the_stored_script(world: World) ->
 def test_what_is_typed_is_told_where_it_is_wrong(world: World) -> None:
     typed = plan(world, WRONG)
     assert "line 2, column 11" in typed
+    within = plan(world, "BEGIN;\n ALTER SYSTEM SET jit = off;\nDROP VIEW v;\nCOMMIT;\n")
+    assert "line 2, column 2 ALTER SYSTEM refuses a transaction (25001)" in within
+    assert "It could be split like this." in within
+    assert "ALTER SYSTEM SET jit = off ; BEGIN ; DROP VIEW v; COMMIT ;" in within
     assert "No SQL yet." in plan(world, " \n")
 
 
