@@ -27,8 +27,14 @@ ASKS = frozenset({Role.ENGINEER, Role.OPS})
 CONFIRMS = frozenset({Role.SENIOR_DBA})
 CLOSES = frozenset({Role.SENIOR_DBA, Role.PLATFORM_LEAD})
 ASKABLE = (Status.IN_REVIEW, Status.APPROVED)
+LONGEST_HOURS = 24
 # The gates that each skips.
 GATES = {Skip.WINDOW: ("window", "window_ahead"), Skip.REHEARSAL: ("rehearsal",)}
+
+
+def lasts() -> timedelta:
+    """How long it counts from asking on; nothing where it is switched off. The database allows a day."""
+    return timedelta(hours=min(max(settings.BREAK_GLASS_HOURS, 0), LONGEST_HOURS))
 
 
 def skippable(rollback: RollbackRequest, known: Known | None = None) -> list[BreakGlass.Skip]:
@@ -40,6 +46,8 @@ def skippable(rollback: RollbackRequest, known: Known | None = None) -> list[Bre
 def why_not_ask(rollback: RollbackRequest, actor: User, known: Known | None = None) -> str:
     """Why this person can't ask now, as a sentence; empty if they can."""
     known = known or Known(rollback)
+    if not lasts():
+        return _("Nobody can break the glass here: that is switched off.")
     if why := _why_not_theirs(rollback, actor):
         return why
     if rollback.status not in ASKABLE:
@@ -86,7 +94,7 @@ def ask(
             reason=reason.strip(),
             proposed_by=actor,
             proposed_at=known.now,
-            expires_at=known.now + timedelta(hours=settings.BREAK_GLASS_HOURS),
+            expires_at=known.now + lasts(),
         )
         facts |= _facts_of(glass)
     return glass

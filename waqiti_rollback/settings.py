@@ -142,7 +142,7 @@ LOGIN_URL = "account_login"
 LOGIN_REDIRECT_URL = "dashboard"
 # Proof of identity before a decision may be at most this old, in seconds.
 STEP_UP_SECONDS = 300
-# How long a break-glass lets a rollback skip its window or rehearsal, from asking on; at most a day.
+# How long a break-glass lets a rollback skip window or rehearsal, from asking on; at most a day, 0: never.
 BREAK_GLASS_HOURS = env.float("BREAK_GLASS_HOURS", default=4.0)
 # A worker says every second that it lives; this long without a word, and the resolver asks the target.
 WORKER_SILENCE_SECONDS = env.float("WORKER_SILENCE_SECONDS", default=15.0)

@@ -189,6 +189,19 @@ def test_nobody_confirms_or_reviews_their_own(world: World) -> None:
     assert factories.trail()[-1] == "break_glass.reviewed"
 
 
+def test_a_setting_switches_it_off_and_none_makes_it_last_longer_than_a_day(
+    world: World, settings: Any
+) -> None:
+    rollback = rollback_in(world, Status.APPROVED)
+    closed(world)
+    settings.BREAK_GLASS_HOURS = 0
+    with pytest.raises(Refused, match="switched off"):
+        asked(world, rollback)
+    settings.BREAK_GLASS_HOURS = 9_999
+    glass = asked(world, rollback)
+    assert glass.expires_at - glass.proposed_at == 24 * HOUR
+
+
 def test_only_what_is_in_the_way_of_what_is_in_review_or_approved_can_be_asked_for(world: World) -> None:
     rollback = rollback_in(world, Status.APPROVED)
     with pytest.raises(Refused, match="nothing else can be skipped"):
