@@ -7,10 +7,10 @@ from executor.schema.inverse.column_sql import column_definition, fine_clauses, 
 from executor.schema.inverse.conversions import Conversion
 from executor.schema.inverse.family import Changes, Context, Family, relation
 from executor.schema.inverse.fields import Fields, fields_of
-from executor.schema.inverse.fills import fill_value, needs_fill
+from executor.schema.inverse.fills import fill_value, lost_with, moved_from, needs_fill
 from executor.schema.inverse.identities import identity_changes
-from executor.schema.lost import CHANGED, VALUES, Lost, may_change
-from executor.schema.names import dotted, quoted
+from executor.schema.lost import CHANGED, Lost, may_change
+from executor.schema.names import dotted, quoted, shortened
 from executor.schema.objects import Object, Ref
 from executor.schema.sql_text import stands_alone
 
@@ -37,20 +37,28 @@ class Column(Family):
         default = context.before.get(Ref("default", thing.ref.path))
         table = f"ALTER {table_word(thing)} {relation(thing.ref)}"
         filling = fill_value(thing, context) if needs_fill(thing, default, context) else None
+        source, filling = moved_from(thing, filling, context)
         provides = {thing.ref} | ({default.ref} if default else set())
         if filling is None:
             made = [Statement(f"{table} ADD COLUMN {column_definition(thing, default)}")]
         else:
             made = _filled(thing, default, filling, table)
         made += statements(*(f"{table} {clause}" for clause in fine_clauses(thing)))
-        return [Action("create", thing.ref, made, provides=provides)]
+        why = (
+            f"its values are those of {quoted(source.name)}, where the migration brought them"
+            if source
+            else ""
+        )
+        return [
+            Action("create", thing.ref, made, why, provides=provides, reads={source} if source else set())
+        ]
 
     def drop(self, thing: Object, context: Context) -> list[Action]:
         """DROP COLUMN."""
         if thing["inherited"] and not thing["local"]:
             return []
         sql = f"ALTER {table_word(thing)} {relation(thing.ref)} DROP COLUMN {quoted(thing.ref.name)}"
-        loses = () if thing["generated"] else (Lost(VALUES, thing.ref.relation, thing.ref.name),)
+        loses = () if thing["generated"] else (lost_with(thing, context),)
         return [self.dropping(thing, sql, loses=loses)]
 
     def alter(self, now: Object, before: Object, changes: Changes, context: Context) -> list[Action] | None:
@@ -97,7 +105,7 @@ def _filled(thing: Object, default: Object | None, filling: str, table: str) -> 
     return [
         Statement(f"{table} ADD COLUMN {column_definition(thing, default, not_null=False)}"),
         Statement(rewrite, (update,), fills=True),
-        Statement(set_not_null(thing, table)),
+        *([Statement(set_not_null(thing, table))] if thing["not_null"] else []),
     ]
 
 
@@ -110,7 +118,7 @@ def _retype(now: Object, before: Object, column: str, context: Context) -> Actio
         return _by_fields(now, fields, target, name, plain, context)
     computed = context.conversions.get(before.ref)
     if computed is not None and computed.back:
-        return _computed_back(now, target, f"{plain} USING {computed.of(name)}", computed)
+        return _computed_back(now, target, plain, computed)
     if target.endswith("[]"):
         conversions = [f"{name}::{target}", f"{name}::text[]::{target}"]
     else:
@@ -126,13 +134,24 @@ def _retype(now: Object, before: Object, column: str, context: Context) -> Actio
     return action
 
 
-def _computed_back(now: Object, target: str, sql: str, computed: Conversion) -> Action:
-    """Values that the migration computed: by the expression of its USING turned around."""
+def _computed_back(now: Object, target: str, plain: str, computed: Conversion) -> Action:
+    """Values that the migration computed: by its expression turned around. USING takes no query: where one is
+    needed, its answers wait in a column of their own."""
+    name = quoted(now.ref.name)
+    made = statements(f"{plain} USING {computed.of(name)}")
+    if "(SELECT " in computed.back:
+        table, other = relation(now.ref), quoted(shortened(now.ref.name, "__rollback"))
+        made = statements(
+            f"ALTER TABLE {table} ADD COLUMN {other} {target}",
+            f"UPDATE {table} SET {other} = {computed.of(name)}",
+            f"{plain} USING {other}",
+            f"ALTER TABLE {table} DROP COLUMN {other}",
+        )
     loses = (Lost(CHANGED, now.ref.relation, now.ref.name, target, ways=computed.ways),)
     why = (
         f"computed back from {now['type']}, as the migration computed them; fails where a value does not fit"
     )
-    return Action("alter", now.ref, (Statement(sql),), loses=loses, disturbs={now.ref}, why=why)
+    return Action("alter", now.ref, made, loses=loses, disturbs={now.ref}, why=why)
 
 
 def _by_fields(now: Object, fields: Fields, target: str, name: str, plain: str, context: Context) -> Action:

@@ -1,5 +1,6 @@
-"""How a migration computed the values of a column that it gave another type (ALTER TYPE … USING), and what
-computes them back. Told from the expression alone, and only where it leaves no choice; never by trying."""
+"""How a migration computed the values of a column that it gave another type (ALTER TYPE … USING) or replaced
+by another column (UPDATE … SET), and what computes them back. Told from the expression alone, and only where
+it leaves no choice; never by trying."""
 
 from __future__ import annotations
 
@@ -10,17 +11,19 @@ from typing import Any
 from approvals.analysis import parser
 from approvals.analysis.kinds.procedural import do_body
 from approvals.analysis.parser import Piece, Source, SqlError, pb
+from executor.schema.inverse.moved import Moves
 from executor.schema.inverse.turned import Turned, turned
 from executor.schema.lost import HOLE
-from executor.schema.objects import Object, Ref, Snapshot
+from executor.schema.objects import Address, Object, Ref, Snapshot
 from executor.schema.sql_text import found, range_parts
 
 
 @dataclass(frozen=True, slots=True)
 class Conversion:
-    """One USING expression. `back` is SQL that computes a value of before from one of now, with HOLE where
+    """One expression. `back` is SQL that computes a value of before from one of now, with HOLE where
     that stands ('' where nobody can tell), and `again` the expression of the file, likewise. `exact`: every
-    value of before comes back; `why` is a sentence about what does not. `line` and `column` are its place."""
+    value of before comes back; `why` is a sentence about what does not. `line` and `column` are its place.
+    `source` is the address of the column to which an UPDATE brought the values; None: none did."""
 
     back: str
     again: str
@@ -28,6 +31,7 @@ class Conversion:
     why: str
     line: int
     column: int
+    source: Address | None = None
 
     @property
     def ways(self) -> tuple[str, str]:
@@ -52,6 +56,7 @@ def conversions(
     reader = _Reader(source, before, after, search_path)
     for piece in pieces:
         reader.read(piece, source.place(piece.start))
+    reader.take_moves()
     return reader.made
 
 
@@ -65,9 +70,10 @@ class _Reader:
         self.before, self.after, self.search_path = before, after, search_path
         self.functions: dict[str, Any] = {}
         self.made: dict[Ref, Conversion] = {}
+        self.moves = Moves(before, after, search_path)
 
-    def read(self, piece: Piece, place: tuple[int, int]) -> None:
-        """Take one statement."""
+    def read(self, piece: Piece, place: tuple[int, int], *, sure: bool = True) -> None:
+        """Take one statement; `sure`: nothing decides while it runs whether it is reached."""
         if piece.which == "create_function_stmt":
             self.functions[piece.node.funcname[-1].string.sval] = piece.node
         elif piece.which == "do_stmt":
@@ -76,10 +82,28 @@ class _Reader:
             except SqlError:
                 return
             for each in inside:
-                self.read(each, place)
+                self.read(each, place, sure=False)
+        elif piece.which == "update_stmt":
+            self.moves.update(piece.node, place, sure=sure)
+        elif piece.which == "rename_stmt":
+            self.moves.renamed(piece.node)
         elif piece.which == "alter_table_stmt":
-            for name, using in _computed(piece.node):
-                self._column(range_parts(piece.node.relation), name, using, place)
+            for name, using in _retyped(piece.node):
+                self.moves.retyped(range_parts(piece.node.relation), name)
+                if using is not None:
+                    self._column(range_parts(piece.node.relation), name, using, place)
+
+    def take_moves(self) -> None:
+        """Add what was brought to other columns."""
+        for move in self.moves.found(self.functions):
+            now = self.after[self.after.by_address[move.source]]
+            table = self.before.by_address[self.after[Ref("table", now.ref.relation)].address]
+            own = move.old.ref == Ref("column", (*table.path, now.ref.name))
+            way = move.way
+            if own and now["type"] == move.old["type"] and way.back != f"{HOLE}::{now['type']}":
+                continue  # nothing changes it back
+            told = (way.back, way.again, way.exact, way.why, *move.place)
+            self.made[move.old.ref] = Conversion(*told, source=move.source)
 
     def _column(self, table: list[str], name: str, using: Any, place: tuple[int, int]) -> None:
         column = self._find(table, name)
@@ -107,10 +131,10 @@ class _Reader:
         return None
 
 
-def _computed(node: Any) -> Iterator[tuple[str, Any]]:
+def _retyped(node: Any) -> Iterator[tuple[str, Any]]:
+    """Columns that get another type, and what computes their values (None: a cast)."""
     for each in node.cmds:
         command = each.alter_table_cmd
         if command.subtype == pb.AT_AlterColumnType:
             definition = getattr(command, "def").column_def
-            if definition.HasField("raw_default"):
-                yield command.name, definition.raw_default
+            yield command.name, definition.raw_default if definition.HasField("raw_default") else None

@@ -11,6 +11,7 @@ from approvals.analysis import parser
 from approvals.analysis.parser import Source
 from executor.schema.inverse.action import Action, Statement
 from executor.schema.inverse.family import comma
+from executor.schema.keys import unique_keys
 from executor.schema.lost import ROWS, VALUES, Lost
 from executor.schema.names import dotted, quoted
 from executor.schema.objects import Object, Ref, Snapshot
@@ -46,7 +47,7 @@ class Deletions:
     def key(self, table: Object, columns: list[str], rows: list[list[str | None]]) -> list[str]:
         """Columns of a key whose values all rows give; [] where there is none."""
         places = {name: number for number, name in enumerate(columns)}
-        for key in self.keys(table):
+        for key in unique_keys(table, self.after):
             if all(
                 name in places
                 and all(len(row) > places[name] and row[places[name]] not in (None, NULL) for row in rows)
@@ -54,26 +55,6 @@ class Deletions:
             ):
                 return key
         return []
-
-    def keys(self, table: Object) -> list[list[str]]:
-        """Column names of the primary key, then of unique constraints and indexes."""
-        found_keys = []
-        for thing in self.after.of_kind("constraint", "index"):
-            if thing.ref.kind == "constraint":
-                if thing.ref.relation != table.ref.path or thing["type"] not in "pu":
-                    continue
-                rank = 0 if thing["type"] == "p" else 1
-            else:
-                if tuple(thing["relation"]) != table.ref.path or not thing["is_unique"] or thing["computed"]:
-                    continue
-                rank = 2
-            names = sorted(
-                need.name
-                for need in self.after.needs.get(thing.ref, ())
-                if need.kind == "column" and need.relation == table.ref.path
-            )
-            found_keys.append((rank, thing.ref.name, names))
-        return [names for _, _, names in sorted(found_keys) if names]
 
     def deletion(
         self,

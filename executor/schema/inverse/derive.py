@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import psycopg
 
 from executor.schema.difference import Change, Difference, difference
 from executor.schema.effects import Effect
-from executor.schema.inverse import options as choices
-from executor.schema.inverse import rebuild, replace
+from executor.schema.inverse import rebuild, remaining, replace
 from executor.schema.inverse.action import Action
-from executor.schema.inverse.conversions import conversions
+from executor.schema.inverse.conversions import Conversion, conversions
 from executor.schema.inverse.deletions import Deletion
 from executor.schema.inverse.family import Context, comma
 from executor.schema.inverse.foreseen import foreseen
 from executor.schema.inverse.from_backup import FromBackup, data_gone
-from executor.schema.inverse.live import OF_DATA, Run
+from executor.schema.inverse.live import Run
 from executor.schema.inverse.options import Choice, Options
 from executor.schema.inverse.plan import plan
 from executor.schema.inverse.renames import LEVELS, renames
@@ -24,7 +24,7 @@ from executor.schema.inverse.result import DIFFERS, EXACT, MODULO_ORDER, REFUSED
 from executor.schema.inverse.rows import RowChanges, row_changes
 from executor.schema.inverse.script import render, steps
 from executor.schema.lost import Lost
-from executor.schema.names import dotted
+from executor.schema.names import dotted, quoted
 from executor.schema.objects import Object, Ref, Snapshot
 from executor.schema.reading.said import CHANGED
 from executor.schema.scope import without
@@ -110,7 +110,7 @@ class _Derivation:
         self.connection.execute("SET LOCAL check_function_bodies = off")
         before, now = self.context.before, self.context.now
         if forward:
-            self.context.conversions = conversions(forward, before, now)
+            self.context.conversions = self._that_run(conversions(forward, before, now))
         gone = data_gone(before, now, self.context.conversions)
         self.from_backup = [each for each in gone if not each.invertible]
         if forward:
@@ -125,6 +125,17 @@ class _Derivation:
             self.surprises = frozenset(ref for ref in found.reordered if dotted(ref.path) not in said)
         self._guard_rows()
         return self._told(found)
+
+    def _that_run(self, found: Mapping[Ref, Conversion]) -> Mapping[Ref, Conversion]:
+        """Without what the server refuses to compute from another column: the former one comes back empty."""
+        return {ref: each for ref, each in found.items() if self._runs(ref, each)}
+
+    def _runs(self, ref: Ref, computed: Conversion) -> bool:
+        if computed.source is None or not computed.back:
+            return True
+        source = self.after.by_address[computed.source]
+        value = f"({computed.of(quoted(source.name))})::{self.context.before[ref]['type']}"
+        return self.run.possible(f"SELECT {value} FROM {dotted(source.relation)} LIMIT 0")
 
     def _take_rows_away(self, changes: RowChanges) -> None:
         """Delete what the migration added. What can't go yet, such as rows to which a new table refers, is
@@ -211,11 +222,8 @@ class _Derivation:
         self.context.now = _in_scope(found, self.context.options)
 
     def _told(self, found: Difference) -> Inverse:
-        left = self._left(found)
-        failures = self.run.refusals if left else []
-        of_values = [failure for failure in failures if failure.sqlstate[:2] in OF_DATA]
-        others = [failure for failure in failures if failure not in of_values]
-        gaps = [*self.context.refused, *map(str, of_values), *left, *map(str, others)]
+        gaps = remaining.gaps(found, self.run, self.context)
+        left = (change for change in found.changed if remaining.on_purpose(change, self.context.options))
         made = steps(self.run.done)
         verdict = DIFFERS if gaps else MODULO_ORDER if found.reordered else EXACT
         restore = "".join(f"{sql};\n" for sql in self.context.restoring)
@@ -231,7 +239,7 @@ class _Derivation:
             notes=notes,
             from_backup=tuple(self.from_backup),
             came=frozenset(lost for step in made for lost in step.loses if self._came(lost)),
-            left=tuple(map(self._declared, filter(self._on_purpose, found.changed))),
+            left=tuple(map(self._declared, left)),
         )
 
     def _came(self, lost: Lost) -> bool:
@@ -250,22 +258,6 @@ class _Derivation:
         added = comma(label for label in now if label not in was)
         reason = f"Chosen when it was generated: {added} stays. No row of before has it; rows may by now."
         return str(Effect(CHANGED, there, "labels")), reason
-
-    def _left(self, found: Difference) -> list[str]:
-        """What still differs, but for what was left on purpose."""
-        left = [f"left over: {ref}" for ref in found.created] + [
-            f"not given back: {ref}" for ref in found.dropped
-        ]
-        return left + [
-            f"not changed back: {change}" for change in found.changed if not self._on_purpose(change)
-        ]
-
-    def _on_purpose(self, change: Change) -> bool:
-        return (
-            change.ref.kind == "type"
-            and self.context.options.enum_value == choices.LEAVE
-            and change.attributes.keys() == {"labels"}
-        )
 
 
 __all__ = ["Inverse", "Ref", "undo"]

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from executor.schema.inverse.family import Context
 from executor.schema.inverse.options import NEUTRAL
-from executor.schema.names import dotted, literal
-from executor.schema.objects import Object
+from executor.schema.lost import CHANGED, VALUES, Lost
+from executor.schema.names import dotted, literal, quoted
+from executor.schema.objects import Object, Ref
 
 NEUTRAL_VALUES = (
     (("int4range", "int8range", "numrange", "daterange", "tsrange", "tstzrange"), "'empty'"),
@@ -95,3 +96,26 @@ def neutral_value(thing: Object, context: Context) -> str | None:
         if dotted(kind.ref.path) == written and kind["form"] == "e" and kind["labels"]:
             return literal(kind["labels"][0])
     return None
+
+
+def moved_from(thing: Object, filling: str | None, context: Context) -> tuple[Ref | None, str | None]:
+    """The column in which the migration keeps the values of one that comes back, if that is still in its
+    table, and what rows get then; else nothing, and `filling`."""
+    computed = context.conversions.get(thing.ref)
+    if computed is None or computed.source is None or not computed.back:
+        return None, filling
+    source = context.now.by_address.get(computed.source)
+    if source is None:
+        return None, filling
+    value = computed.of(quoted(source.name))
+    return source, value if filling is None or computed.exact else f"coalesce({value}, {filling})"
+
+
+def lost_with(column: Object, context: Context) -> Lost:
+    """What goes with a column: its values, or where the migration brought those of another column to it, the
+    values that don't come back there as they are."""
+    for ref, computed in context.conversions.items():
+        if computed.source == column.address and computed.back:
+            kind = context.before[ref]["type"]
+            return Lost(CHANGED, column.ref.relation, column.ref.name, kind, ways=computed.ways)
+    return Lost(VALUES, column.ref.relation, column.ref.name)

@@ -30,6 +30,9 @@ def _fills(context: Context) -> Iterator[Choice]:
         now = context.now.get(column.ref)
         if Ref("table", column.ref.relation) not in context.now or (now is not None and now["not_null"]):
             continue
+        computed = context.conversions.get(column.ref)
+        if now is None and computed is not None and computed.source is not None and computed.exact:
+            continue
         default = context.before.get(Ref("default", column.ref.path))
         if needs_fill(column, default if now is None else None, context):
             taken = fill_value(column, context) or ASK

@@ -50,13 +50,17 @@ def data_gone(
             continue
         name, relation = quoted(column.ref.name), dotted(column.ref.relation)
         now = after.by_address.get(column.address)
-        if now is None:
-            yield FromBackup(relation, "DROP COLUMN", f"{name} comes back without its values")
-        elif (computed := conversions.get(column.ref)) is not None:
-            why = f"values of {name} were computed by an expression"
+        computed = conversions.get(column.ref)
+        if computed is not None and (now is not None or computed.back):
+            change = "ALTER TYPE" if now is not None else "DROP COLUMN"
+            why = (
+                f"values of {name} were {'computed by an expression' if now else 'brought to another column'}"
+            )
             why += f": {computed.why}" if computed.why else ""
             place = (computed.line, computed.column)
-            yield FromBackup(relation, "ALTER TYPE", why, *place, invertible=computed.exact)
+            yield FromBackup(relation, change, why, *place, invertible=computed.exact)
+        elif now is None:
+            yield FromBackup(relation, "DROP COLUMN", f"{name} comes back without its values")
         elif may_change(column["type"], after[now]["type"]):
             into = f"the conversion to {after[now]['type']}"
             yield FromBackup(relation, "ALTER TYPE", f"values of {name} may have been changed by {into}")

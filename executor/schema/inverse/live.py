@@ -89,6 +89,14 @@ class Run:
         self.connection.execute("RELEASE SAVEPOINT rows")
         return refusal
 
+    def possible(self, sql: str) -> bool:
+        """Whether the server runs a statement; what it does is taken back."""
+        self.connection.execute("SAVEPOINT possible")
+        ran = self._execute(Statement(sql))
+        self.connection.execute("ROLLBACK TO SAVEPOINT possible")
+        self.connection.execute("RELEASE SAVEPOINT possible")
+        return not isinstance(ran, psycopg.Error)
+
     def _try(self, action: Action) -> Failure | None:
         made: list[Statement] = []
         self.connection.execute("SAVEPOINT action")

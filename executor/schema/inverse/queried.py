@@ -11,7 +11,8 @@ from typing import Any
 from approvals.analysis import names as written
 from approvals.analysis import parser
 from approvals.analysis.parser import pb
-from executor.schema.inverse.deletions import NULL, Deletions
+from executor.schema.inverse.deletions import NULL
+from executor.schema.keys import unique_keys
 from executor.schema.names import dotted, quoted
 from executor.schema.objects import Object, Ref, Snapshot
 from executor.schema.sql_text import constant, found, is_null, lookup, range_parts
@@ -46,7 +47,6 @@ class Queried:
 
     def __init__(self, after: Snapshot, search_path: tuple[str, ...]) -> None:
         self.after, self.search_path = after, search_path
-        self.makes = Deletions(after)
 
     def value(self, node: Any) -> str | None:
         """A value that will be the same when it is asked for again, as SQL; None where that is not known."""
@@ -106,7 +106,7 @@ class Queried:
             raise NotTold(FROM_A_QUERY)
         table, name = self.after[ref], item.range_var.alias.aliasname or item.range_var.relname
         pins = self._pins(table, name, tests, used, items)
-        if not any(set(key) <= pins.keys() for key in self.makes.keys(table)):
+        if not any(set(key) <= pins.keys() for key in unique_keys(table, self.after)):
             raise NotTold(FROM_A_QUERY)
         for values in product(*pins.values()):
             where = " AND ".join(f"{quoted(c)} = {v}" for c, v in zip(pins, values, strict=True))

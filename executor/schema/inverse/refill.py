@@ -9,10 +9,10 @@ from executor.schema.inverse.columns import is_enum
 from executor.schema.inverse.families import family_of
 from executor.schema.inverse.family import Context, comma
 from executor.schema.inverse.fields import fields_of
-from executor.schema.inverse.fills import fill_value, needs_fill
+from executor.schema.inverse.fills import fill_value, lost_with, moved_from, needs_fill
 from executor.schema.inverse.identities import carry_position
 from executor.schema.inverse.taken import away
-from executor.schema.lost import CHANGED, ROWS, VALUES, Lost, may_change
+from executor.schema.lost import CHANGED, ROWS, Lost, may_change
 from executor.schema.names import dotted, quoted
 from executor.schema.objects import Object, Ref
 
@@ -160,6 +160,7 @@ def _values(column: Object, old: Ref, context: Context) -> tuple[str, ...]:
         return (name, name, name) if same else (name, f"{name}::{kind}", f"{name}::text::{kind}")
     default = context.before.get(Ref("default", column.ref.path))
     value = fill_value(column, context) if needs_fill(column, default, context) else None
+    _, value = moved_from(column, value, context)
     return () if value is None else (value, value, value)
 
 
@@ -170,7 +171,7 @@ def not_carried(old: Ref, context: Context) -> tuple[Lost, ...]:
     if table is None or table.kind != "table":
         return ()
     lost = [
-        Lost(VALUES, column.ref.relation, column.ref.name)
+        lost_with(column, context)
         for column in context.now.columns(*old.path)
         if not column["generated"] and Ref("column", (*table.path, column.ref.name)) not in context.before
     ]

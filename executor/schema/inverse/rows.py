@@ -61,6 +61,7 @@ class _Reader:
         self.notes: list[str] = []
         self.place = (1, 1)
         self.within_code = False
+        self.added: set[str] = set()
 
     def read(self, piece: Piece) -> None:
         """Take one statement."""
@@ -69,6 +70,11 @@ class _Reader:
         method = getattr(self, f"_{piece.which}", None)
         if method is not None:
             method(piece.node)
+
+    def _alter_table_stmt(self, node: Any) -> None:
+        for each in node.cmds:
+            if each.alter_table_cmd.subtype == pb.AT_AddColumn:
+                self.added.add(getattr(each.alter_table_cmd, "def").column_def.colname)
 
     def _insert_stmt(self, node: Any) -> None:
         self._inside_with(node)
@@ -160,7 +166,7 @@ class _Reader:
 
     def _was_there(self, table: Object, column: str) -> bool:
         now = self.after.get(Ref("column", (*table.ref.path, column)))
-        return now is None or now.address in self.before.by_address
+        return column not in self.added if now is None else now.address in self.before.by_address
 
     def _not_invertible(self, node: Any, table: Object) -> str | None:
         """Why the INSERT has no DELETE, if that is seen without its values."""

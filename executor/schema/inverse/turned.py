@@ -22,6 +22,7 @@ _TENS = {10**power: power for power in range(1, 7)}
 NOBODY = "nothing turns the expression around that the migration computed them by"
 ROUNDED = "the migration kept no fraction of them"
 NO_NULL = "rows without a value got one"
+UNNAMED = "what the migration does not name became NULL"
 ONLY_CUT = "casts of the migration may have cut or rounded them"
 
 
@@ -248,7 +249,7 @@ class _Step:
             if found.takes_null and not self.column["not_null"]:
                 lost.append(NO_NULL)
         elif domain is None or len(pairs) < len(domain):
-            lost.append("what the migration does not name became NULL")
+            lost.append(UNNAMED)
         return replace(way, value=self._case(way.value, pairs), lost=tuple(lost), ready=True)
 
     def _case(self, value: str, pairs: list[tuple[str, str]]) -> str:
