@@ -20,6 +20,8 @@ from pathlib import Path
 from typing import BinaryIO
 
 import pyrage
+from boto3.exceptions import Boto3Error
+from botocore.exceptions import BotoCoreError, ClientError
 from django.core.files import File
 from django.core.files.storage import FileSystemStorage, Storage, storages
 from pyrage import x25519
@@ -32,6 +34,8 @@ RESERVE_BYTES = 100_000_000
 PREFIX = "at-work-"
 # A folder this young may not have been locked yet by whoever made it.
 YOUNG_S = 60.0
+# What a storage says by: a file system, and S3, which has families of its own.
+STORAGE_ERRORS = (OSError, BotoCoreError, ClientError, Boto3Error)
 
 
 class KeyMissing(ExecutorError):
@@ -84,8 +88,8 @@ def put(path: Path, name: str) -> str:
         with encrypted.open("rb") as file:
             stored = _storage().save(name + SUFFIX, File(file))
         _to_disk(stored)
-    except OSError as error:
-        raise BackupFailed(f"The dump can't be stored: {error.strerror or error}.") from None
+    except STORAGE_ERRORS as error:
+        raise BackupFailed(f"The dump can't be stored: {_reason(error)}.") from None
     finally:
         encrypted.unlink(missing_ok=True)
     return str(stored)
@@ -113,8 +117,8 @@ def remove(name: str) -> None:
     """Take a dump out of the storage for good; nothing happens where it is gone. Raises BackupFailed."""
     try:
         _storage().delete(name)
-    except OSError as error:
-        raise BackupFailed(f"The dump {name} can't be removed: {error.strerror or error}.") from None
+    except STORAGE_ERRORS as error:
+        raise BackupFailed(f"The dump {name} can't be removed: {_reason(error)}.") from None
 
 
 class _Hashing:
@@ -139,12 +143,15 @@ def _decrypt(name: str, sha256: str, into: BinaryIO) -> None:
             pyrage.decrypt_io(file, hashing, _keys())
     except pyrage.DecryptError:
         raise BackupFailed(f"The dump {name} can't be decrypted: it is damaged, or of another key.") from None
-    except OSError as error:  # of the file, of the storage, or of age half-way through a damaged file
-        reason = error.strerror or str(error)
-        raise BackupFailed(f"The dump {name} can't be read: {reason}.") from None
+    except STORAGE_ERRORS as error:  # of the storage, or of age half-way through a damaged file
+        raise BackupFailed(f"The dump {name} can't be read: {_reason(error)}.") from None
     found = hashing.sha256.hexdigest()
     if found != sha256:
         raise BackupFailed(f"The dump {name} is not the one that was taken: its SHA-256 is {found}.")
+
+
+def _reason(error: Exception) -> str:
+    return (getattr(error, "strerror", None) or str(error)).rstrip(".")
 
 
 def _storage() -> Storage:

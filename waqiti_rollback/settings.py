@@ -11,6 +11,7 @@ from csp.constants import NONE, SELF
 from django.core.exceptions import ImproperlyConfigured
 from django.utils.translation import gettext_lazy as _
 
+from waqiti_rollback import dumps
 from waqiti_rollback.safety import insecure_settings
 
 BASE_DIR = Path(__file__).resolve().parent.parent
@@ -212,17 +213,11 @@ STORAGES: dict[str, dict[str, Any]] = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
     "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"},
     # Encrypted dumps: only workers open it, and only they are told where it is and hold the key.
-    "backups": {
-        "BACKEND": env("BACKUP_STORAGE", default="django.core.files.storage.FileSystemStorage"),
-        "OPTIONS": env.json(
-            "BACKUP_STORAGE_OPTIONS",
-            default={
-                "location": str(Path(env("BACKUP_DIR", default="backups")).resolve() / "kept"),
-                "file_permissions_mode": 0o600,
-                "directory_permissions_mode": 0o700,
-            },
-        ),
-    },
+    "backups": dumps.storage(
+        env("BACKUP_STORAGE", default=dumps.FOLDER),
+        env.json("BACKUP_STORAGE_OPTIONS", default={}),
+        env("BACKUP_DIR", default="backups"),
+    ),
 }
 if IS_PRODUCTION:
     STORAGES["staticfiles"]["BACKEND"] = "whitenoise.storage.CompressedManifestStaticFilesStorage"
