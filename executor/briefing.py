@@ -180,10 +180,20 @@ def outline(rollback_target: RollbackTarget) -> RunSpec:
         locks=_locks(rows),
         search_path=target.search_path,
         owner_role=target.owner_role or None,
+        history_schema=target.history_schema,
+        history_table=target.history_table,
+        marker=target.has_marker,
         limits=_limits(rollback),
         expected_system_identifier=target.system_identifier or None,
         database_oid=target.database_oid,
     )
+
+
+def lone_statements(rollback: RollbackRequest) -> list[tuple[int, str]]:
+    """What of a rollback runs alone, each with its place in the plan, from 1; nothing that could not run."""
+    steps = halfway.planned(rollback.items.select_related("script").order_by("position"))
+    cut = halfway.parts_of(steps)
+    return [] if cut.problems else [(n + 1, steps[n]["statement"]["sql"]) for n in sorted(cut.alone)]
 
 
 def _limits(rollback: RollbackRequest) -> Limits:

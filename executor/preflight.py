@@ -14,7 +14,7 @@ import psycopg
 
 from approvals import continuable, jobs, policy, preflights
 from approvals.models import Execution, Job, PolicyRule, RollbackRequest, RollbackTarget
-from executor import briefing, credentials, foreseen, left, locks
+from executor import briefing, credentials, foreseen, left, locks, rights
 from executor.breaks import breaks
 from executor.connect import Connection, connect, set_session
 from executor.errors import ExecutorError
@@ -101,6 +101,9 @@ def _look(
         about, needs = foreseen.backup(connection, rollback_target, rule) if backs_up else ([], None)
         found = list(obstacles(connection, spec, wanted, backup=backs_up, needs=needs))
         found += about
+        found.append(
+            rights.point(connection, spec, briefing.lone_statements(rollback_target.rollback), wanted)
+        )
         harm = list(breaks(connection, spec, wanted))
         if execution is not None and execution.continues is not None:
             found += left.points(connection, execution.continues, spec)

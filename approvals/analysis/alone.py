@@ -64,6 +64,7 @@ class Renewed:
     """REINDEX, VACUUM and the like: no content changes, so running it once more does no harm."""
 
     relation: str
+    vacuum: bool = False
 
 
 Alone = Setting | Reload | IndexMade | IndexDropped | ValueAdded | Renewed
@@ -153,7 +154,7 @@ def _vacuumed(node: Any) -> Renewed:
     tables = [names.relation(each.vacuum_relation.relation) for each in node.rels]
     if len(tables) != 1:
         raise NotAlone("Name exactly one table to VACUUM.")
-    return Renewed(tables[0])
+    return Renewed(tables[0], vacuum=True)
 
 
 _READERS: dict[str, Any] = {
