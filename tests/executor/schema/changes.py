@@ -117,6 +117,13 @@ _TEMPLATES = (
     "CREATE STATISTICS st ON {c}, {d} FROM {t}",
     "DROP STATISTICS st",
     "INSERT INTO {t} (id) VALUES (7{n})",
+    "INSERT INTO {t} (id) SELECT 8{n} UNION ALL SELECT 9{n}",
+    "INSERT INTO {t} (id) SELECT y FROM {u} WHERE id = {n}",
+    "ALTER TABLE {t} ADD m text; UPDATE {t} SET m = {c}; ALTER TABLE {t} DROP {c}",
+    (
+        "ALTER TABLE {t} ADD m {k}; UPDATE {t} SET m = {c}::text::{k}; ALTER TABLE {t} DROP {c}; "
+        "ALTER TABLE {t} RENAME m TO {c}"
+    ),
 )
 
 
