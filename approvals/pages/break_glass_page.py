@@ -9,7 +9,7 @@ from datetime import datetime
 from django.db.models import F, Q, QuerySet
 from django.utils.translation import gettext as _
 
-from approvals import access, break_glass, second_person
+from approvals import access, break_glass
 from approvals.incidents import WRITES
 from approvals.models import BreakGlass, Role, RollbackRequest, User
 from approvals.queries import names_of
@@ -65,14 +65,6 @@ class Line:
 def lines(rollback: RollbackRequest, found: Iterable[BreakGlass], reader: User, now: datetime) -> list[Line]:
     """These uses, in the same order."""
     return [Line(glass, rollback, reader, now) for glass in found]
-
-
-def roles() -> dict[str, str]:
-    """Who confirms and who reviews, in words."""
-    return {
-        "confirms": second_person.role_words(break_glass.CONFIRMS),
-        "closes": second_person.role_words(break_glass.CLOSES),
-    }
 
 
 SHOWN = (

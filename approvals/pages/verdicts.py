@@ -118,6 +118,9 @@ def _approved(page: Sheet) -> Verdict:
             at_stake(page),
             "warn",
         )
+    if page.forced:
+        forced = {"what": "; ".join(gate.title for gate in page.forced)}
+        return Verdict(_("Approved, and forced past: %(what)s.") % forced, at_stake(page), "fail")
     return Verdict(_("Approved. Nothing runs until ops start it."), at_stake(page), "run")
 
 

@@ -107,7 +107,6 @@ def _show(
         "form": form,
         "why_not_ask": break_glass.why_not_ask(page.rollback, request.user, known),
         "may_ask": bool(request.user.roles & break_glass.ASKS),
-        "roles": break_glass_page.roles(),
         "review_form": typed or ReviewForm(),
         "confirmed": stepup.confirmed_at(request) is not None,
         "refused": refused,

@@ -535,7 +535,7 @@ def _rollbacks(
 
 def _forced(grown: Grown, rollbacks: list[RollbackRequest]) -> None:
     """Break-glass for these, two of three confirmed, and every other review of those closed; and much of it,
-    never confirmed, for one rollback."""
+    taken back, for one rollback."""
     world, now = grown.world, timezone.now()
     wanted = [*rollbacks, *[grown.rollback] * len(rollbacks)]
     glasses = bulk(
@@ -550,6 +550,8 @@ def _forced(grown: Grown, rollbacks: list[RollbackRequest]) -> None:
         )
         for rollback in wanted
     )
+    taken_back = BreakGlass.objects.filter(pk__in=[glass.pk for glass in glasses[len(rollbacks) :]])
+    taken_back.update(removed_by=world.olga, removed_at=now)
     mine = BreakGlass.objects.filter(pk__in=[glass.pk for glass in glasses[: len(rollbacks)]])
     said = {"confirmed_by": world.dora, "confirmed_at": now, "proved_at": now}
     confirmed = [glass.pk for k, glass in enumerate(mine) if k % 3]

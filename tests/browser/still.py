@@ -20,7 +20,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from approvals import permissions
-from approvals.models import ExecutionStatus, RollbackRequest, Status, User
+from approvals.models import BreakGlass, ExecutionStatus, RollbackRequest, Status, User
 from tests.approvals import factories, many
 from tests.approvals.factories import World
 from tests.approvals.views.visits import as_
@@ -112,7 +112,7 @@ def fill(directory: Path) -> tuple[dict[str, str], list[Visit]]:
     grown = many.begin(world)
     many.grow(grown, 10)
     sessions = {name: _session(world, name) for name in (*READERS, LEA)}
-    return sessions, [*_table(many.addresses(grown)), *extra, *_lists()]
+    return sessions, [*_table(many.addresses(grown)), *extra, *_forced(), *_lists()]
 
 
 def _session(world: World, name: str) -> str:
@@ -129,6 +129,19 @@ def _table(addresses: dict[str, str]) -> list[Visit]:
             reader = next(r for r in READERS if asked or rule.read & set(factories.ROLES[r]))
             found.append(Visit(name, addresses[name], reader))
     return found
+
+
+def _forced() -> list[Visit]:
+    """A rollback that was forced, its review still open; and break-glass that waits for a second person."""
+    used = BreakGlass.objects.order_by("id")
+    forced = used.filter(confirmed_at__isnull=False, closed_at=None)[0].rollback
+    waits = used.filter(confirmed_at=None, removed_at=None)[0].rollback
+    glass = "rollback_break_glass"
+    return [
+        Visit("rollback forced", _page(forced), "dora", again=True),
+        Visit("break-glass to review", reverse(glass, args=[forced.pk]), "axel", again=True),
+        Visit("break-glass to confirm", reverse(glass, args=[waits.pk]), "dora", again=True),
+    ]
 
 
 def _lists() -> list[Visit]:
