@@ -222,7 +222,7 @@ class _Derivation:
         self.context.now = _in_scope(found, self.context.options)
 
     def _told(self, found: Difference) -> Inverse:
-        gaps = remaining.gaps(found, self.run, self.context)
+        gaps = remaining.gaps(found, self.run, self.context, self.choices)
         left = (change for change in found.changed if remaining.on_purpose(change, self.context.options))
         made = steps(self.run.done)
         verdict = DIFFERS if gaps else MODULO_ORDER if found.reordered else EXACT

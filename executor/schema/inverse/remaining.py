@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from executor.schema.difference import Change, Difference
 from executor.schema.inverse import options as choices
 from executor.schema.inverse.family import Context
 from executor.schema.inverse.live import OF_DATA, Failure, Run
-from executor.schema.inverse.options import Options
+from executor.schema.inverse.options import Choice, Options
 from executor.schema.names import dotted
 from executor.schema.objects import Ref
 
+NO_VALUE = "23502"
 
-def gaps(found: Difference, run: Run, context: Context) -> list[str]:
-    """What stays, and why. What was left on purpose is none of it."""
+
+def gaps(found: Difference, run: Run, context: Context, asked: Iterable[Choice]) -> list[str]:
+    """What stays, and why: first what nobody answered though rows needed it. `asked` are the choices; what
+    was left on purpose is no gap."""
     left = list(_left(found, context))
     failures = run.refusals if left else []
     of_values = [failure for failure in failures if failure.sqlstate[:2] in OF_DATA]
@@ -26,7 +29,18 @@ def gaps(found: Difference, run: Run, context: Context) -> list[str]:
         for failure in failures
         if failure not in of_values and not _hangs_on(failure.action.ref, stuck, context)
     ]
-    return [*context.refused, *map(str, of_values), *told, *others]
+    return [*context.refused, *_unanswered(of_values, asked), *map(str, of_values), *told, *others]
+
+
+def _unanswered(of_values: list[Failure], asked: Iterable[Choice]) -> list[str]:
+    """Columns for which no value was chosen, in tables where rows lacked one."""
+    tables = {dotted(failure.action.ref.path[:2]) for failure in of_values if failure.sqlstate == NO_VALUE}
+    waiting = (choice for choice in asked if choice.taken == choices.ASK)
+    return [
+        f"column {choice.subject} {choice.about}; no value was chosen"
+        for choice in waiting
+        if choice.subject.rpartition(".")[0] in tables
+    ]
 
 
 def on_purpose(change: Change, options: Options) -> bool:

@@ -209,6 +209,8 @@ def test_a_foreign_key_has_no_neutral_value_and_takes_a_query(shadow: Shadow) ->
     asked = undo(shadow.connection, before, None, Options(fill_default=NEUTRAL))
     assert [(choice.subject, choice.taken) for choice in asked.choices] == [("public.t.owner", "ask")]
     assert "refers to a row of public.owners" in asked.choices[0].about
+    assert asked.gaps[0].startswith("column public.t.owner comes back NOT NULL")
+    assert "no value was chosen" in asked.gaps[0]
     assert any("contains null values" in gap for gap in asked.gaps)
     value = "(SELECT o.id FROM owners o WHERE o.house = t.house)"
     for order in ("append", "rebuild"):
@@ -227,9 +229,10 @@ def test_a_foreign_key_has_no_neutral_value_and_takes_a_query(shadow: Shadow) ->
 def test_a_table_stays_where_its_rows_could_not_be_copied(shadow: Shadow) -> None:
     shadow.apply("CREATE TABLE t (a int NOT NULL, b text); INSERT INTO t VALUES (1, 'x')")
     inverse = derive("ALTER TABLE t DROP COLUMN a; ALTER TABLE t ADD COLUMN c int", shadow, Options.exact())
-    assert 'null value in column "a"' in inverse.gaps[0]
+    assert "column public.t.a comes back NOT NULL" in inverse.gaps[0]
+    assert 'null value in column "a"' in inverse.gaps[1]
     assert "DROP TABLE" not in inverse.script
-    assert inverse.gaps[1:] == ("not written anew: table public.t, and what hangs on it stays",)
+    assert inverse.gaps[2:] == ("not written anew: table public.t, and what hangs on it stays",)
 
 
 def test_without_a_value_the_missing_one_is_a_gap_and_no_script_that_fails(shadow: Shadow) -> None:
