@@ -27,7 +27,8 @@ def watched(target: Target | None = None) -> list[Execution]:
     or all."""
     found = Execution.objects.filter(watch_until__gt=timezone.now(), reappeared_at=None)
     if target is not None:
-        found = found.filter(target=target)
+        # Asked of every reading, and nearly always there is none: what is of it is read where there is one.
+        return list(found.filter(target=target))
     return list(found.select_related("target", "rollback_target__rollback"))
 
 

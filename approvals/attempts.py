@@ -8,13 +8,26 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from django.conf import settings
+from django.db import connection
 from django.db.models import CharField, Exists, OuterRef, Q
 from django.db.models.functions import Cast
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from . import audit, fleet_progress, halfway, incidents, jobs, preflights, rollbacks, signed, workflow
+from . import (
+    audit,
+    fleet_progress,
+    halfway,
+    history,
+    incidents,
+    jobs,
+    preflights,
+    rollbacks,
+    signed,
+    workflow,
+)
 from .errors import Refused
+from .flyway.history import Rows
 from .models import (
     BUSY,
     OPEN,
@@ -45,6 +58,7 @@ PHASES = {
 REAL = Execution.Purpose.REAL
 ENDED_WELL = (ExecutionStatus.SUCCEEDED, ExecutionStatus.COMMITTED_CHECK_FAILED)
 _Step = ExecutionStep.State
+_BACKEND = ("xid", "pid", "backend_start", "system_identifier", "timeline", "postmaster_start")
 _KINDS = {REAL.value: Job.Kind.EXECUTE, Execution.Purpose.REHEARSAL.value: Job.Kind.REHEARSE}
 
 
@@ -54,9 +68,10 @@ def locked(execution: Execution, *, ending: bool = False) -> Execution:
     run = fleet_progress.lock(execution.run_id) if ending and execution.run_id is not None else None
     found = (
         Execution.objects.select_for_update(of=("self",), no_key=True)
-        .select_related("target", "rollback_target__rollback", "requested_by")
+        .select_related("target", "rollback_target__rollback")
         .get(pk=execution.pk)
     )
+    found.rollback_target.target = found.target
     if run is not None:
         found.run = run
     return found
@@ -100,6 +115,13 @@ def preflight(execution: Execution) -> list[str]:
     return preflights.sentences([point for point in found if point["verdict"] == "stop"])
 
 
+def _held(execution: Execution) -> Execution:
+    """Lock the execution's row until the transaction ends, and read of it anew what lets a worker act: locks
+    on a target may be waiting for this."""
+    found = Execution.objects.select_for_update(of=("self",), no_key=True)
+    return found.only("status", "purpose").get(pk=execution.pk)
+
+
 def enter(execution: Execution, status: ExecutionStatus) -> None:
     """The worker entered a phase: preflight, backup, running, committing, verifying.
 
@@ -107,7 +129,7 @@ def enter(execution: Execution, status: ExecutionStatus) -> None:
     script.
     """
     with audit.unit_of_work(f"execution.{status}", actor=None, execution=execution):
-        fresh = locked(execution)
+        fresh = _held(execution)
         _require_busy(fresh)
         if PHASES.get(status, 0) < PHASES[ExecutionStatus(fresh.status)]:
             raise Refused(
@@ -135,13 +157,13 @@ def record_backend(
 ) -> None:
     """Which backend is about to run the script: evidence for the resolver, written before it begins."""
     with audit.unit_of_work("execution.running", actor=None, execution=execution) as facts:
-        fresh = locked(execution)
+        fresh = _held(execution)
         _require_busy(fresh)
         fresh.status = ExecutionStatus.RUNNING
         fresh.xid, fresh.pid, fresh.backend_start = xid, pid, backend_start
         fresh.system_identifier, fresh.timeline = system_identifier, timeline
         fresh.postmaster_start = postmaster_start
-        fresh.save()
+        fresh.save(update_fields=["status", *_BACKEND])
         facts |= {"xid": xid, "pid": pid, "system_identifier": system_identifier, "timeline": timeline}
 
 
@@ -202,9 +224,16 @@ def _require_busy(execution: Execution) -> None:
         )
 
 
-def heartbeat(execution_id: uuid.UUID) -> None:
-    """The worker lives."""
-    Execution.objects.filter(pk=execution_id).update(heartbeat_at=timezone.now())
+BEAT = """UPDATE approvals_execution SET heartbeat_at = %s WHERE id = %s
+          RETURNING cancel_requested_at IS NOT NULL"""
+
+
+def heartbeat(execution_id: uuid.UUID) -> bool:
+    """The worker lives. Says whether somebody has asked to end it."""
+    with connection.cursor() as cursor:
+        cursor.execute(BEAT, [timezone.now(), execution_id])
+        row = cursor.fetchone()
+    return row is not None and bool(row[0])
 
 
 def cancel_requested(execution_id: uuid.UUID) -> bool:
@@ -256,11 +285,13 @@ def record_outcome(
     pools: Sequence[dict[str, Any]] | None = None,
     restart: dict[str, Any] | None = None,
     committed: bool = False,
+    history_rows: Rows | None = None,
 ) -> Execution | None:
     """The outcome and what follows from it, in one transaction with its event. None if it had one already.
 
     `resolved`: the outcome was read from the target by the resolver, not seen by the worker that ran it.
-    `committed`: its transaction is, whatever became of the steps that run alone.
+    `committed`: its transaction is, whatever became of the steps that run alone. `history_rows` were read
+    right after it; without them a reading of the history is asked for.
     """
     with audit.unit_of_work(f"execution.{status}", actor=None, execution=execution) as facts:
         fresh = locked(execution, ending=True)
@@ -278,7 +309,7 @@ def record_outcome(
             fresh.marks[halfway.COMMITTED] = timezone.now().isoformat()
         if resolved:
             fresh.marks["resolved"] = timezone.now().isoformat()
-        facts |= end(fresh, status, sentence)
+        facts |= end(fresh, status, sentence, history_rows)
         if resolved and not fresh.is_open:
             jobs.end_lost(_KINDS[fresh.purpose], fresh.pk)
         facts |= {
@@ -293,9 +324,11 @@ def _whole(timings: dict[str, Any]) -> dict[str, int]:
     return {name: round(value * 1000) for name, value in timings.items() if isinstance(value, int | float)}
 
 
-def end(execution: Execution, status: ExecutionStatus, sentence: str) -> dict[str, Any]:
+def end(
+    execution: Execution, status: ExecutionStatus, sentence: str, history_rows: Rows | None = None
+) -> dict[str, Any]:
     """Write an execution's outcome and carry it over to its rollback; the caller holds the execution, and
-    the run it is of, locked. Returns what its run did, for the event."""
+    the run it is of, locked. Returns what its run did and what the history is, for the event."""
     execution.status, execution.sentence, execution.waiters = status, sentence, []
     if status not in OPEN:
         execution.finished_at = timezone.now()
@@ -305,18 +338,29 @@ def end(execution: Execution, status: ExecutionStatus, sentence: str) -> dict[st
     execution.save()
     if execution.purpose != REAL:
         return {}
+    done: dict[str, Any] = {}
     if execution.run is not None:
-        return _carry_over_to_run(execution, execution.run)
-    _carry_over(execution)
-    return {}
+        done = _carry_over_to_run(execution, execution.run)
+    else:
+        _carry_over(execution)
+    return done | _bring_history(execution, history_rows)
+
+
+def _bring_history(execution: Execution, rows: Rows | None) -> dict[str, Any]:
+    """Where it may have changed the history: that of now, or a reading of it."""
+    if execution.status not in (*ENDED_WELL, ExecutionStatus.PARTIAL, ExecutionStatus.AWAITING_RESTART):
+        return {}
+    if rows is None:
+        jobs.ask(Job.Kind.SYNC, subject=execution.target_id, actor=None)
+        return {}
+    history.store_after(execution.target_id, rows)
+    return {"history_rows": len(rows)}
 
 
 def _carry_over_to_run(execution: Execution, run: FleetRun) -> dict[str, Any]:
     """What the outcome on one of several targets means: its run, which `locked` read, goes on or does not."""
     if execution.continues_id is not None:
         _settle_continued(execution, execution.continues_id)
-    if execution.status in (*ENDED_WELL, ExecutionStatus.PARTIAL, ExecutionStatus.AWAITING_RESTART):
-        jobs.ask(Job.Kind.SYNC, subject=execution.target_id, actor=None)
     done = fleet_progress.advance(run)
     execution.rollback_target.rollback.refresh_from_db(fields=["status"])
     return done
@@ -329,15 +373,11 @@ def _carry_over(execution: Execution) -> None:
     status = ExecutionStatus(execution.status)
     if execution.continues_id is not None:
         _settle_continued(execution, execution.continues_id)
-    if status in (ExecutionStatus.PARTIAL, ExecutionStatus.AWAITING_RESTART):
-        jobs.ask(Job.Kind.SYNC, subject=execution.target_id, actor=None)
-    elif status in ENDED_WELL and execution.course == Execution.Course.TAKE_BACK:
+    if status in ENDED_WELL and execution.course == Execution.Course.TAKE_BACK:
         fail(rollback, why="taken back")
-        jobs.ask(Job.Kind.SYNC, subject=execution.target_id, actor=None)
     elif status in ENDED_WELL:
         workflow.move(rollback, Status.EXECUTED, actor=None)
         incidents.post_mortem_due(rollback)
-        jobs.ask(Job.Kind.SYNC, subject=execution.target_id, actor=None)
     elif execution.continues_id is not None:
         pass  # what it was to continue is as partly done as before
     elif status == ExecutionStatus.NO_EFFECT and rollback.attempts < ATTEMPTS:

@@ -46,8 +46,11 @@ NOTHING = bytes(32)
 LOCK = 0x77617169
 HEAD = (
     "SET CONSTRAINTS ALL IMMEDIATE; SELECT pg_advisory_xact_lock(%s);"
-    " SELECT seq, hash FROM approvals_auditevent ORDER BY seq DESC LIMIT 1"
+    " SELECT seq, hash, status, forced"
+    " FROM approvals_auditevent LEFT JOIN approvals_rollbackrequest ON id = %s ORDER BY seq DESC LIMIT 1"
 )
+# Written as it is and by no model: this is asked ten times for each target of a fleet, under the lock.
+LINK = "INSERT INTO approvals_auditevent (seq, body, prev, hash) VALUES (%s, %s, %s, %s)"
 
 request_id: ContextVar[str] = ContextVar("request_id", default="")
 
@@ -113,21 +116,31 @@ def record_denial(action: str, *, actor: User | None, why: str, **subjects: Any)
         append(f"{action}{DENIED}", actor=actor, subjects=subjects, facts={"why": why})
 
 
-def append(action: str, *, actor: User | None, subjects: dict[str, Any], facts: dict[str, Any]) -> AuditEvent:
+def append(action: str, *, actor: User | None, subjects: dict[str, Any], facts: dict[str, Any]) -> None:
     """Add one event to the chain: the last act of a transaction, since it holds the chain's lock.
 
     Foreign keys are checked before the lock is taken: at commit they would wait for rows, and whoever holds
     one of those may be waiting for the chain.
     """
-    labels = _labels(subjects)
+    labels, rollback = _labels(subjects)
     with connection.cursor() as cursor:
         # Three statements in one message: each sees what was committed before it, so the last one, which has
         # waited for the lock, sees the head of the chain as it is now.
-        cursor.execute(HEAD, [LOCK])
+        cursor.execute(HEAD, [LOCK, None if rollback is None else rollback.pk])
         while cursor.nextset():
             pass
-        last_seq, last_hash = cursor.fetchone()
-    seq, prev = last_seq + 1, bytes(last_hash)
+        last_seq, last_hash, status, forced = cursor.fetchone()
+        if rollback is not None:  # as it is now: the caller's instance may be from before the change
+            labels["status"] = status
+        if forced:  # by break-glass; said of everything that happens to it from then on
+            labels["forced"] = "yes"
+        seq, prev = last_seq + 1, bytes(last_hash)
+        text = _body(seq, action, actor, facts, labels)
+        cursor.execute(LINK, [seq, text, prev, link(prev, text)])
+
+
+def _body(seq: int, action: str, actor: User | None, facts: dict[str, Any], labels: dict[str, str]) -> str:
+    """The canonical text of an event."""
     body: dict[str, Any] = {
         "seq": seq,
         "chain": CHAIN,
@@ -139,16 +152,12 @@ def append(action: str, *, actor: User | None, subjects: dict[str, Any], facts: 
         "request_id": request_id.get(),
         "facts": facts,
     }
-    body |= labels
-    text = rfc8785.dumps(body).decode()
-    return AuditEvent.objects.create(seq=seq, body=text, prev=prev, hash=link(prev, text))
+    return rfc8785.dumps(body | labels).decode()
 
 
-def _labels(subjects: dict[str, Any]) -> dict[str, str]:
-    """Subjects as text, so that the event still reads when the row is gone; an execution names the rest.
-
-    The rollback's status is the one it has now: the caller's instance may be from before the change.
-    """
+def _labels(subjects: dict[str, Any]) -> tuple[dict[str, str], RollbackRequest | None]:
+    """Subjects as text, so that the event still reads when the row is gone, and the rollback among them; an
+    execution names the rest."""
     execution, rollback, target = subjects.get("execution"), subjects.get("rollback"), subjects.get("target")
     if execution is not None:
         rollback = rollback or execution.rollback_target.rollback
@@ -160,17 +169,13 @@ def _labels(subjects: dict[str, Any]) -> dict[str, str]:
     labels = {}
     if rollback is not None:
         labels["rollback"] = rollback.label
-        of_now = RollbackRequest.objects.values_list("status", "forced").get(pk=rollback.pk)
-        labels["status"] = of_now[0]
-        if of_now[1]:  # by break-glass; said of everything that happens to it from then on
-            labels["forced"] = "yes"
     if target is not None:
         labels["target"] = target.name
     if execution is not None:
         labels |= {"execution": str(execution.pk), "purpose": execution.purpose}
     if incident := subjects.get("incident"):
         labels["incident"] = incident.label
-    return labels
+    return labels, rollback
 
 
 @dataclass(frozen=True)

@@ -41,8 +41,7 @@ _TELLING = (
 def lock(run: int) -> FleetRun:
     """Read the run of this key anew and lock it until the transaction ends: before any execution of it, and
     before its rollback, so that nobody waits in a circle."""
-    found = FleetRun.objects.select_for_update(of=("self",), no_key=True)
-    return found.select_related("rollback__service", "started_by").get(pk=run)
+    return FleetRun.objects.select_for_update(no_key=True).get(pk=run)
 
 
 def tries_of(run: FleetRun) -> dict[int, list[Execution]]:
@@ -88,7 +87,7 @@ def advance(run: FleetRun) -> dict[str, Any]:
 
     Safe to be called at any time and by anybody: what began is not waiting any more.
     """
-    order = list(run.rollback.rollback_targets.values_list("pk", flat=True))
+    order = list(RollbackTarget.objects.filter(rollback=run.rollback_id).values_list("pk", flat=True))
     tries = tries_of(run)
     stands = [stand(tries[each]) for each in order]
     found = waves.decide(

@@ -18,6 +18,8 @@ from .flyway import history as flyway_history
 from .flyway.versions import Version
 from .models import HistoryRow, Job, Migration, MigrationRevision, Target, User
 
+# What a reading of its history says of a target besides.
+_READ = ("system_identifier", "database_oid", "server_version", "synced_at", "health", "health_text")
 PINNED = ("installed_rank", "version", "type", "script", "checksum", "success")
 
 
@@ -55,16 +57,28 @@ def record_sync(
         target = Target.objects.select_for_update(no_key=True).get(pk=target.pk)
         if target.system_identifier and target.system_identifier != system_identifier:
             facts["system_identifier_was"] = target.system_identifier
-        if list(rows_of(target)) != [_to_the_second(row) for row in rows]:
-            target.history.all().delete()
-            HistoryRow.objects.bulk_create([_stored(target, row) for row in rows])
+        _store(target, rows)
         target.system_identifier, target.database_oid = system_identifier, database_oid
         target.server_version, target.synced_at = server_version, timezone.now()
         target.health, target.health_text = Target.Health.GOOD, "\n".join(lacking)
-        target.save()
+        target.save(update_fields=_READ)
         facts |= {"rows": len(rows), "system_identifier": system_identifier}
         if lacking:
             facts["lacking_sha256"] = audit.digest_of(target.health_text)
+
+
+def store_after(target_id: int, rows: Sequence[flyway_history.HistoryRow]) -> None:
+    """The history as whoever committed there read it right after, in the caller's transaction."""
+    target = Target.objects.select_for_update(no_key=True).get(pk=target_id)
+    _store(target, rows)
+    target.synced_at = timezone.now()
+    target.save(update_fields=["synced_at"])
+
+
+def _store(target: Target, rows: Sequence[flyway_history.HistoryRow]) -> None:
+    if list(rows_of(target)) != [_to_the_second(row) for row in rows]:
+        target.history.all().delete()
+        HistoryRow.objects.bulk_create([_stored(target, row) for row in rows])
 
 
 def record_sync_failure(target: Target, sentence: str) -> None:

@@ -41,9 +41,9 @@ LATEST = 20
 class Known:
     """The records of one rollback as they are when they are first asked for; never kept over a change.
 
-    `items` (in order, with migration, revision and script), `rollback_targets` (with target and service)
-    and `decisions` (of `policy.judged`) spare reading what the caller has read already. `only` judges one of
-    several targets: the one that is about to begin.
+    `items` (in order, with migration, revision and script), `rollback_targets` (with target and service),
+    `decisions` (of `policy.judged`) and `rule` (of `policy.rule_for`) spare reading what the caller has read
+    already. `only` judges one of several targets: the one that is about to begin.
     """
 
     def __init__(
@@ -54,10 +54,12 @@ class Known:
         rollback_targets: Iterable[RollbackTarget] | None = None,
         decisions: Iterable[Approval] | None = None,
         only: RollbackTarget | None = None,
+        rule: PolicyRule | None = None,
     ) -> None:
         self.only = only
         self.rollback = rollback
         self._items, self._rollback_targets, self._decisions = items, rollback_targets, decisions
+        self._rule = rule
         self.judged: list[Gate] | None = None  # by `gates.gates`
 
     @cached_property
@@ -101,6 +103,8 @@ class Known:
     @cached_property
     def rule(self) -> PolicyRule:
         """What the policy asks for; see `policy.rule_for`."""
+        if self._rule is not None:
+            return self._rule
         if self.only is not None:  # the strictest environment of all targets counts on each
             return policy.rule_for(self.rollback)
         return policy.rule_for(self.rollback, {rt.target.environment for rt in self.rollback_targets})

@@ -25,6 +25,7 @@ from .models import (
     Job,
     Migration,
     MigrationRevision,
+    PolicyRule,
     RollbackItem,
     RollbackRequest,
     RollbackTarget,
@@ -68,12 +69,14 @@ def objections(
     *,
     only: RollbackTarget | None = None,
     items: Sequence[RollbackItem] | None = None,
+    rule: PolicyRule | None = None,
 ) -> list[dict[str, Any]]:
     """What the portal itself has against a start now, as points that stop it: every gate again, the time to
     execute, and the rating with the newest facts; and what is forced, as points to look at. `only` asks about
-    one of several targets; `items` (of `digests.items_of`) spares reading them."""
+    one of several targets; `items` (of `digests.items_of`) and the `rule` (of `policy.rule_for`) spare
+    reading them."""
     items = digests.items_of(rollback) if items is None else items
-    known = Known(rollback, items=items, only=only)
+    known = Known(rollback, items=items, only=only, rule=rule)
     found = [
         _point(gate.key, gate.title, "look" if gate.forced else "stop", gate.detail)
         for gate in gates.gates(rollback, known)
@@ -110,15 +113,18 @@ def record(
     *,
     execution: Execution | None = None,
     rollback_target: RollbackTarget | None = None,
+    items: Sequence[RollbackItem] | None = None,
+    rule: PolicyRule | None = None,
 ) -> Found:
     """The worker's answer: what it found on the target (`points`) and what the rollback breaks elsewhere
-    (`harm`); the portal adds what it knows itself. Stored as evidence, with its event."""
+    (`harm`); the portal adds what it knows itself. Stored as evidence, with its event. `items` and `rule` as
+    with `objections`."""
     if rollback_target is None:
         rollback_target = execution.rollback_target if execution else rollback.representative()
-    items = digests.items_of(rollback)
+    items = digests.items_of(rollback) if items is None else items
     continues = execution is not None and execution.continues_id is not None
     mine = objections_to_continuing(execution) if execution is not None and continues else None
-    mine = objections(rollback, only=rollback_target, items=items) if mine is None else mine
+    mine = objections(rollback, only=rollback_target, items=items, rule=rule) if mine is None else mine
     points = [*(mine or [_all_hold(continues=continues)]), *points]
     harm = [_repeatables(rollback, items), *harm]
     stops = [point for point in points if point["verdict"] == "stop"]

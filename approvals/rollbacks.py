@@ -184,7 +184,8 @@ def record_facts(
 ) -> Evidence | None:
     """The worker's answer: what it read from this target, or else from the first. None if the request changed
     while it was reading. `more`: other targets' answers follow, so that it is not worked out anew yet."""
-    with audit.unit_of_work("rollback.facts_read", actor=None, rollback=rollback) as facts:
+    of = rollback_target.target if rollback_target else None
+    with audit.unit_of_work("rollback.facts_read", actor=None, rollback=rollback, target=of) as facts:
         rollback = workflow.locked(rollback)
         facts |= {"change": change_digest, "holds": holds}
         if change_digest != rollback.change_digest:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -151,7 +151,7 @@ def _stage(stage: str) -> Any:
     return Stage(stage).value
 
 
-def _locks(items: list[RollbackItem]) -> tuple[tuple[str, str], ...]:
+def _locks(items: Sequence[RollbackItem]) -> tuple[tuple[str, str], ...]:
     """The strongest mode on each relation over all items."""
     strongest: dict[str, analysis.LockMode] = {}
     for item in items:
@@ -162,11 +162,11 @@ def _locks(items: list[RollbackItem]) -> tuple[tuple[str, str], ...]:
     return tuple((relation, strongest[relation].value) for relation in sorted(strongest))
 
 
-def outline(rollback_target: RollbackTarget) -> RunSpec:
+def outline(rollback_target: RollbackTarget, rows: Sequence[RollbackItem] | None = None) -> RunSpec:
     """What a run would lock, where and within which limits, before there is any execution: to look by, not to
-    run. Of its statements it has the kinds."""
+    run. Of its statements it has the kinds. `rows` (of `digests.items_of`) spares reading them."""
     rollback, target = rollback_target.rollback, rollback_target.target
-    rows = list(rollback.items.select_related("migration", "script").order_by("position"))
+    rows = digests.items_of(rollback) if rows is None else rows
     items = []
     for item, pin in zip(rows, rollback_target.pins, strict=True):
         steps = filling.plan_of(item).get("steps", [])

@@ -116,6 +116,12 @@ def connect(endpoint: Endpoint, *, connect_timeout_s: int = CONNECT_TIMEOUT_S) -
     return connection
 
 
+def renew(connection: Connection) -> None:
+    """Give a connection the role and the settings that it began with. Raises psycopg.Error."""
+    connection.execute("RESET ROLE; RESET ALL")
+    _ask_for_connection_checks(connection)
+
+
 def _ask_for_connection_checks(connection: Connection) -> None:
     """Let the server notice within a second that its client is gone, even inside a long statement."""
     with contextlib.suppress(psycopg.errors.InvalidParameterValue):  # a platform that can't poll

@@ -12,7 +12,7 @@ from typing import Any
 
 import psycopg
 
-from executor.connect import Endpoint, connect
+from executor.connect import Connection, Endpoint, connect
 from executor.errors import ExecutorError
 
 log = logging.getLogger(__name__)
@@ -30,8 +30,13 @@ def to_recycle(endpoint: Endpoint) -> list[dict[str, Any]] | None:
     can't be asked. It is asked right after the commit: who comes later prepares anew anyway."""
     try:
         with contextlib.closing(connect(endpoint)) as connection:
-            rows = connection.execute(_SESSIONS).fetchall()
+            return sessions(connection)
     except (ExecutorError, psycopg.Error) as error:
         log.warning("the sessions of %s can't be listed: %s", endpoint.dbname, type(error).__name__)
         return None
+
+
+def sessions(connection: Connection) -> list[dict[str, Any]]:
+    """`to_recycle` over a connection that is there. Raises psycopg.Error."""
+    rows = connection.execute(_SESSIONS).fetchall()
     return [dict(zip(("application", "user", "client", "count"), row, strict=True)) for row in rows]

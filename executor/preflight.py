@@ -9,15 +9,17 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 
 import psycopg
 
-from approvals import continuable, jobs, policy, preflights
-from approvals.models import Execution, Job, PolicyRule, RollbackRequest, RollbackTarget
+from approvals import continuable, digests, jobs, policy, preflights
+from approvals.models import Execution, Job, PolicyRule, RollbackItem, RollbackRequest, RollbackTarget
 from executor import briefing, credentials, foreseen, left, locks, rights
 from executor.breaks import breaks
-from executor.connect import Connection, connect, set_session
+from executor.connect import Connection
 from executor.errors import ExecutorError
+from executor.line import Line
 from executor.locks import Wanted
 from executor.obstacles import Point, obstacles
 from executor.read import in_plain_words, read_facts
@@ -49,10 +51,10 @@ def _all(rollback: RollbackRequest, job: Job) -> str:
     return f"No-go on {len(stops)} of {len(targets)} targets. {stops[-1]}" if stops else found.sentence
 
 
-def at_start(execution: Execution, rule: PolicyRule) -> str:
-    """Look again as the execution begins, under this rule of its policy; why not to go, or nothing. Facts are
-    read by the caller before."""
-    found = look(execution.rollback_target.rollback, execution, rule=rule)
+def at_start(execution: Execution, rule: PolicyRule, items: Sequence[RollbackItem], line: Line) -> str:
+    """Look again as the execution begins, under this rule of its policy and over its line; why not to go, or
+    nothing. Facts, and the items, are read by the caller before."""
+    found = look(execution.rollback_target.rollback, execution, rule=rule, items=items, line=line)
     return "" if found.go else found.sentence
 
 
@@ -62,13 +64,19 @@ def look(
     *,
     at: RollbackTarget | None = None,
     rule: PolicyRule | None = None,
+    items: Sequence[RollbackItem] | None = None,
+    line: Line | None = None,
 ) -> preflights.Found:
     """All of the checklist, recorded. Never raises for the target: what it does not answer is a no-go. It is
-    the target of the execution that is looked at, or `at`, or the first of the rollback. `rule` spares
-    reading what the policy asks for."""
+    the target of the execution that is looked at, or `at`, or the first of the rollback. `rule`
+    and `items` (of `digests.items_of`) spare reading them."""
     where = execution.rollback_target if execution else at or rollback.representative()
+    rule = rule or policy.rule_for(rollback)
+    items = digests.items_of(rollback) if items is None else items
     try:
-        points, harm = _look(where, rule or policy.rule_for(rollback), execution)
+        own = Line(partial(credentials.endpoint, where.target, "executor"))
+        with own if line is None else contextlib.nullcontext(line) as over:
+            points, harm = _look(over, where, rule, items, execution)
     except (ExecutorError, psycopg.Error) as error:
         points = [Point("target", "The target answers", "stop", in_plain_words(error))]
         harm = []
@@ -78,36 +86,30 @@ def look(
         [point.as_json() for point in harm],
         execution=execution,
         rollback_target=where,
+        items=items,
+        rule=rule,
     )
 
 
 def _look(
-    rollback_target: RollbackTarget, rule: PolicyRule, execution: Execution | None
+    line: Line,
+    rollback_target: RollbackTarget,
+    rule: PolicyRule,
+    items: Sequence[RollbackItem],
+    execution: Execution | None,
 ) -> tuple[list[Point], list[Point]]:
     backs_up = rule.backup_required if execution is None else continuable.takes_backup(execution, rule)
-    spec = briefing.outline(rollback_target)
-    endpoint = credentials.endpoint(rollback_target.target, "executor")
-    with contextlib.closing(connect(endpoint.named("waqiti_rollback preflight"))) as connection:
-        set_session(
-            connection,
-            {
-                "default_transaction_read_only": "on",
-                "statement_timeout": "15s",
-                "lock_timeout": "1s",
-                "search_path": f"{spec.search_path}, pg_temp",
-            },
-        )
-        wanted = _wanted(connection, spec, preflights.rehearsed_locks(rollback_target))
-        about, needs = foreseen.backup(connection, rollback_target, rule) if backs_up else ([], None)
-        found = list(obstacles(connection, spec, wanted, backup=backs_up, needs=needs))
-        found += about
-        found.append(
-            rights.point(connection, spec, briefing.lone_statements(rollback_target.rollback), wanted)
-        )
-        harm = list(breaks(connection, spec, wanted))
-        if execution is not None and execution.continues is not None:
-            found += left.points(connection, execution.continues, spec)
-        return found, harm
+    spec = briefing.outline(rollback_target, items)
+    connection = line.looking(spec.search_path)
+    wanted = _wanted(connection, spec, preflights.rehearsed_locks(rollback_target))
+    about, needs = foreseen.backup(connection, rollback_target, rule) if backs_up else ([], None)
+    found = list(obstacles(connection, spec, wanted, backup=backs_up, needs=needs))
+    found += about
+    found.append(rights.point(connection, spec, briefing.lone_statements(rollback_target.rollback), wanted))
+    harm = list(breaks(connection, spec, wanted))
+    if execution is not None and execution.continues is not None:
+        found += left.points(connection, execution.continues, spec)
+    return found, harm
 
 
 def _wanted(connection: Connection, spec: RunSpec, rehearsed: Sequence[tuple[str, str]]) -> list[Wanted]:

@@ -3,18 +3,29 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import psycopg
 
-from approvals import alarms, alike, analysis, base_backups, filling, history, jobs, rollbacks, setup_sql
+from approvals import (
+    alarms,
+    alike,
+    analysis,
+    base_backups,
+    digests,
+    filling,
+    history,
+    jobs,
+    rollbacks,
+    setup_sql,
+)
 from approvals.errors import Refused
 from approvals.flyway.history import Rows
-from approvals.models import Job, RollbackRequest, RollbackTarget, Target
+from approvals.models import Job, RollbackItem, RollbackRequest, RollbackTarget, Target
 from executor import credentials, facts, readiness
-from executor.connect import Connection, Identity, connect, identity
+from executor.connect import Connection, Identity, connect, identity, set_session
 from executor.errors import ExecutorError, masked, plain
 from executor.history import read_history
 from executor.schema import sameness
@@ -36,8 +47,7 @@ def in_plain_words(error: BaseException) -> str:
 def reading(target: Target) -> Iterator[Connection]:
     """A connection that may read everything and change nothing: the backup role, read only."""
     with connect(credentials.endpoint(target, "backup")) as connection:
-        connection.execute("SET default_transaction_read_only = on")
-        connection.execute("SET lock_timeout = '5s'")
+        set_session(connection, {"default_transaction_read_only": "on", "lock_timeout": "5s"})
         yield connection
 
 
@@ -125,21 +135,29 @@ def read_facts(
     *,
     change_digest: str,
     only: RollbackTarget | None = None,
+    items: Sequence[RollbackItem] | None = None,
     job: Job | None = None,
 ) -> str:
     """Count what the scripts touch, list what depends on it, compare the history; record it as evidence, of
-    each target or of `only` one. `job` is told how far a reading of many is."""
+    each target or of `only` one. `items` (of `digests.items_of`) spares reading them; `job` is told how far a
+    reading of many is."""
+    items = digests.items_of(rollback) if items is None else items
     targets = [only] if only else list(rollback.rollback_targets.select_related("target"))
     sentence = ""
     for number, each in enumerate(targets, start=1):
-        sentence = _read_one(rollback, each, change_digest, more=number < len(targets))
+        sentence = _read_one(rollback, each, items, change_digest, more=number < len(targets))
         if job is not None and len(targets) > 1:
             jobs.tell(job, f"Read {number} of {len(targets)} targets.")
     return sentence if len(targets) == 1 else f"Read {len(targets)} targets."
 
 
 def _read_one(
-    rollback: RollbackRequest, rollback_target: RollbackTarget, change_digest: str, *, more: bool
+    rollback: RollbackRequest,
+    rollback_target: RollbackTarget,
+    items: Sequence[RollbackItem],
+    change_digest: str,
+    *,
+    more: bool,
 ) -> str:
     target = rollback_target.target
     about: dict[str, Any] = {
@@ -149,7 +167,7 @@ def _read_one(
     }
     try:
         with synced(target) as (connection, rows, _sentence):
-            data = _facts(rollback, target, connection, rows)
+            data = _facts(rollback, target, items, connection, rows)
     except (ExecutorError, psycopg.Error) as error:
         sentence = in_plain_words(error)
         rollbacks.record_facts(rollback, holds=False, sentence=sentence, data={}, **about)
@@ -166,12 +184,14 @@ def _read_one(
     return sentence
 
 
-def _facts(rollback: RollbackRequest, target: Target, connection: Connection, rows: Rows) -> dict[str, Any]:
-    plans = [
-        analysis.plan_script(filling.sql_of(item))
-        for item in rollback.items.select_related("script")
-        if item.script is not None
-    ]
+def _facts(
+    rollback: RollbackRequest,
+    target: Target,
+    items: Sequence[RollbackItem],
+    connection: Connection,
+    rows: Rows,
+) -> dict[str, Any]:
+    plans = [analysis.plan_script(filling.sql_of(item)) for item in items if item.script is not None]
     destroyed = {gone for plan in plans for gone in plan.destroys}
     relations = {name for plan in plans for name in plan.relations} | {gone.relation for gone in destroyed}
     columns = sorted((gone.relation, gone.column) for gone in destroyed if gone.column is not None)

@@ -12,19 +12,21 @@ import os
 import queue
 import socket
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from typing import Any
 
-from django.db import connections
+from django.db import close_old_connections, connections, transaction
 from django.utils import timezone
 
 from approvals import attempts
 from approvals.models import Execution, ExecutionLog, ExecutionStatus, ExecutionStep
+from executor import helpers
 from executor.errors import ExecutorError, masked
 from executor.spec import (
     Backend,
@@ -43,6 +45,8 @@ from executor.spec import (
 log = logging.getLogger(__name__)
 
 HEARTBEAT_S = 1.0
+GATHER_S = 0.1
+"""So long what is only shown may wait for more of it, so that it is written at once."""
 
 
 class PortalTooSlow(ExecutorError):
@@ -68,15 +72,17 @@ class _Write:
             self.steps.setdefault(position, {}).update(fields)
 
     def carry_out(self, execution: Execution) -> None:
-        """Write it."""
+        """Write it: what can go together in one transaction."""
         if self.do is not None:
             self.do()
-        if self.fields:
-            Execution.objects.filter(pk=execution.pk).update(**self.fields)
-        for position, fields in self.steps.items():
-            execution.steps.filter(position=position).update(**fields)
-        if self.lines:
-            ExecutionLog.objects.bulk_create(self.lines)
+            return
+        with transaction.atomic():
+            if self.fields:
+                Execution.objects.filter(pk=execution.pk).update(**self.fields)
+            for position, fields in self.steps.items():
+                execution.steps.filter(position=position).update(**fields)
+            if self.lines:
+                ExecutionLog.objects.bulk_create(self.lines)
 
 
 class PortalRecorder:
@@ -86,9 +92,10 @@ class PortalRecorder:
     """
 
     def __init__(
-        self, execution: Execution, *, secrets: Sequence[str] = (), limits: Limits | None = None
+        self, execution: Execution, pulse: Pulse, *, secrets: Sequence[str] = (), limits: Limits | None = None
     ) -> None:
         self.execution = execution
+        self._pulse = pulse
         self._secrets = tuple(secrets)
         self._marks: dict[str, str] = {}
         self._phase: Phase = "connect"
@@ -96,20 +103,18 @@ class PortalRecorder:
         self._limits = limits or Limits()
         self._queue: queue.SimpleQueue[_Write | None] = queue.SimpleQueue()
         self._held: deque[_Write | None] = deque()  # the writer's: what it has taken and comes next
-        self._writer = threading.Thread(target=self._write, name="portal-writer", daemon=True)
+        self._written: Future[None] | None = None
 
     def __enter__(self) -> PortalRecorder:
         context = contextvars.copy_context()
-        self._writer = threading.Thread(
-            target=context.run, args=(self._write,), name="portal-writer", daemon=True
-        )
-        self._writer.start()
+        self._written = helpers.begin(partial(context.run, self._write), "portal-writer")
         self._update(limits=asdict(self._limits))
         return self
 
     def __exit__(self, *_error: object) -> None:
         self._queue.put(None)
-        self._writer.join()
+        if self._written is not None:
+            self._written.result()
 
     # --- durable ---
 
@@ -208,12 +213,11 @@ class PortalRecorder:
         """Left to `alive`, which covers the backup too."""
 
     def cancelled(self) -> bool:
-        """Has somebody asked to end it? Asked on the watch thread's own connection."""
-        return attempts.cancel_requested(self.execution.pk)
+        """Has somebody asked to end it? Heard with the last heartbeat."""
+        return self._pulse.cancelled
 
     def watch_ended(self) -> None:
-        """Close the watch thread's connection to the portal."""
-        connections.close_all()
+        """The watch thread has no connection to the portal."""
 
     def _blocked_by(self, found: dict[str, Any] | None) -> bool:
         """Show who stands in the way and since when; says whether that is somebody new."""
@@ -246,28 +250,29 @@ class PortalRecorder:
             ) from None
 
     def _write(self) -> None:
-        try:
-            for write in iter(self._next, None):
-                if not write.done.set_running_or_notify_cancel():
-                    continue
-                try:
-                    write.carry_out(self.execution)
-                except Exception as error:  # noqa: BLE001 (handed to whoever waits)
-                    write.done.set_exception(error)
-                    log.warning("%s: a write to the portal failed: %s", self.execution, type(error).__name__)
-                else:
-                    write.done.set_result(None)
-        finally:
-            connections.close_all()
+        for write in iter(self._next, None):
+            if not write.done.set_running_or_notify_cancel():
+                continue
+            try:
+                write.carry_out(self.execution)
+            except Exception as error:  # noqa: BLE001 (handed to whoever waits)
+                write.done.set_exception(error)
+                close_old_connections()
+                log.warning("%s: a write to the portal failed: %s", self.execution, type(error).__name__)
+            else:
+                write.done.set_result(None)
 
     def _next(self) -> _Write | None:
-        """What to write next, in the order in which it was told: what came while the last was written goes
-        together. None: that was all."""
+        """What to write next, in the order in which it was told: what nobody waits for rests a moment, so
+        that more can go along. None: that was all."""
         if self._held:
             return self._held.popleft()
-        write = self._queue.get()
-        while write is not None and write.do is None and not self._queue.empty():
-            more = self._queue.get()
+        write, until = self._queue.get(), time.monotonic() + GATHER_S
+        while write is not None and write.do is None:
+            try:
+                more = self._queue.get(timeout=max(0.0, until - time.monotonic()))
+            except queue.Empty:
+                break
             if more is None or more.do is not None:
                 self._held.append(more)
                 break
@@ -280,35 +285,45 @@ def worker_name() -> str:
     return f"{socket.gethostname()}/{os.getpid()}"
 
 
-def alive(execution: Execution) -> AbstractContextManager[None]:
-    """Say every second that this worker lives, for as long as the block runs."""
-    return beating(partial(attempts.heartbeat, execution.pk), execution)
+@dataclass
+class Pulse:
+    """What was heard when this worker last said that it lives: whether somebody has asked to end the work."""
+
+    cancelled: bool = False
 
 
 @contextmanager
-def beating(beat: Callable[[], None], about: object) -> Iterator[None]:
+def alive(execution: Execution) -> Iterator[Pulse]:
+    """Say every second that this worker lives, for as long as the block runs, and hear of a cancel."""
+    pulse = Pulse()
+
+    def beat() -> None:
+        pulse.cancelled = attempts.heartbeat(execution.pk) or pulse.cancelled
+
+    with beating(beat, execution):
+        yield pulse
+
+
+@contextmanager
+def beating(beat: Callable[[], object], about: object) -> Iterator[None]:
     """Call `beat` every second in a thread of its own, for as long as the block runs; `about` is what the log
     names."""
     stop = threading.Event()
 
     def beats() -> None:
-        try:
-            while not stop.wait(HEARTBEAT_S):
-                try:
-                    beat()
-                except Exception as error:  # noqa: BLE001 (the portal is away: who waits will notice)
-                    log.warning("%s: no heartbeat: %s", about, type(error).__name__)
-                    connections.close_all()
-        finally:
-            connections.close_all()
+        while not stop.wait(HEARTBEAT_S):
+            try:
+                beat()
+            except Exception as error:  # noqa: BLE001 (the portal is away: who waits will notice)
+                log.warning("%s: no heartbeat: %s", about, type(error).__name__)
+                connections.close_all()
 
-    thread = threading.Thread(target=beats, name="heartbeat", daemon=True)
-    thread.start()
+    done = helpers.begin(beats, "heartbeat")
     try:
         yield
     finally:
         stop.set()
-        thread.join()
+        done.result()
 
 
 def blocker_json(blocker: Blocker | None) -> dict[str, Any] | None:

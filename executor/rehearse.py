@@ -24,7 +24,7 @@ from executor.history import read_history
 from executor.kept import OtherHistory, copy_of, difference, left_out, pins_of
 from executor.marker import Setup
 from executor.read import in_plain_words
-from executor.recorder import alive, worker_name
+from executor.recorder import Pulse, alive, worker_name
 from executor.settle import clone_name
 from executor.spec import ObservedLock, Outcome, Result, RunSpec
 from executor.taking import take_backup
@@ -37,9 +37,9 @@ def job(job: Job) -> str:
     execution = attempts.claim(uuid.UUID(job.subject), worker=worker_name())
     if execution is None:
         return "Nothing to do: it was taken before, or what is stored is not what was asked for."
-    with alive(execution):
+    with alive(execution) as pulse:
         try:
-            return _rehearse(execution)
+            return _rehearse(execution, pulse)
         except Exception as error:
             sentence = f"The rehearsal did not take place: {in_plain_words(error)}"
             attempts.record_outcome(execution, ExecutionStatus.NO_EFFECT, sentence)
@@ -49,7 +49,7 @@ def job(job: Job) -> str:
             raise
 
 
-def _rehearse(execution: Execution) -> str:
+def _rehearse(execution: Execution, pulse: Pulse) -> str:
     """Backup, masked clone, a copy of it, run, the service's tests, drop the copy, and record what was seen
     as evidence for these bytes."""
     target = execution.target
@@ -59,23 +59,25 @@ def _rehearse(execution: Execution) -> str:
     younger = clones.newest_backup(target, hours=settings.REHEARSAL_BACKUP_HOURS)
     if younger is not None and not clones.is_of_another_history(younger, pins_of(target)):
         try:
-            return _rehearse_from(execution, ground, younger, relied_on=True)
+            return _rehearse_from(execution, ground, younger, pulse, relied_on=True)
         except (OtherHistory, BackupFailed) as error:  # gone, damaged, or from before what is to be undone
             ground.say(f"Another backup is taken: {error}")
-    return _rehearse_from(execution, ground, take_backup(execution), relied_on=False)
+    return _rehearse_from(execution, ground, take_backup(execution), pulse, relied_on=False)
 
 
-def _rehearse_from(execution: Execution, ground: Ground, backup: Backup, *, relied_on: bool) -> str:
+def _rehearse_from(
+    execution: Execution, ground: Ground, backup: Backup, pulse: Pulse, *, relied_on: bool
+) -> str:
     attempts.enter(execution, ExecutionStatus.PREFLIGHT)
     spec = briefing.signed_spec(execution, on_clone=True)
     if concerns_the_server(spec):
-        return _rehearse_on_own_server(execution, ground, spec, backup, relied_on=relied_on)
+        return _rehearse_on_own_server(execution, ground, spec, backup, pulse, relied_on=relied_on)
     server = credentials.endpoint(execution.target.rehearsal_target or execution.target, "clone")
     name = clone_name(execution)
     try:
         clone, kept = copy_of(backup, execution.target, ground.masking, name, say=ground.say)
         ground.stands_on(backup, kept.filled, kept, relied_on=relied_on)
-        result = carry_out(execution, spec, _as_executor(execution, clone))
+        result = carry_out(execution, spec, _as_executor(execution, clone), pulse)
         tests = credentials.tests(execution.target.rehearsal_target or execution.target)
         ground.test(result, spec, replace(tests, host=clone.host, port=clone.port, dbname=name))
     finally:
@@ -90,7 +92,7 @@ def concerns_the_server(spec: RunSpec) -> bool:
 
 
 def _rehearse_on_own_server(
-    execution: Execution, ground: Ground, spec: RunSpec, backup: Backup, *, relied_on: bool
+    execution: Execution, ground: Ground, spec: RunSpec, backup: Backup, pulse: Pulse, *, relied_on: bool
 ) -> str:
     """On a server that is made for it and thrown away, restarted where that is waited for."""
     target = execution.target
@@ -110,7 +112,7 @@ def _rehearse_on_own_server(
         if there != here:
             raise OtherHistory(difference(there, here, target))
         ground.stands_on(backup, filled.as_json(), None, relied_on=relied_on)
-        result = carry_out(execution, spec, copy)
+        result = carry_out(execution, spec, copy, pulse)
         if result.outcome is Outcome.AWAITING_RESTART and result.restart is not None:
             server.restart()
             result = _after_restart(result, copy, spec)

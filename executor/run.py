@@ -22,6 +22,7 @@ from executor.connect import Connection, Endpoint, SocketCut, connect, identity,
 from executor.ending import PortalFailed, Stop, counted, lasted, said, why
 from executor.errors import ExecutorError
 from executor.history import HistoryChanged
+from executor.line import Line
 from executor.progress import At, Progress
 from executor.resolve import (
     Attempt,
@@ -60,8 +61,16 @@ BackUp = Callable[[str], object]
 """Takes a backup by an exported snapshot, or raises ExecutorError."""
 
 
-def run(spec: RunSpec, endpoint: Endpoint, recorder: Recorder, *, back_up: BackUp | None = None) -> Result:
-    """Run `spec` once against `endpoint`, telling `recorder`, and say how it ended.
+def run(
+    spec: RunSpec,
+    endpoint: Endpoint,
+    recorder: Recorder,
+    *,
+    back_up: BackUp | None = None,
+    line: Line | None = None,
+) -> Result:
+    """Run `spec` once against `endpoint`, telling `recorder`, and say how it ended. The control connection is
+    that of the `line` which the caller has and keeps, or else one of its own.
 
     `back_up` is called within the transaction, once its locks keep writers out of the plan's tables; what
     others may still read they can read until it has returned.
@@ -69,7 +78,8 @@ def run(spec: RunSpec, endpoint: Endpoint, recorder: Recorder, *, back_up: BackU
     Never raises for what target, script or portal do: every such end is a Result. Nothing is repeated in
     here but the try for the locks, before which nothing has happened.
     """
-    return _Run(spec, endpoint, recorder, back_up).run()
+    with Line(lambda: endpoint) if line is None else contextlib.nullcontext(line) as control:
+        return _Run(spec, endpoint, recorder, control, back_up).run()
 
 
 class _Run:
@@ -83,9 +93,15 @@ class _Run:
     alone: Alone
 
     def __init__(
-        self, spec: RunSpec, endpoint: Endpoint, recorder: Recorder, back_up: BackUp | None = None
+        self,
+        spec: RunSpec,
+        endpoint: Endpoint,
+        recorder: Recorder,
+        line: Line,
+        back_up: BackUp | None = None,
     ) -> None:
         self.spec = spec
+        self.line = line
         self.back_up = back_up
         self.endpoint = endpoint
         self.recorder = recorder
@@ -116,13 +132,12 @@ class _Run:
     def _connect(self, stack: contextlib.ExitStack) -> None:
         """Control connection first, for cancelling and resolving; then the attempt's own, and who it is."""
         self.tell(self.recorder.phase, "connect")
-        # `closing`, because leaving psycopg's own block would commit.
-        self.control = stack.enter_context(
-            contextlib.closing(connect(self.endpoint.named("waqiti_rollback control")))
-        )
+        self.control = self.line.control()
         session = self.endpoint.named(session_name(self.spec.execution_id))
+        # `closing`, because leaving psycopg's own block would commit.
         connection = stack.enter_context(contextlib.closing(connect(session)))
         cuts = [stack.enter_context(SocketCut(each)) for each in (connection, self.control)]
+        stack.callback(self._free_line, cuts[1])
         who = identity(connection)
         refuse_unfit(
             who,
@@ -139,6 +154,11 @@ class _Run:
         parts = (self.spec, self.tell, self.progress, self._stop_if_cancelled)
         self.alone = Alone(connection, *parts)
         self.script = Script(self.spec, self.transaction, *parts[1:])
+
+    def _free_line(self, cut: SocketCut) -> None:
+        """Whoever asks over the line next must not wait for a watch that hangs on a dead network."""
+        if hasattr(self, "watch") and self.watch.hangs:
+            cut()
 
     def _in_order(self) -> None:
         """What runs alone before the transaction, the transaction, and what runs alone after it."""

@@ -120,6 +120,11 @@ class Watch(AbstractContextManager["Watch"]):
         self._stop.set()
         self._thread.join(timeout=5)
 
+    @property
+    def hangs(self) -> bool:
+        """Is it still at it, although it was stopped?"""
+        return self._thread.is_alive()
+
     def forget(self) -> None:
         """A new try begins in a new transaction: nothing seen so far is held any more."""
         with self._guard:
