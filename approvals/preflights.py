@@ -125,10 +125,11 @@ def record(
     continues = execution is not None and execution.continues_id is not None
     mine = objections_to_continuing(execution) if execution is not None and continues else None
     mine = objections(rollback, only=rollback_target, items=items, rule=rule) if mine is None else mine
+    why = [*sentences(mine), *(point["says"] for point in points if point["verdict"] == "stop")]
     points = [*(mine or [_all_hold(continues=continues)]), *points]
     harm = [_repeatables(rollback, items), *harm]
     stops = [point for point in points if point["verdict"] == "stop"]
-    sentence = " ".join(sentences(stops)) if stops else _go_sentence(points, harm)
+    sentence = _("No-go. %(why)s") % {"why": " ".join(why)} if why else _go_sentence(points, harm)
     subject = execution or rollback
     about = {"execution": execution} if execution else {"rollback": rollback}
     with audit.unit_of_work("preflight.recorded", actor=None, **about) as facts:

@@ -34,7 +34,7 @@ def points(connection: Connection, execution: Execution, spec: RunSpec) -> Itera
     standing = halfway.stands(execution)
     differs = [*_transaction(connection, execution), *_steps(connection, spec, standing)]
     if differs:
-        yield Point("left", TITLE, "stop", ADVICE, tuple(differs))
+        yield Point("left", TITLE, "stop", f"{differs[0]} {ADVICE}", tuple(differs))
         return
     yield Point("left", TITLE, "go", f"The target was asked about {_counted(standing)}.")
     if moved := _moved(connection, execution):

@@ -76,15 +76,16 @@ class Holder:
     def prepared(self) -> bool:
         return self.pid == 0
 
-    def told(self, names: dict[int, str]) -> str:
-        """`pid 4711, user app, pgbench from 10.0.0.4, idle in transaction since … holds … on …`."""
+    @property
+    def told(self) -> str:
+        """`pid 4711, user app, pgbench from 10.0.0.4, idle in transaction, since …: ACCESS SHARE`."""
         who = f"prepared transaction {self.gid!r}" if self.prepared else f"pid {self.pid}"
         who += f", user {self.user}" if self.user else ""
         who += f", {self.application}" if self.application else ""
         who += f" from {self.client}" if self.client else ""
         who += f", {self.state}" if self.state else ""
         since = f", since {self.began:%Y-%m-%d %H:%M:%S %Z}".rstrip() if self.began else ""
-        return f"{who}{since}: {self.mode.value} on {names.get(self.oid, 'a relation')}"
+        return f"{who}{since}: {self.mode.value}"
 
 
 _HOLDERS = """
@@ -162,8 +163,10 @@ def _old_transactions(holders: Sequence[Holder], names: dict[int, str]) -> Point
     title = f"No transaction older than {OLD_S} s holds what the plan touches"
     old = [each for each in holders if each.age_s > OLD_S and not each.prepared and not _is_dump(each)]
     if old:
+        minutes = max(each.age_s for each in old) / 60
         said = (
-            f"{_sessions(old)} in a transaction for {max(each.age_s for each in old) / 60:.0f} min or less."
+            f"{_sessions(old)} in a transaction for up to {minutes:.0f} min and holds what the plan touches: "
+            f"{old[0].told}."
         )
         return Point("transactions", title, "stop", said, _told(old, names))
     return Point("transactions", title, "go", "None.")
@@ -173,7 +176,10 @@ def _prepared(connection: Connection, holders: Sequence[Holder], names: dict[int
     title = "No prepared transaction holds what the plan touches"
     held = [each for each in holders if each.prepared]
     if held:
-        said = "It holds its locks until somebody commits it or rolls it back, over restarts of the server."
+        said = (
+            f"A prepared transaction holds what the plan touches: {held[0].told}. It does until somebody "
+            "commits it or rolls it back, over restarts of the server."
+        )
         return Point("prepared", title, "stop", said, _told(held, names))
     others = connection.execute(
         "SELECT gid, owner, prepared FROM pg_prepared_xacts WHERE database = current_database()"
@@ -189,9 +195,19 @@ def _maintenance(holders: Sequence[Holder], names: dict[int, str]) -> Point:
     title = "No dump and no anti-wraparound vacuum runs there"
     found = [each for each in holders if _is_dump(each) or each.wraparound]
     if found:
-        said = "Neither gives way: a dump fails when it is ended, the vacuum begins again."
-        return Point("maintenance", title, "stop", said, _told(found, names))
+        return Point("maintenance", title, "stop", _of_maintenance(found), _told(found, names))
     return Point("maintenance", title, "go", "None.")
+
+
+def _of_maintenance(found: Sequence[Holder]) -> str:
+    dump = next((each for each in found if _is_dump(each)), None)
+    if dump is not None:
+        return (
+            f"A dump of what the plan touches runs, and fails if it is ended: {dump.told}. Wait for its end."
+        )
+    return (
+        f"An anti-wraparound vacuum runs, and begins again if it is ended: {found[0].told}. Wait for its end."
+    )
 
 
 def _is_dump(holder: Holder) -> bool:
@@ -262,7 +278,7 @@ def _headroom(connection: Connection) -> Point:
     free = most - reserved - used
     if role_limit >= 0:
         free = min(free, role_limit - role_used)
-    said = f"{free} free of {most}; a run needs up to {NEEDS}."
+    said = f"{free} connections are free of {most}; a run needs up to {NEEDS}."
     return Point("connections", title, "go" if free >= NEEDS else "stop", said)
 
 
@@ -319,7 +335,16 @@ def _sessions(found: Sequence[Holder]) -> str:
 
 
 def _told(found: Sequence[Holder], names: dict[int, str]) -> tuple[str, ...]:
-    return few([each.told(names) for each in found])
+    """A line for each session and mode, with the relations that it holds so."""
+    held: dict[str, list[str]] = {}
+    for each in found:
+        held.setdefault(each.told, []).append(names.get(each.oid, "a relation"))
+    return few([f"{told} on {_listed(relations)}" for told, relations in held.items()])
+
+
+def _listed(relations: Sequence[str], most: int = 3) -> str:
+    more = f" and {len(relations) - most} more" if len(relations) > most else ""
+    return ", ".join(relations[:most]) + more
 
 
 def few(lines: Sequence[str]) -> tuple[str, ...]:

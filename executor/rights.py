@@ -84,7 +84,7 @@ def point(
             said = f"Not everything it touches belongs to {role}; what only an owner may do fails there."
             return Point("rights", TITLE, "look", said, few(others))
     if found:
-        return Point("rights", TITLE, "stop", "It would be refused half-way.", few(found))
+        return Point("rights", TITLE, "stop", f"It would be refused half-way. {found[0]}", few(found))
     return Point("rights", TITLE, "go", _asked(len(abouts)))
 
 

@@ -48,7 +48,7 @@ def test_go_is_kept_as_evidence_of_these_bytes(world: World) -> None:
 def test_one_point_that_stops_is_no_go_whatever_the_others_say(world: World) -> None:
     rollback = rollback_in(world, Status.APPROVED)
     found = preflights.record(rollback, [point("go"), point("stop", says="Held by pid 7.")], [])
-    assert found == preflights.Found(False, "Locks are free: Held by pid 7.")
+    assert found == preflights.Found(False, "No-go. Held by pid 7.")
 
 
 def test_what_the_portal_has_against_it_stops_too(world: World) -> None:
