@@ -1,5 +1,5 @@
 """The rows of INSERT … SELECT, where the file itself tells which they are: constants, and values of rows that
-it names by a unique key."""
+it names by a unique key, or by values that no other row has."""
 
 from __future__ import annotations
 
@@ -106,10 +106,13 @@ class Queried:
             raise NotTold(FROM_A_QUERY)
         table, name = self.after[ref], item.range_var.alias.aliasname or item.range_var.relname
         pins = self._pins(table, name, tests, used, items)
-        if not any(set(key) <= pins.keys() for key in unique_keys(table, self.after)):
+        if not pins:
             raise NotTold(FROM_A_QUERY)
+        told = any(set(key) <= pins.keys() for key in unique_keys(table, self.after))
         for values in product(*pins.values()):
             where = " AND ".join(f"{quoted(c)} = {v}" for c, v in zip(pins, values, strict=True))
+            if not told:  # one row, as the scratch server has it, or none is meant
+                where += f" AND (SELECT count(*) FROM {dotted(ref.path)} WHERE {where}) = 1"
             yield _Source(name, table, where=where)
 
     def _values(self, node: Any) -> Iterator[_Source]:

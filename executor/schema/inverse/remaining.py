@@ -16,8 +16,8 @@ NO_VALUE = "23502"
 
 
 def gaps(found: Difference, run: Run, context: Context, asked: Iterable[Choice]) -> list[str]:
-    """What stays, and why: first what nobody answered though rows needed it. `asked` are the choices; what
-    was left on purpose is no gap."""
+    """What stays, and why: first what nobody answered though rows needed it. `asked` are the choices. No gap
+    is what was left on purpose."""
     left = list(_left(found, context))
     failures = run.refusals if left else []
     of_values = [failure for failure in failures if failure.sqlstate[:2] in OF_DATA]

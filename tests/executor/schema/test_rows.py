@@ -19,7 +19,7 @@ PRIOR = """
     CREATE TABLE likes (id int PRIMARY KEY, kind text REFERENCES kinds ON DELETE SET NULL);
     CREATE TABLE banks (id uuid PRIMARY KEY DEFAULT gen_random_uuid(), name text UNIQUE, note text);
     INSERT INTO kinds VALUES ('old', 'x', 1);
-    INSERT INTO banks (name, note) VALUES ('n', 'q'), ('m', 'r'), ('o', 's');
+    INSERT INTO banks (name, note) VALUES ('n', 'q'), ('m', 'r'), ('o', 'r');
 """
 DAY = "'2025-11-22'::date"
 BY_NAME = "(SELECT id FROM public.banks WHERE name = "
@@ -100,6 +100,17 @@ TWICE = """
 """
 
 
+def test_a_row_goes_only_while_what_it_was_made_of_is_the_only_one_of_its_kind(shadow: Shadow) -> None:
+    inverse = derived(shadow, "INSERT INTO kinds SELECT name FROM banks WHERE note = 'q'")
+    assert inverse.from_backup == ()
+    with shadow.copied() as copy:
+        copy.apply(inverse.script)
+        assert rows(copy, "kinds") == [("old", "x", 1)]
+    shadow.apply("INSERT INTO banks (name, note) VALUES ('p', 'q')")
+    shadow.apply(inverse.script)
+    assert [code for code, *_ in rows(shadow, "kinds")] == ["n", "old"]
+
+
 def test_rows_without_a_key_go_where_no_others_have_their_values(shadow: Shadow) -> None:
     shadow.apply(PRIOR + "CREATE TABLE notes (id serial PRIMARY KEY, kind text, text text)")
     inverse = derive(TWICE, shadow)
@@ -160,8 +171,9 @@ def test_rows_that_a_delete_takes_along_are_announced_and_counted(shadow: Shadow
             "INSERT DATA",
             "its rows come from a query",
         ),
-        ("INSERT INTO kinds SELECT note FROM banks", "INSERT DATA", "its rows come from a query"),
-        ("INSERT INTO kinds SELECT id FROM banks WHERE note = 'q'", "INSERT DATA", "come from a query"),
+        ("INSERT INTO kinds SELECT name FROM banks", "INSERT DATA", "its rows come from a query"),
+        ("INSERT INTO kinds SELECT name FROM banks WHERE note > 'q'", "INSERT DATA", "come from a query"),
+        ("INSERT INTO kinds SELECT name FROM banks WHERE note = 'r'", "INSERT DATA", "0 of 1 rows"),
         (
             "INSERT INTO kinds SELECT note FROM banks WHERE name = 'n' AND id::text > ''",
             "INSERT DATA",
