@@ -80,6 +80,8 @@ PAGES = (
     Picture("rollback-failed", "amina", "/rollbacks/?status=failed", LIST),
     Picture("start", "grace", "/rollbacks/?status=approved&risk=3", START),
     Picture("execution-unresolved", "grace", "/rollbacks/?status=executing", EXECUTION),
+    Picture("execution-no-go", "grace", "/rollbacks/?status=approved&risk=4", EXECUTION),
+    Picture("preflight-no-go", "grace", "/rollbacks/?status=approved&risk=4", START),
     Picture("execution-awaiting-restart", "grace", "/rollbacks/?status=executing&risk=2", EXECUTION),
     Picture("execution-partly-done", "grace", "/rollbacks/?status=executing&risk=2", PARTLY_DONE),
     Picture("execution-committed", "grace", "/rollbacks/?status=executed", EXECUTION),

@@ -17,6 +17,7 @@ from . import journey, shards, stories, ways_back
 from .calendars import fill_calendars
 from .checks import CHECKS
 from .interrupted import interrupt
+from .no_go import stop_at_preflight
 from .people import create_contacts, user
 from .services import BY_NAME, SERVICES, TARGETS, DemoTarget
 
@@ -47,8 +48,8 @@ def load_stories(servers: Estate, *, say: Say) -> None:
     stories.waiting()
     fill_calendars()
     killed = stories.preview()
-    say("One that waits for ops to choose its hour, and one whose process is killed in the middle …")
-    stories.not_yet_scheduled()
+    say("One that a dump keeps from starting, and one whose process is killed in the middle …")
+    stop_at_preflight(servers, stories.not_yet_scheduled())
     interrupt(servers, killed)
 
 

@@ -154,9 +154,11 @@ def waiting() -> None:
     journey.decide(cascades, "dunya", comment="The eight keys are named in the checks; fine by me.")
 
 
-def not_yet_scheduled() -> None:
+def not_yet_scheduled() -> RollbackRequest:
     """Approved, two migrations at once, and nobody has chosen yet when it starts."""
-    sign(journey.submit(journey.ask(wishes.CASCADES_ON_STAGING)))
+    rollback = journey.submit(journey.ask(wishes.CASCADES_ON_STAGING))
+    sign(rollback)
+    return rollback
 
 
 def preview() -> RollbackRequest:
