@@ -103,7 +103,18 @@ class _Reader:
             if own and now["type"] == move.old["type"] and way.back != f"{HOLE}::{now['type']}":
                 continue  # nothing changes it back
             told = (way.back, way.again, way.exact, way.why, *move.place)
-            self.made[move.old.ref] = Conversion(*told, source=move.source)
+            for old, source in self._with_partitions(move.old, now):
+                self.made[old.ref] = Conversion(*told, source=source.address)
+
+    def _with_partitions(self, old: Object, source: Object) -> Iterator[tuple[Object, Object]]:
+        """The two columns, and those of the partitions below, which may be written anew one by one."""
+        for table in self.before.tree(Ref("table", old.ref.relation)):
+            there = self.after.by_address.get(self.before[table].address)
+            columns = self.after.columns(*there.path) if there is not None else []
+            twin = self.before.get(Ref("column", (*table.path, old.ref.name)))
+            same = next((column for column in columns if column.ref.name == source.ref.name), None)
+            if twin is not None and same is not None:
+                yield twin, same
 
     def _column(self, table: list[str], name: str, using: Any, place: tuple[int, int]) -> None:
         column = self._find(table, name)

@@ -437,4 +437,15 @@ CASES = (
         loses=("table public.t with all its rows",),
         cheap=ORDER,
     ),
+    Case(
+        "values that moved to another column of a partitioned table and of one that inherits",
+        """CREATE TABLE p (k int, old int NOT NULL, z text) PARTITION BY LIST (k);
+           CREATE TABLE p1 PARTITION OF p FOR VALUES IN (1); INSERT INTO p VALUES (1, 7, 'a');
+           CREATE TABLE i (z text, old int DEFAULT 5); CREATE TABLE j () INHERITS (i);
+           INSERT INTO j VALUES ('b', 8); CREATE VIEW v AS SELECT old FROM p""",
+        """DROP VIEW v; ALTER TABLE p ADD new text; UPDATE p SET new = old; ALTER TABLE p DROP old;
+           ALTER TABLE i ADD new text; UPDATE i SET new = old; ALTER TABLE i DROP old""",
+        loses=("values of column public.p.new that integer can't hold as they are",),
+        cheap=ORDER,
+    ),
 )
