@@ -16,6 +16,7 @@ from waqiti_rollback.embedded.server import Say
 from . import journey, shards, stories, ways_back
 from .calendars import fill_calendars
 from .checks import CHECKS
+from .forced import force
 from .interrupted import interrupt
 from .no_go import stop_at_preflight
 from .people import create_contacts, user
@@ -46,6 +47,7 @@ def load_stories(servers: Estate, *, say: Say) -> None:
     stories.settings(servers)
     say("Two that wait for approvals, each rehearsed on a clone …")
     stories.waiting()
+    force()
     fill_calendars()
     killed = stories.preview()
     say("One that a dump keeps from starting, and one whose process is killed in the middle …")
