@@ -146,6 +146,13 @@ def test_one_post_mortem_is_handed_in_and_one_is_overdue(demo: Demo) -> None:
     assert ask(overdue) == [(1,)]
 
 
+def test_one_was_forced_past_its_rehearsal_and_waits_for_its_review(demo: Demo) -> None:
+    query = """SELECT g.skips, r.forced, r.status FROM approvals_breakglass g
+                 JOIN approvals_rollbackrequest r ON r.id = g.rollback_id
+                WHERE g.confirmed_at IS NOT NULL AND g.closed_at IS NULL"""
+    assert ask(query) == [(["rehearsal"], True, "approved")]
+
+
 def test_the_seed_documents_migrations_are_rated_as_it_rates_them(demo: Demo) -> None:
     query = """SELECT DISTINCT m.version, r.risk FROM approvals_rollbackrequest r
                  JOIN approvals_rollbackitem i ON i.rollback_id = r.id
