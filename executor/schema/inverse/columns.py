@@ -7,12 +7,11 @@ from executor.schema.inverse.column_sql import column_definition, fine_clauses, 
 from executor.schema.inverse.conversions import Conversion
 from executor.schema.inverse.family import Changes, Context, Family, relation
 from executor.schema.inverse.fields import Fields, fields_of
-from executor.schema.inverse.fills import fill_value, lost_with, moved_from, needs_fill
+from executor.schema.inverse.fills import fill_value, filled, lost_with, moved_from, needs_fill
 from executor.schema.inverse.identities import identity_changes
 from executor.schema.lost import CHANGED, Lost, may_change
 from executor.schema.names import dotted, quoted, shortened
 from executor.schema.objects import Object, Ref
-from executor.schema.sql_text import stands_alone
 
 FINE = {
     "storage",
@@ -42,7 +41,7 @@ class Column(Family):
         if filling is None:
             made = [Statement(f"{table} ADD COLUMN {column_definition(thing, default)}")]
         else:
-            made = _filled(thing, default, filling, table)
+            made = filled(thing, default, filling, table)
         made += statements(*(f"{table} {clause}" for clause in fine_clauses(thing)))
         why = (
             f"its values are those of {quoted(source.name)}, where the migration brought them"
@@ -89,24 +88,6 @@ class Column(Family):
     def rename(self, now: Ref, name: str, thing: Object) -> str:
         """RENAME COLUMN."""
         return f"ALTER {table_word(thing)} {relation(now)} RENAME COLUMN {quoted(now.name)} TO {quoted(name)}"
-
-
-def _filled(thing: Object, default: Object | None, filling: str, table: str) -> list[Statement]:
-    """A column with a value for the rows that are there. No UPDATE where that can be: it would run triggers
-    of the table, which have nothing to do with this. A default takes no time at all."""
-    name = quoted(thing.ref.name)
-    if default is None and stands_alone(filling):
-        with_value = column_definition(thing, None, value=filling)
-        drop = f"{table} ALTER COLUMN {name} DROP DEFAULT"
-        return [Statement(f"{table} ADD COLUMN {with_value}", fills=True), Statement(drop)]
-    collation = f" COLLATE {thing['collation']}" if thing["collation"] else ""
-    rewrite = f"{table} ALTER COLUMN {name} TYPE {thing['type']}{collation} USING {filling}"
-    update = f"UPDATE {relation(thing.ref)} SET {name} = {filling}"
-    return [
-        Statement(f"{table} ADD COLUMN {column_definition(thing, default, not_null=False)}"),
-        Statement(rewrite, (update,), fills=True),
-        *([Statement(set_not_null(thing, table))] if thing["not_null"] else []),
-    ]
 
 
 def _retype(now: Object, before: Object, column: str, context: Context) -> Action:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from executor.schema.inverse.family import Context
+from executor.schema.inverse.action import Statement
+from executor.schema.inverse.column_sql import column_definition, set_not_null
+from executor.schema.inverse.family import Context, relation
 from executor.schema.inverse.options import NEUTRAL
 from executor.schema.lost import CHANGED, VALUES, Lost
 from executor.schema.names import dotted, literal, quoted
 from executor.schema.objects import Object, Ref
+from executor.schema.sql_text import stands_alone
 
 NEUTRAL_VALUES = (
     (("int4range", "int8range", "numrange", "daterange", "tsrange", "tstzrange"), "'empty'"),
@@ -119,3 +122,21 @@ def lost_with(column: Object, context: Context) -> Lost:
             kind = context.before[ref]["type"]
             return Lost(CHANGED, column.ref.relation, column.ref.name, kind, ways=computed.ways)
     return Lost(VALUES, column.ref.relation, column.ref.name)
+
+
+def filled(thing: Object, default: Object | None, filling: str, table: str) -> list[Statement]:
+    """A column with a value for the rows that are there. No UPDATE where that can be: it would run triggers
+    of the table, which have nothing to do with this. A default takes no time at all."""
+    name = quoted(thing.ref.name)
+    if default is None and stands_alone(filling):
+        with_value = column_definition(thing, None, value=filling)
+        drop = f"{table} ALTER COLUMN {name} DROP DEFAULT"
+        return [Statement(f"{table} ADD COLUMN {with_value}", fills=True), Statement(drop)]
+    collation = f" COLLATE {thing['collation']}" if thing["collation"] else ""
+    rewrite = f"{table} ALTER COLUMN {name} TYPE {thing['type']}{collation} USING {filling}"
+    update = f"UPDATE {relation(thing.ref)} SET {name} = {filling}"
+    return [
+        Statement(f"{table} ADD COLUMN {column_definition(thing, default, not_null=False)}"),
+        Statement(rewrite, (update,), fills=True),
+        *([Statement(set_not_null(thing, table))] if thing["not_null"] else []),
+    ]

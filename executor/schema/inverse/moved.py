@@ -11,15 +11,12 @@ from typing import Any
 from approvals.analysis import names as written
 from approvals.analysis import parser
 from approvals.analysis.parser import pb
-from executor.schema.inverse.mapping import is_leaf, uncast
+from executor.schema.inverse.looked_up import Schemas, looked_up
+from executor.schema.inverse.mapping import is_leaf
 from executor.schema.inverse.turned import ONLY_CUT, UNNAMED, Turned, turned
-from executor.schema.keys import unique_keys
 from executor.schema.lost import HOLE, may_change
-from executor.schema.names import dotted, quoted
 from executor.schema.objects import Address, Object, Ref, Snapshot
 from executor.schema.sql_text import found, range_parts
-
-NOT_FOUND = "rows without one there have none"
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,9 +109,10 @@ class Moves:
             for column in self.before.columns(*table.ref.path)
             if column.address not in self.after.by_address and not column["generated"]
         }
-        looked_up = self._looked_up(assigned, gone, source)
-        if looked_up is not None:
-            return Move(*looked_up, assigned.place)
+        there = Schemas(self.before, self.after, self.search_path, self.updates.keys())
+        by_lookup = looked_up(assigned.value, assigned.node, gone, source, there)
+        if by_lookup is not None:
+            return Move(by_lookup[0], source.address, by_lookup[1], assigned.place)
         named = {part.fields[-1].string.sval for part in _columns(assigned.value)}
         if len(named) != 1 or not named <= gone.keys() or assigned.node.from_clause:
             return None
@@ -138,74 +136,12 @@ class Moves:
         plain = node.HasField("null_test") and test.nulltesttype == pb.IS_NOT_NULL
         return plain and is_leaf(test.arg, name)
 
-    def _looked_up(
-        self, assigned: _Update, gone: Mapping[str, Object], source: Object
-    ) -> tuple[Object, Address, Turned] | None:
-        """UPDATE t SET new = r.x FROM r WHERE t.old = r.k, or that as a subquery, where x tells the row."""
-        value, node = assigned.value, assigned.node
-        if value.HasField("sub_link") and value.sub_link.sub_link_type == pb.EXPR_SUBLINK:
-            if node.from_clause or node.HasField("where_clause"):
-                return None
-            node = value.sub_link.subselect.select_stmt
-            if len(node.target_list) != 1 or node.group_clause or node.HasField("limit_count"):
-                return None
-            value = node.target_list[0].res_target.val
-        if len(node.from_clause) != 1 or not node.from_clause[0].HasField("range_var"):
-            return None
-        ref = found(self.after, "table", range_parts(node.from_clause[0].range_var), self.search_path)
-        test = node.where_clause.a_expr
-        sides = [uncast(test.lexpr), uncast(test.rexpr)]
-        if ref is None or written.parts(test.name) != ["="] or not all(map(_is_column, [value, *sides])):
-            return None
-        x, names = _last(value), [_last(side) for side in sides]
-        for k, name in (names, names[::-1]):
-            if name in gone and (why := self._tells(ref, k, x, gone[name], source)) is not None:
-                back, again = _lookup(ref, k, x), _lookup(ref, x, k)
-                return gone[name], source.address, Turned(back, not why, why, again)
-        return None
-
-    def _tells(self, ref: Ref, k: str, x: str, old: Object, source: Object) -> str | None:
-        """Whether x finds the row with k, in a table that stays: '' if each value of the old column has such
-        a row, else what does not come back; None where it does not."""
-        columns = [Ref("column", (*ref.path, each)) for each in (k, x)]
-        if any(self.after.get(each) is None for each in columns):
-            return None
-        same = (self.before.get(each) for each in columns)
-        if any(b is None or b.address != self.after[a].address for b, a in zip(same, columns, strict=True)):
-            return None
-        if [x] not in unique_keys(self.after[ref], self.after):
-            return None
-        keys = (part for part in self.before.parts(*old.ref.relation) if part.ref.kind == "constraint")
-        refers = any(
-            key["type"] == "f" and {old.ref, columns[0]} <= self.before.needs.get(key.ref, {}).keys()
-            for key in keys
-        )
-        if any((self.after[ref].address, each) in self.updates for each in (k, x)):
-            return f"the migration changed {dotted(ref.path)} as well"
-        always = refers and self.after[columns[1]]["not_null"]
-        return "" if always or source["not_null"] else NOT_FOUND
-
-
-def _lookup(table: Ref, wanted: str, key: str) -> str:
-    """The value of one column where another one is HOLE. Its names hide none of the rows around it."""
-    inner = f"SELECT {quoted(wanted)} AS found_value, {quoted(key)} AS found_by FROM {dotted(table.path)}"
-    return f"(SELECT found_value FROM ({inner}) AS found WHERE found_by = {HOLE})"
-
 
 def _columns(node: Any) -> Iterator[Any]:
     """The columns that an expression names; a star counts as none."""
     for part in parser.walk(node):
         if isinstance(part, pb.ColumnRef) and part.fields[-1].HasField("string"):
             yield part
-
-
-def _is_column(node: Any) -> bool:
-    return bool(node.HasField("column_ref") and node.column_ref.fields[-1].HasField("string"))
-
-
-def _last(node: Any) -> str:
-    name: str = node.column_ref.fields[-1].string.sval
-    return name
 
 
 def _by_casts(value: Any, old: Object, becomes: str) -> Turned:

@@ -71,13 +71,16 @@ NOT_MOVED = [
     ("text", "s.note FROM states s WHERE t.old = s.code", ""),
     ("text", "old", "ALTER TABLE t ALTER new TYPE int USING 5;"),
     ("text", "o.old FROM t o", ""),
+    ("text", "t9.code FROM states WHERE t.old = states.code", ""),
+    ("text", "(SELECT code FROM states WHERE code = note)", ""),
+    ("int", "(SELECT id FROM states old WHERE old.id = t11.last)", ""),
 ]
 
 
 def test_what_leaves_a_choice_comes_back_empty_and_is_named(shadow: Shadow) -> None:
     prior, forward = STATES, ""
     for number, (kind, expression, more) in enumerate(NOT_MOVED):
-        prior += f"CREATE TABLE t{number} (id int, old {kind}, last {kind});"
+        prior += f"CREATE TABLE t{number} (id int, old {kind}, last {kind}, code text);"
         prior += f"INSERT INTO t{number} VALUES (1, '1', '2');"
         change = f"""ALTER TABLE t ADD COLUMN new {kind}; UPDATE t SET new = {expression}; {more}
                      ALTER TABLE t DROP COLUMN old;"""
