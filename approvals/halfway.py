@@ -9,7 +9,16 @@ from typing import Any
 from django.utils.translation import gettext as _
 
 from . import filling, policy
-from .analysis.alone import IndexDropped, IndexMade, NotAlone, Reload, Setting, read_alone
+from .analysis.alone import (
+    Detached,
+    IndexDropped,
+    IndexMade,
+    NotAlone,
+    Reload,
+    Rewritten,
+    Setting,
+    read_alone,
+)
 from .analysis.parts import Parts, Planned, parts
 from .digests import canonical_sha256
 from .models import Continuation, ContinuationApproval, Execution, ExecutionStep, Role, RollbackItem
@@ -164,7 +173,9 @@ def _on(standing: Sequence[Stand], committed: bool) -> Offer:
             continue
         configured = configured or isinstance(about, Setting)
         clearing = [] if isinstance(about, IndexDropped) else stand.leftover
-        entries.append(_entry(stand.step, "run", [*clearing, stand.step.sql]))
+        # What is left of these is their own end, and not cleared away before.
+        rest = [] if isinstance(about, Detached | Rewritten) and clearing else [stand.step.sql]
+        entries.append(_entry(stand.step, "run", [*clearing, *rest]))
     return Offer(Course.GO_ON, not committed, tuple(entries))
 
 
@@ -179,12 +190,15 @@ def _back(standing: Sequence[Stand], committed: bool) -> Offer:
         if stand.step.how == _How.TRANSACTIONAL or not (stand.in_place or stand.leftover):
             continue
         about = _about(stand.step)
+        if isinstance(about, Rewritten):
+            continue  # its rows are what they were
         if isinstance(about, Reload):
             last.append(_entry(stand.step, "run", [stand.step.sql]))
         elif stand.in_place and (stand.before or {}).get("for_good"):
             entries.append(_entry(stand.step, "stays", []))
         else:
-            undo = _undo(stand) if stand.in_place else []
+            half = isinstance(about, Detached) and stand.leftover
+            undo = _undo(stand) if stand.in_place or half else []
             entries.append(_entry(stand.step, "take back", [*stand.leftover, *undo]))
     entries = [entry for entry in entries if entry["statements"] or entry["does"] == "stays"] + last
     why_not = "" if entries else _("Nothing of it is in place: there is nothing to take back.")

@@ -125,7 +125,7 @@ def record(
     continues = execution is not None and execution.continues_id is not None
     mine = objections_to_continuing(execution) if execution is not None and continues else None
     mine = objections(rollback, only=rollback_target, items=items, rule=rule) if mine is None else mine
-    why = [*sentences(mine), *(point["says"] for point in points if point["verdict"] == "stop")]
+    why = [*sentences(mine), *(_seen(point) for point in points if point["verdict"] == "stop")]
     points = [*(mine or [_all_hold(continues=continues)]), *points]
     harm = [_repeatables(rollback, items), *harm]
     stops = [point for point in points if point["verdict"] == "stop"]
@@ -148,6 +148,11 @@ def record(
         )
         facts |= {"holds": not stops, "change": rollback.change_digest, "stops": [p["key"] for p in stops]}
     return Found(not stops, sentence)
+
+
+def _seen(point: dict[str, Any]) -> str:
+    """What the worker saw, with the first that it is about."""
+    return f"{point['says']} {point['who'][0].rstrip('.')}." if point["who"] else str(point["says"])
 
 
 def _all_hold(*, continues: bool) -> dict[str, Any]:

@@ -6,23 +6,28 @@ tombstones under the steps' claims knows that nothing more comes of them.
 
 from __future__ import annotations
 
+import random
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import psycopg
 
 from executor import history, locks, marker
-from executor.connect import Connection, execute_one, one, set_session
+from executor.connect import Answer, Connection, execute_one, one, set_session
 from executor.ending import Stop, counted, why
-from executor.looks import RELOAD, Look, Looker, Standing, looker
+from executor.looking import Look, Looker, Standing
+from executor.looks import RELOAD, looker
 from executor.progress import Progress
 from executor.spec import LoneFound, LoneStep, Outcome, Restart, RunSpec, StepState
 from executor.telling import Telling
 from executor.transaction import settings_of
 
 ENDED = (StepState.DONE, StepState.UNDONE)
+PAUSE_S = (0.2, 1.0)
+"""Between two short tries for a lock: a random time within, so that two waiters don't march in step."""
 RELOADED_S = 10.0
 """The server reads its files in its own time after pg_reload_conf() has answered."""
 
@@ -84,7 +89,7 @@ class Alone:
         become(self.connection, self.spec, asks)
         started = time.perf_counter()
         try:
-            tag = self._send(step)
+            tag = self._send(step, asks)
         except psycopg.Error as error:
             if self.connection.closed:
                 raise
@@ -119,14 +124,32 @@ class Alone:
                 "did not run: its claim is on the target already, so this late attempt may not go on.",
             ) from None
 
-    def _send(self, step: LoneStep) -> str:
+    def _send(self, step: LoneStep, asks: Looker) -> str:
         tag = ""
         for statement in step.statements:
-            tag = execute_one(self.connection, statement).tag
+            crowds = asks.crowds if statement == step.sql else asks.crowds_after
+            send = self._in_short_tries if crowds else partial(execute_one, self.connection)
+            tag = send(statement).tag
         if not step.back and step.tags and tag not in step.tags:
             planned = " or ".join(step.tags)
             raise self._stop(step, f"was answered with {tag}, planned was {planned}.")
         return tag
+
+    def _in_short_tries(self, statement: str) -> Answer:
+        """Send what takes a lock behind which readers queue up: a try ends before anybody notices, and has
+        had no effect then."""
+        limits = self.spec.limits
+        until = time.monotonic() + limits.lock_phase_s
+        while True:
+            self.between()
+            set_session(self.connection, {"lock_timeout": f"{limits.lock_timeout_ms}ms"})
+            try:
+                return execute_one(self.connection, statement)
+            except psycopg.errors.LockNotAvailable:
+                pause = random.uniform(*PAUSE_S)  # noqa: S311 (jitter, no secret)
+                if time.monotonic() + pause > until:
+                    raise
+                time.sleep(pause)
 
     def _failed(self, step: LoneStep, asks: Looker, before: Mapping[str, Any], error: psycopg.Error) -> None:
         """The server refused or cancelled it; what it has left behind decides how far it came."""

@@ -14,14 +14,15 @@ from approvals.models import Execution, ExecutionStep
 from executor import marker
 from executor.alone import become
 from executor.connect import Connection, identity
-from executor.looks import Standing, looker
+from executor.looking import Standing
+from executor.looks import looker
 from executor.obstacles import Point
 from executor.spec import RunSpec
 
 TITLE = "What was done stands as it was left"
 ADVICE = (
-    "Nobody here knows why, so neither way is sent. Look at the target, put it right by hand, and have it "
-    "called settled."
+    "It does not stand as it was left, and nobody here knows why, so neither way is sent. Look at the "
+    "target, put it right by hand, and have it called settled."
 )
 
 
@@ -34,7 +35,7 @@ def points(connection: Connection, execution: Execution, spec: RunSpec) -> Itera
     standing = halfway.stands(execution)
     differs = [*_transaction(connection, execution), *_steps(connection, spec, standing)]
     if differs:
-        yield Point("left", TITLE, "stop", f"{differs[0]} {ADVICE}", tuple(differs))
+        yield Point("left", TITLE, "stop", ADVICE, tuple(differs))
         return
     yield Point("left", TITLE, "go", f"The target was asked about {_counted(standing)}.")
     if moved := _moved(connection, execution):

@@ -1,14 +1,7 @@
-"""What a target says about a statement that runs alone: how it was, what takes it back, how it stands.
-
-The catalog and the configuration files are asked, never a memory of ours, so that the answer is the same
-whether the statement was answered, failed, or its connection was lost.
-"""
+"""Who asks a target about which statement that runs alone: how it was, what takes it back, how it stands."""
 
 from __future__ import annotations
 
-import enum
-from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from psycopg import sql
@@ -16,63 +9,21 @@ from psycopg import sql
 from approvals.analysis.alone import (
     LISTS,
     Alone,
+    Detached,
     IndexDropped,
     IndexMade,
     Reload,
     Renewed,
+    Rewritten,
     Setting,
     ValueAdded,
     read_alone,
 )
 from executor.connect import Connection, one
+from executor.looking import Before, Look, Looker, Standing
+from executor.looks_tables import DetachedLooker, RewrittenLooker
 
-Before = Mapping[str, Any]
 RELOAD = "SELECT pg_reload_conf()"
-
-
-class Standing(enum.StrEnum):
-    """How a statement stands on the target."""
-
-    BEFORE = "before"  # as it was before it
-    DONE = "done"
-    BROKEN = "broken"  # a rest of a failure is there, such as an invalid index
-    OTHER = "other"  # neither: somebody else has changed it
-
-
-@dataclass(frozen=True, slots=True)
-class Look:
-    """The answer, in a sentence too. `leftover` are statements that clear a rest away."""
-
-    standing: Standing
-    says: str
-    leftover: tuple[str, ...] = ()
-
-
-class Looker:
-    """Asks about one statement. Connections are in autocommit, under the target's search_path."""
-
-    as_owner = True
-    """Whether the service's owner runs it; otherwise the executor's own role does."""
-    repeatable = False
-    """Running it once more changes nothing, so an answer from the server is all there is to know."""
-    for_good = False
-    """Nothing takes it back."""
-
-    def before(self, connection: Connection) -> dict[str, Any]:
-        """What the target shows now, as plain JSON. Raises psycopg.Error."""
-        raise NotImplementedError
-
-    def undo(self, before: Before) -> tuple[str, ...]:
-        """The statements that take it back; none where there is nothing to take back."""
-        raise NotImplementedError
-
-    def was_so(self, before: Before) -> bool:
-        """Was it so already that there was nothing to do?"""
-        return False
-
-    def look(self, connection: Connection, before: Before) -> Look:
-        """How it stands now. Raises psycopg.Error."""
-        raise NotImplementedError
 
 
 def looker(statement: str) -> Looker:
@@ -320,4 +271,6 @@ _LOOKERS: dict[type[Alone], Any] = {
     IndexDropped: _IndexDroppedLooker,
     ValueAdded: _ValueLooker,
     Renewed: _RenewedLooker,
+    Rewritten: RewrittenLooker,
+    Detached: DetachedLooker,
 }

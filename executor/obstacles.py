@@ -164,10 +164,7 @@ def _old_transactions(holders: Sequence[Holder], names: dict[int, str]) -> Point
     old = [each for each in holders if each.age_s > OLD_S and not each.prepared and not _is_dump(each)]
     if old:
         minutes = max(each.age_s for each in old) / 60
-        said = (
-            f"{_sessions(old)} in a transaction for up to {minutes:.0f} min and holds what the plan touches: "
-            f"{old[0].told}."
-        )
+        said = f"{_sessions(old)} in a transaction for up to {minutes:.0f} min, with what the plan touches."
         return Point("transactions", title, "stop", said, _told(old, names))
     return Point("transactions", title, "go", "None.")
 
@@ -177,8 +174,8 @@ def _prepared(connection: Connection, holders: Sequence[Holder], names: dict[int
     held = [each for each in holders if each.prepared]
     if held:
         said = (
-            f"A prepared transaction holds what the plan touches: {held[0].told}. It does until somebody "
-            "commits it or rolls it back, over restarts of the server."
+            "A prepared transaction holds what the plan touches, until somebody commits it or rolls it back, "
+            "over restarts of the server."
         )
         return Point("prepared", title, "stop", said, _told(held, names))
     others = connection.execute(
@@ -200,14 +197,9 @@ def _maintenance(holders: Sequence[Holder], names: dict[int, str]) -> Point:
 
 
 def _of_maintenance(found: Sequence[Holder]) -> str:
-    dump = next((each for each in found if _is_dump(each)), None)
-    if dump is not None:
-        return (
-            f"A dump of what the plan touches runs, and fails if it is ended: {dump.told}. Wait for its end."
-        )
-    return (
-        f"An anti-wraparound vacuum runs, and begins again if it is ended: {found[0].told}. Wait for its end."
-    )
+    if any(map(_is_dump, found)):
+        return "A dump of what the plan touches runs, and fails if it is ended. Wait for its end."
+    return "An anti-wraparound vacuum runs, and begins again if it is ended. Wait for its end."
 
 
 def _is_dump(holder: Holder) -> bool:

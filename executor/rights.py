@@ -11,9 +11,11 @@ from collections.abc import Iterator, Sequence
 from psycopg import sql
 
 from approvals.analysis.alone import (
+    Detached,
     IndexDropped,
     IndexMade,
     Renewed,
+    Rewritten,
     Setting,
     ValueAdded,
     read_alone,
@@ -84,7 +86,7 @@ def point(
             said = f"Not everything it touches belongs to {role}; what only an owner may do fails there."
             return Point("rights", TITLE, "look", said, few(others))
     if found:
-        return Point("rights", TITLE, "stop", f"It would be refused half-way. {found[0]}", few(found))
+        return Point("rights", TITLE, "stop", "The plan would be refused half-way.", few(found))
     return Point("rights", TITLE, "go", _asked(len(abouts)))
 
 
@@ -114,6 +116,13 @@ def _lacks(connection: Connection, role: str, about: object) -> Iterator[str]:
             yield f"The type {about.type} belongs to {row[0]}, and only its owner adds a value."
     elif isinstance(about, Renewed):
         yield from _maintenance(connection, role, about)
+    elif isinstance(about, Rewritten):
+        yield from _maintenance(connection, role, Renewed(about.relation, vacuum=True))
+    elif isinstance(about, Detached):
+        for table in (about.parent, about.partition):
+            for _oid, name, owner, owns, *_ in _relations(connection, role, table):
+                if not owns:
+                    yield f"{name} belongs to {owner}, and only its owner detaches it."
 
 
 def _relations(

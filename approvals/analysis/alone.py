@@ -67,7 +67,22 @@ class Renewed:
     vacuum: bool = False
 
 
-Alone = Setting | Reload | IndexMade | IndexDropped | ValueAdded | Renewed
+@dataclass(frozen=True, slots=True)
+class Rewritten:
+    """VACUUM FULL of one table: its rows stay, its file is another one afterwards."""
+
+    relation: str
+
+
+@dataclass(frozen=True, slots=True)
+class Detached:
+    """ALTER TABLE … DETACH PARTITION … CONCURRENTLY. Two transactions: between them it is half detached."""
+
+    parent: str
+    partition: str
+
+
+Alone = Setting | Reload | IndexMade | IndexDropped | ValueAdded | Renewed | Rewritten | Detached
 
 
 def read_alone(sql: str) -> Alone:
@@ -148,13 +163,23 @@ def _reindexed(node: Any) -> Renewed:
     raise NotAlone("This version runs REINDEX alone only CONCURRENTLY, of one index or table.")
 
 
-def _vacuumed(node: Any) -> Renewed:
-    if option(node.options, "full"):
-        raise NotAlone("VACUUM FULL locks its table for as long as it rewrites it, so a person runs it.")
+def _vacuumed(node: Any) -> Renewed | Rewritten:
     tables = [names.relation(each.vacuum_relation.relation) for each in node.rels]
     if len(tables) != 1:
         raise NotAlone("Name exactly one table to VACUUM.")
+    if option(node.options, "full"):
+        return Rewritten(tables[0])
     return Renewed(tables[0], vacuum=True)
+
+
+def _altered(node: Any) -> Detached:
+    command = node.cmds[0].alter_table_cmd if len(node.cmds) == 1 else None
+    if command is None or command.subtype != pb.AT_DetachPartition:
+        raise NotAlone("It belongs into the transaction.")
+    partition = getattr(command, "def").partition_cmd
+    if not partition.concurrent:
+        raise NotAlone("It belongs into the transaction.")
+    return Detached(names.relation(node.relation), names.relation(partition.name))
 
 
 _READERS: dict[str, Any] = {
@@ -165,4 +190,5 @@ _READERS: dict[str, Any] = {
     "select_stmt": _select,
     "reindex_stmt": _reindexed,
     "vacuum_stmt": _vacuumed,
+    "alter_table_stmt": _altered,
 }

@@ -8,10 +8,10 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
-from approvals import continuable, continuing, halfway, history, policy, signed
+from approvals import attempts, continuable, continuing, halfway, history, policy, signed
 from approvals.errors import Refused
 from approvals.known import Known
-from approvals.models import Continuation, Execution, User
+from approvals.models import Continuation, Execution, ExecutionStatus, User
 from tests.approvals import factories
 from tests.approvals.factories import World
 from tests.approvals.test_stored import half_way, signed_to_go_on
@@ -100,3 +100,23 @@ def test_behind_the_commit_it_is_asked_whether_a_deployment_brought_the_migratio
     assert {gate.key for gate in continuable.missing(execution, "go_on")} == {"history"}
     factories.apply(world, world.production, "12")
     assert continuable.missing(execution, "go_on") == []
+
+
+DETACH = "ALTER TABLE wallets DETACH PARTITION old_wallets CONCURRENTLY"
+FINALIZE = "ALTER TABLE public.wallets DETACH PARTITION public.old_wallets FINALIZE"
+ATTACH = "ALTER TABLE public.wallets ATTACH PARTITION public.old_wallets DEFAULT"
+
+
+def test_a_half_detached_partition_is_finalized_to_go_on_and_attached_again_to_take_back(
+    world: World,
+) -> None:
+    factories.write_script(world, "3", sql=f"{DETACH};\n{factories.UNDO['3']}")
+    approved = factories.approved(world, factories.submitted(world, factories.draft(world)))
+    execution = factories.claimed(factories.start(world, approved))
+    attempts.step_claimed(execution, 1, before={}, undo=[ATTACH])
+    attempts.step_settled(execution, 1, state="failed", found="It is half detached.", leftover=[FINALIZE])
+    attempts.record_outcome(execution, ExecutionStatus.PARTIAL, "Partly done.")
+    execution.refresh_from_db()
+    on, back = (halfway.offer(execution, course) for course in ("go_on", "take_back"))
+    assert on.entries[0]["statements"] == [FINALIZE]
+    assert [entry["statements"] for entry in back.entries] == [[FINALIZE, ATTACH]]

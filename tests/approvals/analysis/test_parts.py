@@ -6,10 +6,12 @@ import pytest
 
 from approvals.analysis import plan_script
 from approvals.analysis.alone import (
+    Detached,
     IndexDropped,
     IndexMade,
     Reload,
     Renewed,
+    Rewritten,
     Setting,
     ValueAdded,
     read_alone,
@@ -69,7 +71,9 @@ def test_two_transactions_are_refused() -> None:
         ("DROP INDEX CONCURRENTLY IF EXISTS s.i", IndexDropped("s.i")),
         ("ALTER TYPE s.mood ADD VALUE IF NOT EXISTS 'sad'", ValueAdded("s.mood", "sad")),
         ("REINDEX INDEX CONCURRENTLY i", Renewed("i")),
-        ("VACUUM (ANALYZE) t", Renewed("t")),
+        ("VACUUM (ANALYZE) t", Renewed("t", vacuum=True)),
+        ("VACUUM (FULL, ANALYZE) s.t", Rewritten("s.t")),
+        ("ALTER TABLE s.t DETACH PARTITION p CONCURRENTLY", Detached("s.t", "p")),
     ],
 )
 def test_what_a_statement_is_about(sql: str, about: object) -> None:
@@ -83,9 +87,10 @@ def test_what_a_statement_is_about(sql: str, about: object) -> None:
         "CREATE INDEX CONCURRENTLY ON t (a)",
         "CREATE INDEX i ON t (a)",
         "VACUUM",
-        "VACUUM FULL t",
+        "VACUUM FULL",
+        "VACUUM FULL t, u",
         "REINDEX DATABASE CONCURRENTLY d",
-        "ALTER TABLE t DETACH PARTITION p CONCURRENTLY",
+        "ALTER TABLE t DETACH PARTITION p",
         "SELECT pg_reload_conf(), pg_switch_wal()",
         "VACUUM t; VACUUM u",
         "SELECT (",
