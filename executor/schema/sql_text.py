@@ -96,6 +96,12 @@ def is_null(node: Any) -> bool:
     return bool(node.HasField("a_const") and node.a_const.isnull)
 
 
+def column_path(node: Any) -> list[str]:
+    """The parts of a column's name; [] for anything else, and for a star."""
+    fields = node.column_ref.fields if node.HasField("column_ref") else []
+    return [each.string.sval for each in fields] if all(each.HasField("string") for each in fields) else []
+
+
 def of_object(node: Any) -> list[str]:
     """The parts of an object's name in a DROP or COMMENT, whatever shape the tree gives it."""
     which = node.WhichOneof("node")

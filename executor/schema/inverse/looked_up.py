@@ -14,7 +14,7 @@ from executor.schema.keys import unique_keys
 from executor.schema.lost import HOLE
 from executor.schema.names import dotted, quoted
 from executor.schema.objects import Address, Object, Ref, Snapshot
-from executor.schema.sql_text import found, range_parts
+from executor.schema.sql_text import column_path, found, range_parts
 
 NOT_FOUND = "rows without one there have none"
 
@@ -45,14 +45,14 @@ def looked_up(
     item = node.from_clause[0].range_var
     ref = found(there.after, "table", range_parts(item), there.search_path)
     test = node.where_clause.a_expr
-    sides = [_path(uncast(test.lexpr)), _path(uncast(test.rexpr))]
-    if ref is None or written.parts(test.name) != ["="] or not all([_path(value), *sides]):
+    sides = [column_path(uncast(test.lexpr)), column_path(uncast(test.rexpr))]
+    if ref is None or written.parts(test.name) != ["="] or not all([column_path(value), *sides]):
         return None
     named = item.alias.aliasname or item.relname
     for own, other in (sides, sides[::-1]):
-        k, name, x = own[-1], other[-1], _path(value)[-1]
+        k, name, x = own[-1], other[-1], column_path(value)[-1]
         hidden = Ref("column", (*ref.path, name)) in there.after
-        if any(path[:-1] not in ([], [named]) for path in (own, _path(value))):
+        if any(path[:-1] not in ([], [named]) for path in (own, column_path(value))):
             continue
         if other[:-1] == [named] or (len(other) == 1 and hidden) or name not in gone:
             continue
@@ -88,9 +88,3 @@ def _lookup(table: Ref, wanted: str, key: str) -> str:
     """The value of one column where another one is HOLE. Its names hide none of the rows around it."""
     inner = f"SELECT {quoted(wanted)} AS found_value, {quoted(key)} AS found_by FROM {dotted(table.path)}"
     return f"(SELECT found_value FROM ({inner}) AS found WHERE found_by = {HOLE})"
-
-
-def _path(node: Any) -> list[str]:
-    """The parts of a column's name; [] for anything else, and for a star."""
-    fields = node.column_ref.fields if node.HasField("column_ref") else []
-    return [each.string.sval for each in fields] if all(each.HasField("string") for each in fields) else []

@@ -15,7 +15,7 @@ from executor.schema.inverse.deletions import NULL
 from executor.schema.keys import unique_keys
 from executor.schema.names import dotted, quoted
 from executor.schema.objects import Object, Ref, Snapshot
-from executor.schema.sql_text import constant, found, is_null, lookup, range_parts
+from executor.schema.sql_text import column_path, constant, found, is_null, lookup, range_parts
 
 Row = list[str | None]
 MOST = 2000
@@ -144,7 +144,7 @@ class Queried:
         if not node.HasField("column_ref"):
             own = chosen and node.HasField("sub_link") and not self._stands_alone(node.sub_link)
             return None if own else self.value(node)
-        path = _path(node)
+        path = column_path(node)
         if not path:
             raise NotTold(FROM_A_QUERY)  # a star
         for source in chosen:
@@ -187,14 +187,6 @@ def _conjuncts(node: Any) -> Iterator[Any]:
         yield node
 
 
-def _path(node: Any) -> list[str]:
-    """The parts of a column's name; [] for anything else, and for a star."""
-    if not node.HasField("column_ref"):
-        return []
-    fields = node.column_ref.fields
-    return [each.string.sval for each in fields] if all(each.HasField("string") for each in fields) else []
-
-
 def _comparison(test: Any) -> tuple[list[str], list[str]]:
     """A column and the constants that it must be one of; empty where the test is another one."""
     if not test.HasField("a_expr") or written.parts(test.a_expr.name) != ["="]:
@@ -203,10 +195,10 @@ def _comparison(test: Any) -> tuple[list[str], list[str]]:
     if test.a_expr.kind == pb.AEXPR_IN:
         values = [constant(each) for each in right.list.items]
     elif test.a_expr.kind == pb.AEXPR_OP:
-        if not _path(left):
+        if not column_path(left):
             left, right = right, left
         values = [constant(right)]
     else:
         return [], []
     known = [value for value in values if value is not None]
-    return (_path(left), known) if len(known) == len(values) else ([], [])
+    return (column_path(left), known) if len(known) == len(values) else ([], [])
