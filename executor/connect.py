@@ -193,6 +193,17 @@ def refuse_unfit(
         raise WrongServer("The executor's role is a superuser; scripts run as an ordinary role only.")
 
 
+def refuse_two_servers(control: Connection, who: Identity) -> None:
+    """Raise WrongServer unless the control connection, which may be older, is to the server that answered:
+    one to a primary of before would tell, after a loss, what is true there."""
+    (start,) = one(control, "SELECT pg_postmaster_start_time()")
+    if start != who.postmaster_start:
+        raise WrongServer(
+            "Two servers answer under this target's address, one after the other, as in a failover. "
+            "Start it once more when one of them is gone."
+        )
+
+
 def execute_one(connection: Connection, sql: str) -> Answer:
     """Send exactly one statement through the extended protocol, in which the server itself refuses a
     string of several (42601), and return its answer. Raises psycopg.Error.

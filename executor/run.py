@@ -18,7 +18,15 @@ import psycopg
 from approvals.flyway.treatment import Treatment
 from executor import checks, locks, marker
 from executor.alone import Alone, partly, restart_needed
-from executor.connect import Connection, Endpoint, SocketCut, connect, identity, refuse_unfit
+from executor.connect import (
+    Connection,
+    Endpoint,
+    SocketCut,
+    connect,
+    identity,
+    refuse_two_servers,
+    refuse_unfit,
+)
 from executor.ending import PortalFailed, Stop, counted, lasted, said, why
 from executor.errors import ExecutorError
 from executor.history import HistoryChanged
@@ -145,6 +153,7 @@ class _Run:
             system_identifier=self.spec.expected_system_identifier,
             database_oid=self.spec.database_oid,
         )
+        refuse_two_servers(self.control, who)
         if self.spec.marker:
             marker.require(connection)
         self.tell.listen(connection)

@@ -9,6 +9,8 @@ from datetime import timedelta
 import psycopg
 import pytest
 
+from executor.connect import Endpoint
+from executor.line import Line
 from executor.run import run as run_once
 from executor.spec import Outcome
 from tests.executor.target import (
@@ -22,6 +24,7 @@ from tests.executor.target import (
     items,
     spec,
 )
+from waqiti_rollback.embedded import HOST, SUPERUSER, Cluster
 
 
 def test_a_good_script_commits_with_its_history_row(target: Target) -> None:
@@ -52,6 +55,18 @@ def test_the_backend_is_recorded_before_the_first_statement(target: Target) -> N
         "SELECT system_identifier::text FROM pg_control_system()"
     )
     assert target.value("SELECT xid::text FROM waqiti_rollback.execution_marker") == str(backend.xid)
+
+
+def test_nothing_runs_where_the_connection_it_is_watched_by_is_to_another_server(
+    target: Target, staging_cluster: Cluster
+) -> None:
+    before = target.fingerprint()
+    elsewhere = Endpoint(HOST, staging_cluster.port, "postgres", SUPERUSER, staging_cluster.password)
+    with Line(lambda: elsewhere) as line:
+        result = run_once(spec(DROP_STATUS), target.executor, Recording(), line=line)
+    assert result.outcome is Outcome.NO_EFFECT
+    assert "Two servers answer under this target's address" in result.sentence
+    assert target.fingerprint() == before
 
 
 def test_objects_that_come_back_belong_to_the_service(target: Target) -> None:
