@@ -153,8 +153,11 @@ def leaks(before: dict[str, int], after: dict[str, int], grown: dict[int, dict[s
 
 
 def at_rest(site: Shards, temporary: Path, wanted: dict[str, int]) -> dict[str, int]:
-    """What is left once it is no more than `wanted`, or after half a minute."""
-    until = time.monotonic() + 30
+    """What is left once it is no more than `wanted`. Helpers keep a connection to the portal while they rest:
+    half a minute more than that is waited."""
+    from executor.helpers import IDLE_S
+
+    until = time.monotonic() + IDLE_S + 30
     while True:
         found = left(site, temporary)
         if all(found[name] <= wanted[name] for name in found) or time.monotonic() > until:
