@@ -187,6 +187,13 @@ def test_the_page_shows_the_evidence_with_its_date_and_the_signatures_by_role(wo
     assert "Never Alice, who asked, nor an author of a script." in page
 
 
+def test_what_is_over_names_nobody_who_could_still_sign(world: World) -> None:
+    page = review(rollback_in(world, Status.CANCELLED), world.dora)
+    assert "no signature that counts" in page.text
+    assert "not signed yet" not in page.text
+    assert "can be:" not in page.text
+
+
 def test_the_gates_stand_as_one_list_missing_first_with_who_can_supply_them(world: World) -> None:
     rollback = rollbacks.create(world.production, [world.migration("3")], actor=world.alice)
     page = review(rollback, world.alice)
