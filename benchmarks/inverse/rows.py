@@ -112,6 +112,7 @@ def kept_though_announced(
             column
             for column in after.of_kind("column")
             if column.ref.relation == loss.lost.relation and loss.lost.column in ("", column.ref.name)
+            if column.address in before.by_address  # another one may have the name of one that came and goes
         ]
         same = [
             second[column.ref] == third.get(Ref("column", _before(column, before, after)))
