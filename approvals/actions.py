@@ -266,8 +266,6 @@ def _why_no_start(s: Standing) -> str:
 def _schedule(s: Standing) -> Action | None:
     if Role.OPS not in s.user.roles or s.status != Status.APPROVED:
         return None
-    if s.known.is_fleet:
-        return None  # a run is started by a person who watches it
     label = _("Schedule the start…")
     if s.known.schedule is not None:
         return Action("schedule", label, _("A start is scheduled already; cancel that one first."))

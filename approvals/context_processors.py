@@ -19,7 +19,7 @@ Place = tuple[str | Promise, str, tuple[str, ...]]
 # Where the work is: always in sight where there is room.
 PLACES: tuple[Place, ...] = (
     (_("Dashboard"), "dashboard", ("dashboard",)),
-    (_("Rollbacks"), "rollback_list", ("rollback", "execution", "thread")),
+    (_("Rollbacks"), "rollback_list", ("rollback", "execution", "fleet", "thread")),
     (_("Targets"), "target_list", ("target", "window")),
     (_("Services"), "service_list", ("service", "migration", "script", "import")),
     (_("Incidents"), "incident_list", ("incident", "post_mortem")),

@@ -76,13 +76,20 @@ def start_scheduled(schedule: Schedule) -> Execution:
     """
     actor = User.objects.get(pk=schedule.by_id)  # as they are now: they may have lost the role
     with audit.unit_of_work("execution.requested", actor=actor, rollback=schedule.rollback) as facts:
-        rollback = workflow.locked(schedule.rollback)
-        workflow.require_party(rollback, actor, workflow.Party.OPS)
-        workflow.require(rollback, [Status.APPROVED], digest=schedule.request_digest)
-        if not rollback.schedules.filter(pk=schedule.pk, state=Schedule.State.WAITING).exists():
-            raise Conflict(_("This start does not wait any more."))
+        rollback = require_scheduled(schedule, actor)
         facts["schedule"] = schedule.pk
         return _begin(rollback, actor, facts)
+
+
+def require_scheduled(schedule: Schedule, actor: User) -> RollbackRequest:
+    """Lock the rollback of a scheduled start and raise Denied, Refused or Conflict unless it waits and may
+    begin in this person's name."""
+    rollback = workflow.locked(schedule.rollback)
+    workflow.require_party(rollback, actor, workflow.Party.OPS)
+    workflow.require(rollback, [Status.APPROVED], digest=schedule.request_digest)
+    if not rollback.schedules.filter(pk=schedule.pk, state=Schedule.State.WAITING).exists():
+        raise Conflict(_("This start does not wait any more."))
+    return rollback
 
 
 def require_startable(rollback: RollbackRequest) -> None:

@@ -7,16 +7,18 @@ each holds the run locked. What comes next is `approvals.waves`' to say.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
 from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
-from . import incidents, queueing, rollbacks, waves, workflow
+from . import audit, fleet_windows, incidents, queueing, rollbacks, waves, workflow
 from .errors import Refused
+from .fleet_windows import Opening
 from .models import (
+    OPEN,
     Execution,
     ExecutionStatus,
     FleetRun,
@@ -34,7 +36,7 @@ COMMITTED = (_S.SUCCEEDED, _S.COMMITTED_CHECK_FAILED)
 # of hundreds ends.
 _TELLING = (
     *("run", "rollback_target", "purpose", "status", "set_aside", "course", "settled_at"),
-    *("wave", "claimed_at", "sentence", "continues"),
+    *("wave", "claimed_at", "sentence", "continues", "missed"),
 )
 
 
@@ -67,6 +69,8 @@ def stand(tries: Sequence[Execution]) -> Stand:
         return Stand.UNSURE
     if last.is_open:
         return Stand.OPEN
+    if last.missed:
+        return Stand.MISSED
     back = last.course == Execution.Course.TAKE_BACK
     return Stand.DONE if last.status == _S.SUCCEEDED and not back else Stand.FAILED
 
@@ -90,13 +94,12 @@ def advance(run: FleetRun) -> dict[str, Any]:
     order = list(RollbackTarget.objects.filter(rollback=run.rollback_id).values_list("pk", flat=True))
     tries = tries_of(run)
     stands = [stand(tries[each]) for each in order]
-    found = waves.decide(
-        waves.State(run.state),
-        stands,
-        wave_size=run.wave_size,
-        stop_after=run.stop_after,
-        accepted=run.accepted,
-    )
+    closed, missed = _by_windows(run, order, stands)
+    if missed:
+        queueing.record_missed(run, missed)
+        tries = tries_of(run)
+        stands = [stand(tries[each]) for each in order]
+    found = _decide(run, stands, closed)
     if found.start:
         targets = in_order(run)
         found = _begin(run, [targets[place] for place in found.start]) or found
@@ -104,7 +107,62 @@ def advance(run: FleetRun) -> dict[str, Any]:
         _enter(run, found, stands)
     if run.is_over and not {Stand.OPEN, Stand.UNSURE} & set(stands):
         _conclude(run, [tries[each] for each in order])
-    return {"run": run.pk, "run_state": run.state, "wave": run.wave, "began": len(found.start)}
+    done = {"run": run.pk, "run_state": run.state, "wave": run.wave, "began": len(found.start)}
+    return done | ({"missed": len(missed)} if missed else {})
+
+
+def _decide(run: FleetRun, stands: Sequence[Stand], closed: Collection[int]) -> Next:
+    return waves.decide(
+        waves.State(run.state),
+        stands,
+        wave_size=run.wave_size,
+        stop_after=run.stop_after,
+        accepted=run.accepted,
+        closed=closed,
+    )
+
+
+def _by_windows(
+    run: FleetRun, order: Sequence[int], stands: Sequence[Stand]
+) -> tuple[set[int], dict[RollbackTarget, str]]:
+    """Of a run that the clock started: the places of the targets that wait for their windows, and those that
+    have missed theirs, with a sentence each. Nobody has missed anything before the canary is done."""
+    if run.schedule is None or run.state != FleetRun.State.RUNNING or Stand.WAITING not in stands:
+        return set(), {}
+    waiting = {each: place for place, each in enumerate(order) if stands[place] is Stand.WAITING}
+    targets = run.rollback.rollback_targets.filter(pk__in=waiting).select_related("target")
+    found = fleet_windows.of_run(run, list(targets))
+    closed, missed = set(), {}
+    for each in targets:
+        here = found[each.pk]
+        if here.opening is Opening.MISSED and stands[0] is Stand.DONE:
+            missed[each] = fleet_windows.missed(each.target, here)
+        elif here.opening is not Opening.NOW:
+            closed.add(waiting[each.pk])
+    return closed, missed
+
+
+def wake() -> int:
+    """Let runs that rest until a window opens go on, or say what was missed. Returns how many did something.
+
+    Called by beat, and safe to be called by several at once: a run is locked before anything is done.
+    """
+    resting = FleetRun.objects.filter(state=FleetRun.State.RUNNING, schedule__isnull=False, ended_at=None)
+    resting = resting.exclude(executions__status__in=OPEN)
+    return sum(map(_woken, resting.select_related("schedule", "rollback")))
+
+
+def _woken(run: FleetRun) -> bool:
+    order = list(RollbackTarget.objects.filter(rollback=run.rollback_id).values_list("pk", flat=True))
+    tries = tries_of(run)
+    stands = [stand(tries[each]) for each in order]
+    closed, missed = _by_windows(run, order, stands)
+    found = _decide(run, stands, closed)
+    if not (missed or found.start or found.state != run.state):
+        return False
+    with audit.unit_of_work("fleet.woke", actor=None, rollback=run.rollback) as facts:
+        facts |= advance(lock(run.pk))
+    return True
 
 
 def _begin(run: FleetRun, targets: Sequence[RollbackTarget]) -> Next | None:

@@ -12,7 +12,7 @@ from django.utils.translation import ngettext
 from . import audit, executions, fleet_progress, workflow
 from .decisions import require_confirmed
 from .errors import Denied, Refused
-from .models import BUSY, Execution, ExecutionStatus, FleetRun, Role, RollbackRequest, Status, User
+from .models import BUSY, Execution, ExecutionStatus, FleetRun, Role, RollbackRequest, Schedule, Status, User
 from .waves import Stand
 
 State = FleetRun.State
@@ -35,32 +35,61 @@ def start(
         rollback = workflow.locked(rollback)
         workflow.require_party(rollback, actor, workflow.Party.OPS)
         workflow.require(rollback, [Status.APPROVED], digest=digest)
-        confirmed_at, now = require_confirmed(confirmed_at)
-        targets = rollback.rollback_targets.count()
-        if targets < 2:
-            raise Refused(_("%(label)s has one target: start its execution.") % {"label": rollback.label})
-        if not (1 <= wave_size < targets and 1 <= stop_after <= targets):
-            raise Refused(
-                _("A wave has 1 to %(most)d targets, and 1 to %(targets)d failures stop the run.")
-                % {"most": targets - 1, "targets": targets}
-            )
-        executions.require_startable(rollback)
-        workflow.move(rollback, Status.EXECUTING, actor=actor)
-        rollback.attempts += 1
-        rollback.save(update_fields=["attempts"])
-        run = FleetRun.objects.create(
-            rollback=rollback,
-            request_digest=rollback.request_digest,
-            wave_size=wave_size,
-            stop_after=stop_after,
-            started_by=actor,
-            started_at=now,
-            confirmed_at=confirmed_at,
-        )
-        facts |= {"request": rollback.request_digest, "targets": targets}
-        facts |= {"wave_size": wave_size, "stop_after": stop_after}
-        facts |= fleet_progress.advance(run)
+        confirmed_at, _now = require_confirmed(confirmed_at)
+        run = FleetRun(wave_size=wave_size, stop_after=stop_after, confirmed_at=confirmed_at)
+        _begin(run, rollback, actor, facts)
     return run
+
+
+def start_scheduled(schedule: Schedule) -> FleetRun:
+    """Start the run that ops have scheduled, in the name of who did: like `start`, only that they proved who
+    they are when they scheduled it, and that each target begins in its own window or not at all.
+
+    Raises Denied, Refused or Conflict, as where somebody has started or cancelled it meanwhile.
+    """
+    actor = User.objects.get(pk=schedule.by_id)  # as they are now: they may have lost the role
+    with audit.unit_of_work("fleet.started", actor=actor, rollback=schedule.rollback) as facts:
+        rollback = executions.require_scheduled(schedule, actor)
+        facts["schedule"] = schedule.pk
+        run = FleetRun(
+            wave_size=schedule.wave_size or 1,
+            stop_after=schedule.stop_after or 1,
+            confirmed_at=schedule.confirmed_at,
+            schedule=schedule,
+        )
+        _begin(run, rollback, actor, facts)
+    return run
+
+
+def _begin(run: FleetRun, rollback: RollbackRequest, actor: User, facts: audit.Facts) -> None:
+    """What every start of a run is; the caller holds the rollback locked and has seen who may."""
+    require_waves(rollback, wave_size=run.wave_size, stop_after=run.stop_after)
+    executions.require_startable(rollback)
+    workflow.move(rollback, Status.EXECUTING, actor=actor)
+    rollback.attempts += 1
+    rollback.save(update_fields=["attempts"])
+    run.rollback, run.request_digest = rollback, rollback.request_digest
+    run.started_by, run.started_at = actor, timezone.now()
+    run.save()
+    # Whoever was faster than the clock: what was scheduled has begun.
+    rollback.schedules.filter(state=Schedule.State.WAITING).update(
+        state=Schedule.State.STARTED, ended_at=run.started_at, ended_by=actor
+    )
+    facts |= {"request": rollback.request_digest, "targets": rollback.rollback_targets.count()}
+    facts |= {"wave_size": run.wave_size, "stop_after": run.stop_after}
+    facts |= fleet_progress.advance(run)
+
+
+def require_waves(rollback: RollbackRequest, *, wave_size: int | None, stop_after: int | None) -> None:
+    """Raise Refused unless a run of this rollback could go like that."""
+    targets = rollback.rollback_targets.count()
+    if targets < 2:
+        raise Refused(_("%(label)s has one target: start its execution.") % {"label": rollback.label})
+    if not (1 <= (wave_size or 0) < targets and 1 <= (stop_after or 0) <= targets):
+        raise Refused(
+            _("A wave has 1 to %(most)d targets, and 1 to %(targets)d failures stop the run.")
+            % {"most": targets - 1, "targets": targets}
+        )
 
 
 def hold(run: FleetRun, *, actor: User, reason: str) -> FleetRun:
@@ -171,7 +200,12 @@ def _may_try_again(tries: list[Execution]) -> bool:
     """Did it end without effect, and may the target be tried once more?"""
     last = fleet_progress.newest(tries)
     begun = [each for each in tries if each.claimed_at is not None]
-    return last is not None and last.status == ExecutionStatus.NO_EFFECT and len(begun) < TRIES
+    return (
+        last is not None
+        and last.status == ExecutionStatus.NO_EFFECT
+        and not last.missed
+        and len(begun) < TRIES
+    )
 
 
 def _give_another_try(run: FleetRun) -> int:
@@ -193,6 +227,7 @@ def says(counts: dict[str, int]) -> str:
         ("done", _("%(count)d of %(total)d taken back")),
         ("failed", ngettext("%(count)d failed", "%(count)d failed", counts.get("failed", 0))),
         ("unsure", _("%(count)d not known or partly done")),
+        ("missed", _("%(count)d missed their windows")),
         ("open", _("%(count)d under way")),
         ("waiting", _("%(count)d not begun")),
     ]

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from django.db import IntegrityError, transaction
 from django.db.models import Q
+from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from . import halfway, jobs
@@ -44,6 +45,17 @@ def queue_wave(run: FleetRun, targets: Sequence[RollbackTarget]) -> None:
     _insert(made, planned_steps(rollback))
     subjects = [execution.pk for execution in made]
     jobs.ask_all(Job.Kind.EXECUTE, subjects=subjects, actor=actor, digest=rollback.request_digest)
+
+
+def record_missed(run: FleetRun, targets: Mapping[RollbackTarget, str]) -> None:
+    """On these targets nothing begins any more in this run, for the reason given: an execution of each that
+    never was anybody's, so that it is on record as every other outcome is."""
+    made = [_execution(each, run.rollback, Execution.Purpose.REAL, run.started_by, run) for each in targets]
+    now = timezone.now()
+    for execution, said in zip(made, targets.values(), strict=True):
+        execution.status, execution.missed, execution.wave = ExecutionStatus.NO_EFFECT, True, None
+        execution.finished_at, execution.sentence = now, said
+    _insert(made, planned_steps(run.rollback))
 
 
 def _execution(

@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from . import audit, executions, gates, jobs, rollbacks, signed, windows, workflow
+from . import audit, executions, fleets, gates, jobs, rollbacks, signed, windows, workflow
 from .decisions import require_confirmed
 from .errors import Conflict, Denied, Refused
 from .known import Known
@@ -50,8 +50,7 @@ def why_not(rollback: RollbackRequest, known: Known | None = None) -> str:
         return _("Only what is approved can be scheduled.")
     if rollback.overdue_expiry:
         return _("The time to execute it is over.")
-    if len((known := known or Known(rollback)).rollback_targets) > 1:
-        return _("The run over a fleet is started by a person who watches it, not by the clock.")
+    known = known or Known(rollback)
     if problem := signed.changed(rollback):
         return problem
     found = gates.gates(rollback, known)
@@ -66,8 +65,11 @@ def schedule(
     digest: str,
     confirmed_at: datetime | None,
     at: datetime | None = None,
+    wave_size: int | None = None,
+    stop_after: int | None = None,
 ) -> Schedule:
-    """Set a start for `at` (aware), or for the next opening of the target. Ops only; replaces nothing.
+    """Set a start for `at` (aware), or for the next opening of the target. Ops only; replaces nothing. Of a
+    fleet it is the canary that begins then; `wave_size` and `stop_after` are those of the run.
 
     Raises Denied, Refused or Conflict: the moment must lie ahead, in an opening and in the time to execute,
     and every gate but that of the window must hold now.
@@ -82,6 +84,8 @@ def schedule(
         if waiting(rollback) is not None:
             raise Refused(_("A start is scheduled already; cancel that one first."))
         rollback_target = rollback.representative()
+        if rollback.rollback_targets.count() > 1:
+            fleets.require_waves(rollback, wave_size=wave_size, stop_after=stop_after)
         chosen, until = _fit(rollback, rollback_target, at, now)
         made = Schedule.objects.create(
             rollback=rollback,
@@ -91,6 +95,8 @@ def schedule(
             by=actor,
             made_at=now,
             confirmed_at=confirmed_at,
+            wave_size=wave_size,
+            stop_after=stop_after,
         )
         jobs.ask(Job.Kind.PREFLIGHT, subject=rollback.pk, actor=actor, digest=rollback.change_digest)
         facts |= {"schedule": made.pk, "for": audit.stamp(chosen), "until": audit.stamp(until)}
@@ -164,7 +170,10 @@ def _carry_out(found: Schedule, now: datetime) -> bool:
         _miss(found)
         return False
     try:
-        executions.start_scheduled(found)
+        if found.wave_size is None:
+            executions.start_scheduled(found)
+        else:
+            fleets.start_scheduled(found)
     except Denied:
         _give_up(found, _("%(who)s may not start it any more.") % {"who": found.by})
     except Refused as refused:

@@ -4,7 +4,7 @@ data out; whoever calls it holds the run locked and carries the answer out."""
 from __future__ import annotations
 
 import enum
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 
@@ -17,6 +17,7 @@ class Stand(enum.StrEnum):
     FAILED = (
         "failed"  # it has ended otherwise: no effect, rolled back, taken back, a check after commit failed
     )
+    MISSED = "missed"  # its window was over before it could begin: it does not begin any more
     UNSURE = "unsure"  # unresolved, or partly done: a person has to see to it
 
 
@@ -54,11 +55,18 @@ class Next:
 
 
 def decide(
-    state: State, stands: Sequence[Stand], *, wave_size: int, stop_after: int, accepted: int = 0
+    state: State,
+    stands: Sequence[Stand],
+    *,
+    wave_size: int,
+    stop_after: int,
+    accepted: int = 0,
+    closed: Collection[int] = (),
 ) -> Next:
     """What a run does next. `stands` is in the order of the run, the canary first; `wave_size` targets begin
     together, once all that began before are final; `stop_after` failures stop it, not counting the first
-    `accepted`, in spite of which somebody went on.
+    `accepted`, in spite of which somebody went on. The places in `closed` wait for their windows: they begin
+    in a later wave, and a run in which nothing else is left rests until then.
 
     Until the canary is done nothing else begins, whoever goes on. Asked twice it says the same twice: what
     began is no longer waiting.
@@ -72,13 +80,13 @@ def decide(
         return Next(state)
     if unsure:
         return Next(State.HELD, why=Why.UNSURE)
-    if stands[0] is Stand.FAILED:
+    if stands[0] in (Stand.FAILED, Stand.MISSED):
         return Next(State.STOPPED, why=Why.CANARY)
     if stands.count(Stand.FAILED) - accepted >= stop_after:
         return Next(State.STOPPED, why=Why.FAILURES)
     if under_way:
         return Next(state)
+    waiting = [place for place, stand in enumerate(stands) if stand is Stand.WAITING and place not in closed]
     if stands[0] is Stand.WAITING:
-        return Next(state, (0,))
-    waiting = [place for place, stand in enumerate(stands) if stand is Stand.WAITING]
+        return Next(state, tuple(waiting[:1]) if waiting[:1] == [0] else ())
     return Next(state, tuple(waiting[:wave_size]))

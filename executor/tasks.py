@@ -12,7 +12,7 @@ from celery.signals import worker_ready, worker_shutting_down
 from celery.worker import state
 from django.db import close_old_connections
 
-from approvals import alarms, attempts, audit, imports, jobs, rollbacks, schedules
+from approvals import alarms, attempts, audit, fleet_progress, imports, jobs, rollbacks, schedules
 from approvals.models import Job
 from executor import (
     execute,
@@ -103,8 +103,10 @@ def look_for_restarts() -> None:
 
 @shared_task(name="executor.start_scheduled")
 def start_scheduled() -> None:
-    """Start what ops have scheduled for now; end what missed its window."""
+    """Start what ops have scheduled for now; end what missed its window; let runs go on whose next window
+    opened."""
     schedules.carry_out_due()
+    fleet_progress.wake()
 
 
 @shared_task(name="executor.expire_rollbacks")

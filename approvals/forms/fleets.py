@@ -12,11 +12,11 @@ from approvals.models import RollbackRequest, Target
 
 from . import PortalForm
 from .decisions import StartForm
+from .windows import ScheduleForm
 
 
-class RunForm(StartForm):
-    """The start of a run: how many at a time, and after how many failures it stops. For CRITICAL the canary's
-    name is typed."""
+class WavesForm(PortalForm):
+    """How a run goes: how many targets at a time, and after how many failures it stops."""
 
     wave_size = forms.IntegerField(
         label=_("Targets in a wave"),
@@ -26,12 +26,9 @@ class RunForm(StartForm):
         ),
     )
     stop_after = forms.IntegerField(label=_("Stop after so many failures"), min_value=1, initial=1)
-    field_order = ("wave_size", "stop_after", "name")
 
-    def __init__(
-        self, *args: Any, rollback: RollbackRequest, target: str, targets: int, **kwargs: Any
-    ) -> None:
-        super().__init__(*args, rollback=rollback, target=target, **kwargs)
+    def bound_by(self, targets: int) -> None:
+        """Let no more be asked for than there are."""
         size = cast(forms.IntegerField, self.fields["wave_size"])
         size.initial = min(8, targets - 1)
         for name, most in (("wave_size", targets - 1), ("stop_after", targets)):
@@ -39,6 +36,28 @@ class RunForm(StartForm):
             field.max_value = most
             field.validators.append(MaxValueValidator(most))
             field.widget.attrs["max"] = most
+
+
+class RunForm(StartForm, WavesForm):
+    """The start of a run. For CRITICAL the canary's name is typed."""
+
+    field_order = ("wave_size", "stop_after", "name")
+
+    def __init__(
+        self, *args: Any, rollback: RollbackRequest, target: str, targets: int, **kwargs: Any
+    ) -> None:
+        super().__init__(*args, rollback=rollback, target=target, **kwargs)
+        self.bound_by(targets)
+
+
+class ScheduledRunForm(ScheduleForm, WavesForm):
+    """When the canary is to begin, and how the run goes then."""
+
+    field_order = ("at", "wave_size", "stop_after")
+
+    def __init__(self, *args: Any, targets: int, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.bound_by(targets)
 
 
 class GoOnForm(PortalForm):

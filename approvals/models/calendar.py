@@ -133,6 +133,9 @@ class Schedule(models.Model):
     # Why it could not start when it was tried last, or how it ended.
     sentence = models.TextField(blank=True)
     execution = models.ForeignKey(Execution, null=True, on_delete=models.PROTECT, related_name="+")
+    # Of a fleet: how its run is to go.
+    wave_size = models.PositiveSmallIntegerField(null=True)
+    stop_after = models.PositiveSmallIntegerField(null=True)
     ended_at = models.DateTimeField(null=True)
     ended_by = models.ForeignKey(User, null=True, on_delete=models.PROTECT, related_name="+")
 
@@ -147,6 +150,10 @@ class Schedule(models.Model):
                 condition=Q(made_at__gte=F("confirmed_at"), at__gt=F("made_at"), until__gt=F("at"))
                 & Q(made_at__lte=F("confirmed_at") + timedelta(minutes=5)),
                 name="schedule_confirmed_and_ahead",
+            ),
+            models.CheckConstraint(
+                condition=Q(wave_size=None, stop_after=None) | Q(wave_size__gte=1, stop_after__gte=1),
+                name="schedule_of_a_run_says_how",
             ),
         ]
 

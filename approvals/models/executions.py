@@ -68,6 +68,8 @@ class Execution(models.Model):
     run = models.ForeignKey(FleetRun, null=True, on_delete=models.PROTECT, related_name="executions")
     wave = models.PositiveSmallIntegerField(null=True)
     set_aside = models.BooleanField(default=False)
+    # The target's window was over before it could begin: nothing was sent there, and nothing will be.
+    missed = models.BooleanField(default=False)
     status = models.CharField(max_length=24, choices=ExecutionStatus.choices, default=ExecutionStatus.QUEUED)
     change_digest = models.CharField(max_length=64)
     request_digest = models.CharField(max_length=64, blank=True)

@@ -34,6 +34,8 @@ class FleetRun(models.Model):
     # So many failures somebody has seen and gone on in spite of.
     accepted = models.PositiveSmallIntegerField(default=0)
     sentence = models.TextField(blank=True, help_text=_("Why it does not run, in plain words."))
+    # Where the clock started it, each target begins in its own window and not after that.
+    schedule = models.OneToOneField("Schedule", null=True, on_delete=models.PROTECT, related_name="run")
     started_by = models.ForeignKey(User, on_delete=models.PROTECT, related_name="+")
     started_at = models.DateTimeField(default=timezone.now)
     confirmed_at = models.DateTimeField()
@@ -57,10 +59,8 @@ class FleetRun(models.Model):
                 name="run_ends_cancelled_or_finished",
             ),
             models.CheckConstraint(
-                condition=Q(
-                    started_at__gte=F("confirmed_at"),
-                    started_at__lte=F("confirmed_at") + timedelta(minutes=5),
-                ),
+                condition=Q(started_at__gte=F("confirmed_at"))
+                & (Q(started_at__lte=F("confirmed_at") + timedelta(minutes=5)) | Q(schedule__isnull=False)),
                 name="run_confirmed_within_five_minutes",
             ),
         ]

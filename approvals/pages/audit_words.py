@@ -50,6 +50,7 @@ WORDS: dict[str, tuple[str | Promise, str, str]] = {
     "schedule.cancelled": (lazy("cancelled the scheduled start"), "void", PLAIN),
     "schedule.missed": (lazy("let the rollback expire: it missed its window"), "void", WARN),
     "fleet.started": (lazy("started the run over all targets"), "run", RUN),
+    "fleet.woke": (lazy("let the run go on by the windows of its targets"), "clock", RUN),
     "fleet.held": (lazy("held the run"), "warn", WARN),
     "fleet.went_on": (lazy("went on with the run"), "run", RUN),
     "fleet.cancelled": (lazy("ended the run"), "void", WARN),

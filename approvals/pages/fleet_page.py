@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 
 from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_noop
 
-from approvals import alike, fleet_progress, fleets
+from approvals import alike, fleet_progress, fleet_windows, fleets, windows
+from approvals.fleet_windows import Chance, Opening
 from approvals.models import (
     Execution,
     ExecutionStatus,
@@ -34,6 +36,7 @@ LOOKS: dict[str, tuple[str, str, str, str]] = {
     "open": ("run", "run", "R", gettext_noop("under way")),
     "queued": ("wait", "run", "Q", gettext_noop("queued")),
     "done": ("ok", "ok", "D", gettext_noop("done")),
+    "missed": ("clock", "warn", "M", gettext_noop("missed its window")),
     "waiting": ("dot", "idle", "N", gettext_noop("not begun")),
 }
 TONES = {"running": "run", "held": "warn", "stopped": "fail", "cancelled": "idle", "finished": "ok"}
@@ -53,6 +56,7 @@ class Cell:
     word: str
     execution: Execution | None
     url: str
+    opens: datetime | None = None  # when its window does, for which it waits
 
     @property
     def icon(self) -> str:
@@ -102,7 +106,7 @@ class View:
     @property
     def sentence(self) -> str:
         """How many stand how."""
-        counts = {key: self.counts[key] for key in ("done", "failed", "unsure", "waiting")}
+        counts = {key: self.counts[key] for key in ("done", "failed", "missed", "unsure", "waiting")}
         return fleets.says(counts | {"open": self.counts["open"] + self.counts["queued"]})
 
     @property
@@ -173,27 +177,41 @@ class View:
         return max(self.counts["unsure"] + self.counts["failed"] - TOLD, 0)
 
     @property
+    def next_opening(self) -> Cell | None:
+        """The target whose window opens first, where nothing is under way and some wait for theirs."""
+        if self.counts["open"] or self.counts["queued"]:
+            return None
+        waiting = [(cell.opens, cell.position, cell) for cell in self.cells if cell.opens is not None]
+        return min(waiting)[2] if waiting else None
+
+    @property
     def canary(self) -> Cell:
         return self.cells[0]
 
 
 def read(rollback: RollbackRequest, targets: Sequence[RollbackTarget], *, show: str = "") -> View:
-    """The run that was started last and how its targets stand; two queries, however many they are."""
-    run = rollback.runs.select_related("started_by").first()
+    """The run that was started last and how its targets stand; two queries, or three
+    where the clock started it, however many they are."""
+    run = rollback.runs.select_related("started_by", "schedule", "rollback").first()
     tries = fleet_progress.tries_of(run) if run else {}
-    cells = [_cell(each, tries.get(each.pk, [])) for each in targets]
+    ahead = fleet_windows.of_run(run, targets) if run and not run.is_over else {}
+    cells = [_cell(each, tries.get(each.pk, []), ahead.get(each.pk)) for each in targets]
     counts = Counter(cell.kind for cell in cells)
     return View(rollback, run, cells, show if show in LOOKS else "", counts)
 
 
-def _cell(each: RollbackTarget, tries: list[Execution]) -> Cell:
+def _cell(each: RollbackTarget, tries: list[Execution], ahead: Chance | None) -> Cell:
     stand, last = fleet_progress.stand(tries), fleet_progress.newest(tries)
     kind = stand.value
     if stand is Stand.OPEN and last is not None and last.status == ExecutionStatus.QUEUED:
         kind = "queued"
-    word = last.get_status_display() if last is not None else _(LOOKS[kind][3])
+    word = last.get_status_display() if last is not None and kind != "missed" else _(LOOKS[kind][3])
+    opens = None
+    if stand is Stand.WAITING and ahead and ahead.span and ahead.opening is Opening.LATER:
+        opens = ahead.span.begins
+        word = _("waits for its window, which opens %(at)s") % {"at": windows.clock(opens, each.target)}
     url = reverse("execution_detail", args=[last.pk]) if last is not None else ""
-    return Cell(each.target.name, each.position, kind, word, last, url)
+    return Cell(each.target.name, each.position, kind, word, last, url, opens)
 
 
 @dataclass(frozen=True)

@@ -28,6 +28,11 @@ def happened(view: View) -> str:
         return _("All targets came to an end.")
     if run.state != State.RUNNING:
         return str(run.get_state_display())
+    if (cell := view.next_opening) is not None:
+        return _("Nothing is under way: the rest waits for its windows. Next is %(name)s; it %(word)s.") % {
+            "name": cell.name,
+            "word": cell.word,
+        }
     if run.wave == 0:
         return _("The canary %(canary)s runs, alone.") % {"canary": view.canary.name}
     return _("Wave %(number)d runs. What comes next is decided when all of it have ended.") % {
@@ -100,6 +105,8 @@ def _afterwards(view: View, names: dict[str, str]) -> list[str]:
     found = []
     if view.counts["failed"]:
         found.append(_("Find out why it failed: the page of each failed target says it."))
+    if view.counts["missed"]:
+        found.append(_("See why so many missed their windows: too few workers, or too short a window."))
     if view.rollback.status == Status.PARTLY_EXECUTED:
         found.append(
             _("Do not deploy %(service)s: it is undone on some targets and applied on the others.") % names

@@ -18,7 +18,7 @@ from approvals.forms import posted
 from approvals.forms.fleets import GoOnForm, RunForm, TargetsForm
 from approvals.forms.rollbacks import ReasonForm
 from approvals.models import FleetRun, RollbackRequest, Status, Target
-from approvals.pages import fleet_page, preflight_panel, review, rollback_queries
+from approvals.pages import fleet_page, paging, preflight_panel, review, rollback_queries
 from approvals.requests import Request
 
 from .drafts import own, shown_revision
@@ -97,6 +97,7 @@ def fleet_start(request: Request, pk: int) -> HttpResponse:
     context = {
         "rollback": rollback,
         "page": page,
+        "targets": paging.page(request, targets, parameter="targets"),
         "form": form,
         "preflight": preflight_panel.panel(page.known, may_ask=True),
     }

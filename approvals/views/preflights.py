@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from typing import Any
 from urllib.parse import urlencode
 
 from django.contrib import messages
@@ -13,10 +14,11 @@ from django.utils.translation import gettext as _
 from approvals import permissions, preflights, schedules, stepup, windows
 from approvals.errors import Refused
 from approvals.forms import posted
+from approvals.forms.fleets import ScheduledRunForm
 from approvals.forms.windows import ScheduleForm
 from approvals.known import Known
 from approvals.models import RollbackRequest, Schedule
-from approvals.pages import calendar_page, preflight_panel, review, rollback_queries
+from approvals.pages import calendar_page, fleet_openings, preflight_panel, review, rollback_queries
 from approvals.requests import Request
 
 from .errors import conflict
@@ -52,14 +54,8 @@ def rollback_schedule(request: Request, pk: int) -> HttpResponse:
         )
     if request.method != "POST" and stepup.confirmed_at(request) is None:
         return redirect(f"{reverse('confirm')}?{urlencode({'next': request.get_full_path()})}")
-    target = page.target.target
     opening = schedules.next_opening(rollback, page.known)
-    form = ScheduleForm(
-        posted(request),
-        initial={"digest": rollback.request_digest},
-        zone=windows.zone_of(target),
-        opens=opening is not None,
-    )
+    form = _schedule_form(request, page, opens=opening is not None)
     if form.is_valid():
         try:
             return _scheduled(request, rollback, form)
@@ -71,9 +67,19 @@ def rollback_schedule(request: Request, pk: int) -> HttpResponse:
         "form": form,
         "standing": page.known.standing,
         "opening": opening,
+        "openings": fleet_openings.openings(page.known, opening) if page.known.is_fleet else [],
         "says": [(entry.get_kind_display(), calendar_page.says(entry)) for entry in page.known.calendar],
     }
     return render(request, "rollbacks/schedule.html", context, status=form.status)
+
+
+def _schedule_form(request: Request, page: review.Sheet, *, opens: bool) -> ScheduleForm:
+    rollback, known = page.rollback, page.known
+    about: dict[str, Any] = {"zone": windows.zone_of(known.rollback_targets[0].target), "opens": opens}
+    about["initial"] = {"digest": rollback.request_digest}
+    if known.is_fleet:
+        return ScheduledRunForm(posted(request), targets=len(known.rollback_targets), **about)
+    return ScheduleForm(posted(request), **about)
 
 
 def _scheduled(request: Request, rollback: RollbackRequest, form: ScheduleForm) -> HttpResponse:
@@ -83,6 +89,8 @@ def _scheduled(request: Request, rollback: RollbackRequest, form: ScheduleForm) 
         digest=form.cleaned_data["digest"],
         confirmed_at=stepup.confirmed_at(request),
         at=form.cleaned_data["at"],
+        wave_size=form.cleaned_data.get("wave_size"),
+        stop_after=form.cleaned_data.get("stop_after"),
     )
     target = rollback.representative().target
     said = _("It is to start %(at)s, in your name. All gates are asked again then.")

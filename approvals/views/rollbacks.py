@@ -54,6 +54,7 @@ def review_page(request: Request, pk: int, *, refused: Refused | None = None, **
     context = {
         "rollback": rollback,
         "page": page,
+        "targets": paging.page(request, page.known.rollback_targets, parameter="targets"),
         "conversation": talk,
         "news": news.news(reading.since, page.known.items, page.gates),
         "seen": reading.newest,

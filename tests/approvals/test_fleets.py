@@ -18,7 +18,6 @@ from approvals import (
     gates,
     halfway,
     rollbacks,
-    schedules,
 )
 from approvals.errors import Denied, Refused
 from approvals.fleet_progress import advance, lock, stand, tries_of
@@ -189,11 +188,10 @@ def test_what_goes_is_added_up_and_one_table_with_rows_makes_all_of_it_risky(
     assert losses(some, found) == ["transactions: 12 rows"]
 
 
-def test_a_fleet_has_no_single_execution_and_no_clock_starts_it(world: World, shards: list[Target]) -> None:
+def test_a_fleet_has_no_single_execution(world: World, shards: list[Target]) -> None:
     rollback = ready(world, shards)
     with pytest.raises(Refused, match="is a fleet: start its run"):
         factories.start(world, rollback)
-    assert "by a person who watches it" in schedules.why_not(rollback)
 
 
 # The run

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from approvals.waves import Next, Stand, State, Why, decide
 
 W, O, D, F, U = Stand.WAITING, Stand.OPEN, Stand.DONE, Stand.FAILED, Stand.UNSURE  # noqa: E741
-FINAL = (D, F)
+FINAL = (D, F, Stand.MISSED)
 STANDS = st.lists(st.sampled_from(Stand), min_size=1, max_size=30)
 SIZES = st.integers(1, 12)
 
@@ -53,6 +53,17 @@ def test_after_as_many_failures_as_were_to_stop_it_and_those_somebody_accepted_d
     assert next_of(D, F, F, F, W, stop_after=1, accepted=2).state is State.STOPPED
     # Whoever goes on in spite of a canary that failed does not go on with the others.
     assert next_of(F, W, W, accepted=1) == Next(State.STOPPED, why=Why.CANARY)
+
+
+def test_what_waits_for_its_window_is_passed_over_and_what_missed_it_is_over() -> None:
+    missed = Stand.MISSED
+    assert decide(State.RUNNING, [D, W, W, W], wave_size=2, stop_after=1, closed={1}).start == (2, 3)
+    resting = decide(State.RUNNING, [D, W, missed], wave_size=2, stop_after=1, closed={1})
+    assert resting == Next(State.RUNNING), "until its window opens"
+    assert decide(State.RUNNING, [W, W], wave_size=1, stop_after=1, closed={0}) == Next(State.RUNNING)
+    assert next_of(D, missed, missed, W) == Next(State.RUNNING, (3,)), "no failure"
+    assert next_of(D, missed, D) == Next(State.FINISHED, why=Why.ALL_FINAL)
+    assert next_of(missed, W) == Next(State.STOPPED, why=Why.CANARY)
 
 
 @given(STANDS, st.sampled_from(State), SIZES, SIZES, st.integers(0, 5))

@@ -92,6 +92,17 @@ def test_approvers_read_every_target_by_name_and_database(world: World, shards: 
     assert "wallet-service-shard-001 is the canary" in page
 
 
+def test_more_targets_than_fit_on_a_page_are_read_in_pages(world: World) -> None:
+    rollback = factories.fleet(world, factories.shards(world, 51))
+    where, alice = reverse("rollback_detail", args=[rollback.pk]), as_(world.alice)
+    first, second = see(alice, where), see(alice, f"{where}?targets=2")
+    assert "wallet-service-shard-050 wallet," in first
+    assert "wallet-service-shard-051 wallet," not in first
+    assert "Page 1 of 2, 51 in all" in first
+    assert "wallet-service-shard-051 wallet," in second
+    assert "wallet-service-shard-050 wallet," not in second
+
+
 def test_ops_start_the_run_in_waves_and_watch_it(world: World, shards: list[Target]) -> None:
     rollback = ready(world, shards)
     olga = as_(world.olga, confirmed=True)
