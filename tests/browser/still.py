@@ -19,8 +19,8 @@ from django.contrib.auth.hashers import make_password
 from django.urls import reverse
 from django.utils import timezone
 
-from approvals import permissions
-from approvals.models import BreakGlass, ExecutionStatus, RollbackRequest, Status, User
+from approvals import break_glass, permissions, windows
+from approvals.models import BreakGlass, CalendarEntry, ExecutionStatus, RollbackRequest, Status, User
 from tests.approvals import factories, many
 from tests.approvals.factories import World
 from tests.approvals.views.visits import as_
@@ -105,6 +105,7 @@ def fill(directory: Path) -> tuple[dict[str, str], list[Visit]]:
     """
     factories.make_world(directory)
     extra = _endings(factories.load_world())
+    extra += _forced(factories.load_world())
     world = factories.load_world()
     factories.prepare(world)
     User.objects.update(password=make_password(PASSWORD))
@@ -112,7 +113,7 @@ def fill(directory: Path) -> tuple[dict[str, str], list[Visit]]:
     grown = many.begin(world)
     many.grow(grown, 10)
     sessions = {name: _session(world, name) for name in (*READERS, LEA)}
-    return sessions, [*_table(many.addresses(grown)), *extra, *_forced(), *_lists()]
+    return sessions, [*_table(many.addresses(grown)), *extra, *_lists()]
 
 
 def _session(world: World, name: str) -> str:
@@ -131,16 +132,32 @@ def _table(addresses: dict[str, str]) -> list[Visit]:
     return found
 
 
-def _forced() -> list[Visit]:
-    """A rollback that was forced, its review still open; and break-glass that waits for a second person."""
-    used = BreakGlass.objects.order_by("id")
-    forced = used.filter(confirmed_at__isnull=False, closed_at=None)[0].rollback
-    waits = used.filter(confirmed_at=None, removed_at=None)[0].rollback
-    glass = "rollback_break_glass"
+def _forced(world: World) -> list[Visit]:
+    """A rollback that was forced past a freeze, its review still open; and one that waits for a second
+    person."""
+    now, day = timezone.now(), timedelta(days=3)
+    pages = []
+    for name in ("forced", "to-force"):
+        _target(world, name)
+        fresh = factories.load_world()
+        rollback = factories.rollback_in(fresh, Status.APPROVED, name)
+        times = {"begins_at": now - day, "ends_at": now + day}
+        windows.propose(
+            fresh.targets[name], CalendarEntry.Kind.FREEZE, actor=fresh.lea, reason="Month end.", **times
+        )
+        digest, skips = rollback.request_digest, [BreakGlass.Skip.WINDOW]
+        glass = break_glass.ask(
+            rollback, skips=skips, reason="It can't wait.", digest=digest, actor=fresh.olga
+        )
+        pages.append(reverse("rollback_break_glass", args=[rollback.pk]))
+        if name == "forced":
+            break_glass.confirm(glass, actor=fresh.dan, confirmed_at=timezone.now())
+            forced = Visit("rollback forced", _page(rollback), "dora", again=True)
     return [
-        Visit("rollback forced", _page(forced), "dora", again=True),
-        Visit("break-glass to review", reverse(glass, args=[forced.pk]), "axel", again=True),
-        Visit("break-glass to confirm", reverse(glass, args=[waits.pk]), "dora", again=True),
+        forced,
+        Visit("break-glass to review", pages[0], "dora", again=True),
+        Visit("break-glass to confirm", pages[1], "dora", again=True),
+        Visit("break-glass to take back", pages[1], "olga", again=True),
     ]
 
 
