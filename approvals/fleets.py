@@ -227,7 +227,12 @@ def says(counts: dict[str, int]) -> str:
         ("done", _("%(count)d of %(total)d taken back")),
         ("failed", ngettext("%(count)d failed", "%(count)d failed", counts.get("failed", 0))),
         ("unsure", _("%(count)d not known or partly done")),
-        ("missed", _("%(count)d missed their windows")),
+        (
+            "missed",
+            ngettext(
+                "%(count)d missed its window", "%(count)d missed their windows", counts.get("missed", 0)
+            ),
+        ),
         ("open", _("%(count)d under way")),
         ("waiting", _("%(count)d not begun")),
     ]

@@ -200,11 +200,15 @@ def test_the_pages_say_when_each_begins_and_which_missed_it(world: World, rollba
     end_all(run)
     matrix = reverse("fleet_detail", args=[rollback.pk])
     page = see(olga, matrix)
-    assert "3 of 5 taken back, 1 missed their windows, 1 not begun." in page
+    assert "3 of 5 taken back, 1 missed its window, 1 not begun." in page
     assert "Nothing is under way: the rest waits for its windows." in page
     assert "wallet-service-shard-003: waits for its window, which opens" in page
     assert "wallet-service-shard-004: missed its window" in page
     assert 'href="/rollbacks/" aria-current="page"' in page.html
+    missed = run.executions.get(missed=True)
+    page = see(olga, reverse("execution_detail", args=[missed.pk]))
+    assert "Not begun on wallet-service-shard-004: it missed its window" in page
+    assert "left out of the run of" in page
 
 
 def test_a_freeze_makes_a_target_without_windows_wait(world: World) -> None:

@@ -23,6 +23,10 @@ NOT_BACKED_UP = (Backup.State.FAILED, Backup.State.REFUSED, Backup.State.DUMPED)
 def _why_no_effect(told: Told) -> tuple[str, str]:
     """What it was that kept it from having an effect, and what to do about that."""
     execution = told.execution
+    if execution.missed:
+        return _("Not begun on %(target)s: it missed its window"), _(
+            "Nothing here. It does not begin any more in this run: ask anew for it once the run is over."
+        )
     if told.in_run and execution.claimed_at is None:
         return _("Not begun on %(target)s"), _("Nothing here. Whoever goes on with the run begins it anew.")
     if execution.cancel_requested_at is not None:
