@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import pytest
+
+from tests.executor.test_worker import resolved
 
 if TYPE_CHECKING:
     from approvals.models import Continuation, Execution, RollbackRequest
@@ -81,9 +82,8 @@ def killed_in_the_build(portal: Portal, rollback: RollbackRequest) -> Execution:
 
         wait_for("the build's wait for a transaction", waits)
         portal.worker.kill()
-        time.sleep(3)  # WORKER_SILENCE_SECONDS
         portal.worker.start()
-        ended = portal.ended(execution)
+        ended = resolved(portal, execution, "partial")
         somebody.execute("ROLLBACK")
     return ended
 
