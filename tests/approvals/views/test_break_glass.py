@@ -20,7 +20,7 @@ pytestmark = pytest.mark.integration
 
 ASK, CONFIRM = "rollback_break_glass", "rollback_break_glass_confirm"
 DISMISS, REVIEW = "rollback_break_glass_dismiss", "rollback_break_glass_review"
-STATES = (Status.DRAFT, Status.IN_REVIEW, Status.APPROVED, Status.CHANGES_REQUESTED)
+STATES = (Status.DRAFT, Status.IN_REVIEW, Status.APPROVED)
 EVERYBODY = ("alice", "bob", "eve", "ada", "dora", "lea", "olga", "axel", "adam", "nora")
 
 
