@@ -133,7 +133,7 @@ def test_the_preflight_is_shown_before_the_button_with_its_age_and_reasons(world
     preflights.record(rollback, [stop], [])
     for page in (see(client, start), see(as_(world.alice), f"/rollbacks/{rollback.pk}/")):
         assert "no-go" in page
-        assert "No old transaction: One is." in page
+        assert "No-go. One is." in page
         assert who in page
         assert "Look again" in page
     preflights.record(rollback, [], [])
@@ -149,7 +149,7 @@ def test_the_page_of_an_execution_shows_the_look_it_began_with(world: World) -> 
     preflights.record(rollback, [stop], [], execution=execution)
     page = see(as_(world.olga), f"/executions/{execution.pk}/")
     assert "no-go" in page
-    assert "Nothing prepared: One is." in page
+    assert "No-go. One is." in page
     assert "Look again" not in page
 
 
