@@ -124,7 +124,7 @@ def obstacles(
     yield _old_transactions(holders, names)
     yield _prepared(connection, holders, names)
     yield _maintenance(holders, names)
-    yield _locks(holders, wanted, names)
+    yield _locks(holders, wanted, names, spec.limits.lock_phase_s)
     yield _replicas(connection)
     yield _headroom(connection)
     yield _disk(connection, backup, needs)
@@ -206,7 +206,9 @@ def _is_dump(holder: Holder) -> bool:
     return holder.application.startswith(("pg_dump", "pg_restore"))
 
 
-def _locks(holders: Sequence[Holder], wanted: Sequence[Wanted], names: dict[int, str]) -> Point:
+def _locks(
+    holders: Sequence[Holder], wanted: Sequence[Wanted], names: dict[int, str], phase_s: float
+) -> Point:
     title = "The locks it needs"
     needed = {each.oid: each.mode for each in wanted}
     plan = f"{len(wanted)} {'table' if len(wanted) == 1 else 'tables'}"
@@ -215,8 +217,8 @@ def _locks(holders: Sequence[Holder], wanted: Sequence[Wanted], names: dict[int,
         return Point("locks", title, "go", "The plan locks no table that is there.")
     if against:
         said = (
-            f"Somebody holds a lock in the way of those on {plan}. The run asks again for two minutes, "
-            "one second at a time, and then gives up without effect."
+            f"Somebody holds a lock in the way of those on {plan}. The run asks again in short tries, for "
+            f"{phase_s:g} s, and then gives up without effect."
         )
         return Point("locks", title, "look", said, _told(against, names))
     need = tuple(f"{each}: {each.mode.value}" for each in wanted)

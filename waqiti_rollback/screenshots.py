@@ -81,6 +81,7 @@ PAGES = (
     Picture("start", "grace", "/rollbacks/?status=approved&risk=3", START),
     Picture("execution-unresolved", "grace", "/rollbacks/?status=executing", EXECUTION),
     Picture("execution-no-go", "grace", "/rollbacks/?status=approved&risk=4", EXECUTION),
+    Picture("execution-blocked", "grace", "/rollbacks/?status=approved&risk=3", EXECUTION),
     Picture("preflight-no-go", "grace", "/rollbacks/?status=approved&risk=4", START),
     Picture("execution-awaiting-restart", "grace", "/rollbacks/?status=executing&risk=2", EXECUTION),
     Picture("execution-partly-done", "grace", "/rollbacks/?status=executing&risk=2", PARTLY_DONE),

@@ -153,6 +153,15 @@ def test_one_was_forced_past_its_rehearsal_and_waits_for_its_review(demo: Demo) 
     assert ask(query) == [(["rehearsal"], True, "approved")]
 
 
+def test_two_attempts_were_stopped_by_what_others_did_on_their_target(demo: Demo) -> None:
+    query = """SELECT e.sentence, e.blocker ->> 'application' FROM approvals_execution e
+                 JOIN approvals_target t ON t.id = e.target_id
+                WHERE t.name = 'wallet-staging' AND e.status = 'no_effect' ORDER BY e.queued_at"""
+    (locked, by), (no_go, _) = ask(query)
+    assert (by, "was still held by" in locked) == ("nightly-clean-up", True)
+    assert no_go.startswith("No-go. A dump of what the plan touches runs")
+
+
 def test_the_seed_documents_migrations_are_rated_as_it_rates_them(demo: Demo) -> None:
     query = """SELECT DISTINCT m.version, r.risk FROM approvals_rollbackrequest r
                  JOIN approvals_rollbackitem i ON i.rollback_id = r.id

@@ -18,7 +18,7 @@ from .calendars import fill_calendars
 from .checks import CHECKS
 from .forced import force
 from .interrupted import interrupt
-from .no_go import stop_at_preflight
+from .no_go import stop_at_locks, stop_at_preflight
 from .people import create_contacts, user
 from .services import BY_NAME, SERVICES, TARGETS, DemoTarget
 
@@ -38,7 +38,7 @@ def load_stories(servers: Estate, *, say: Say) -> None:
     say("A rollback on production: rehearsed on a clone, approved, backed up, carried out …")
     stories.production()
     say("On staging: one carried out, one whose check failed, one approved …")
-    stories.staging()
+    stop_at_locks(servers, stories.staging())
     say("Some that were withdrawn, sent back, rejected or forgotten …")
     stories.ended_early()
     say("Six shards: a canary, a wave, and one that fails …")

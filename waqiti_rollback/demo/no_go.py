@@ -1,4 +1,4 @@
-"""An execution that its preflight stops: somebody dumps the target meanwhile.
+"""Executions that others stop: by a dump of the target that runs, and by rows that were not committed.
 
 This is no pretence either: pg_dump really runs, held up in the middle because nobody takes what it writes.
 """
@@ -30,6 +30,16 @@ def stop_at_preflight(servers: Estate, rollback: RollbackRequest) -> None:
     target = BY_NAME[rollback.rollback_targets.get().target.name]
     with _dump(servers.clusters[target.environment], target.database):
         stories.carry_out(rollback, ExecutionStatus.NO_EFFECT)
+
+
+def stop_at_locks(servers: Estate, rollback: RollbackRequest) -> None:
+    """Ops start the approved rollback while a session rests in its transaction. Raises journey.Stuck."""
+    target = BY_NAME[rollback.rollback_targets.get().target.name]
+    dsn = servers.clusters[target.environment].superuser_dsn(target.database)
+    with psycopg.connect(dsn, application_name="nightly-clean-up") as somebody:
+        somebody.execute("UPDATE wallets SET status = 'CLOSED' WHERE balance < 0")
+        stories.carry_out(rollback, ExecutionStatus.NO_EFFECT)
+        somebody.rollback()
 
 
 @contextmanager

@@ -19,6 +19,7 @@ from approvals.models import (
     Execution,
     ExecutionStatus,
     Incident,
+    Job,
     Migration,
     PostMortem,
     Role,
@@ -80,8 +81,9 @@ def _follow_up(incident: Incident) -> None:
     followups.set_references(incident, change_record="CHG-2291", corrected_by=None, actor=user("amina"))
 
 
-def staging() -> None:
-    """Cancelled; executed, with an overdue post-mortem; failed because of a check; approved and ready."""
+def staging() -> RollbackRequest:
+    """Cancelled; executed, with an overdue post-mortem; failed because of a check; and one that is approved
+    and ready, which is returned."""
     withdrawn = journey.submit(journey.ask(wishes.NICKNAMES_WITHDRAWN))
     rollbacks.withdraw(withdrawn, actor=user("bram"), reason="The fault was in the page after all.")
 
@@ -99,7 +101,18 @@ def staging() -> None:
     sign(failing)
     carry_out(failing, ExecutionStatus.ROLLED_BACK)
     scripts.add_script(strict.migration, sql=strict.sql, checks=right, actor=user("amina"))
-    sign(journey.submit(journey.ask(wishes.LIMIT_ON_STAGING, incident)))
+    ready = journey.submit(_impatient(journey.ask(wishes.LIMIT_ON_STAGING, incident)))
+    sign(ready)
+    return ready
+
+
+def _impatient(rollback: RollbackRequest) -> RollbackRequest:
+    """It gives up after two seconds instead of two minutes where somebody holds what it needs."""
+    RollbackRequest.objects.filter(pk=rollback.pk).update(session_options={"lock_phase_s": 2.0})
+    _say_moved(rollback.incident, "it asks for its locks for two seconds instead of two minutes")
+    edited = rollbacks.edit(rollback, actor=rollback.requester, revision=rollback.revision)
+    journey.job_done(Job.Kind.FACTS, edited.pk, edited.label)
+    return journey.fresh(edited)
 
 
 def ended_early() -> None:
