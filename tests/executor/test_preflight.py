@@ -55,7 +55,7 @@ def test_what_stops_it_is_named_before_it_is_started_and_when_it_is(portal: Port
         assert verdicts(found)["maintenance"] == "stop"
         execution = portal.ended(portal.start(rollback))
         assert execution.status == ExecutionStatus.NO_EFFECT
-        assert execution.sentence.startswith("No-go. A dump of what the plan touches runs, and fails if it is")
+        assert execution.sentence.startswith("No-go. A dump of what the plan touches runs, and fails if it")
         assert "user postgres, pg_dump" in execution.sentence
         assert newest(rollback).data["execution"] == str(execution.pk)
         assert portal.again(rollback).status == Status.APPROVED
