@@ -12,8 +12,9 @@ MAKE_VENV = $(PYTHON) -m venv .venv
 INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement
 endif
 LOCK = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url
-# Side by side on every core, four at most: each process has five servers, often a browser or a JVM.
-SIDE_BY_SIDE = -n logical --maxprocesses 4
+# Side by side, one process more than there are cores, since each often waits for its servers; five at most, for
+# each has five servers, often a browser or a JVM.
+SIDE_BY_SIDE = -n $(shell $(PYTHON) -c 'import os; print(min((os.cpu_count() or 1) + 1, 5))')
 # Tools that load Django's settings without a server. No address here: nothing is connected to.
 CHECK_ENV = WAQITI_ENV=test
 
