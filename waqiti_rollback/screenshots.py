@@ -78,6 +78,8 @@ PAGES = (
     Picture("rollback-approved", "grace", "/rollbacks/?status=approved&risk=3", LIST),
     Picture("rollback-executed", "emeka", "/rollbacks/?status=executed", LIST),
     Picture("rollback-failed", "amina", "/rollbacks/?status=failed", LIST),
+    Picture("rollback-forced", "emeka", "/rollbacks/?forced=on", LIST),
+    Picture("break-glass", "emeka", "/rollbacks/?forced=on", f"{LIST} >> main a[href*='/break-glass/']"),
     Picture("start", "grace", "/rollbacks/?status=approved&risk=3", START),
     Picture("execution-unresolved", "grace", "/rollbacks/?status=executing", EXECUTION),
     Picture("execution-no-go", "grace", "/rollbacks/?status=approved&risk=4", EXECUTION),
