@@ -132,3 +132,23 @@ def test_completeness_sees_the_values_back(shadow: Shadow) -> None:
     found = completeness(forward, inverse.script, shadow)
     assert any(" on table t" in each.key for each in found.findings)
     assert [each for each in found.findings if each.fate is Fate.NOT_UNDONE] == []
+
+
+@pytest.mark.parametrize("partitioned", [False, True], ids=["", "on a partition"])
+def test_a_lookup_that_a_trigger_would_hear_is_not_made(shadow: Shadow, partitioned: bool) -> None:
+    made = "CREATE TABLE t (id int NOT NULL, old int, last int)"
+    if partitioned:
+        made += " PARTITION BY LIST (id); CREATE TABLE below PARTITION OF t DEFAULT"
+    shadow.apply(f"""{STATES} {made}; INSERT INTO t VALUES (1, 1, 0), (2, NULL, 0);
+        CREATE FUNCTION touch() RETURNS trigger LANGUAGE plpgsql
+            AS $$ BEGIN NEW.last := OLD.last + 1; RETURN NEW; END $$;
+        CREATE TRIGGER touched BEFORE UPDATE ON {"below" if partitioned else "t"}
+            FOR EACH ROW EXECUTE FUNCTION touch();""")
+    forward = """ALTER TABLE t ADD COLUMN new text;
+        UPDATE t SET new = (SELECT code FROM states s WHERE s.id = old);
+        ALTER TABLE t DROP COLUMN old;"""
+    inverse = derive(forward, shadow, Options())
+    assert [each.relation for each in inverse.from_backup] == ["public.t"]
+    shadow.apply(inverse.script)
+    kept = shadow.connection.execute("SELECT last FROM t ORDER BY id").fetchall()
+    assert kept == [(1,), (1,)]  # by the migration, and not once more
