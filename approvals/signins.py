@@ -15,7 +15,7 @@ from django.core.cache import cache
 from django.dispatch import receiver
 from django.http import HttpRequest
 
-from . import audit
+from . import audit, limits
 from .models import User
 
 log = logging.getLogger(__name__)
@@ -54,8 +54,8 @@ def failed(sender: object, credentials: dict[str, Any], **_: Any) -> None:
     if user is None:
         log.warning("a sign-in failed: no account of this name")
         return
-    cache.add(_key(user), 0, COUNTED_SECONDS)
-    log.warning("a sign-in as %s failed, %d since the last one", user.username, cache.incr(_key(user)))
+    failures = limits.count(_key(user), seconds=COUNTED_SECONDS)
+    log.warning("a sign-in as %s failed, %d since the last one", user.username, failures)
 
 
 def _key(user: User) -> str:
