@@ -89,7 +89,7 @@ class Alone:
         become(self.connection, self.spec, asks)
         started = time.perf_counter()
         try:
-            tag = self._send(step, asks)
+            tag = self._send(step, asks, before)
         except psycopg.Error as error:
             if self.connection.closed:
                 raise
@@ -124,32 +124,44 @@ class Alone:
                 "did not run: its claim is on the target already, so this late attempt may not go on.",
             ) from None
 
-    def _send(self, step: LoneStep, asks: Looker) -> str:
+    def _send(self, step: LoneStep, asks: Looker, before: Mapping[str, Any]) -> str:
         tag = ""
         for statement in step.statements:
-            crowds = asks.crowds if statement == step.sql else asks.crowds_after
-            send = self._in_short_tries if crowds else partial(execute_one, self.connection)
+            first = statement == step.sql
+            send = partial(execute_one, self.connection)
+            if asks.crowds if first else asks.crowds_after:
+                left = partial(self._left, asks, before) if first else tuple
+                send = partial(self._in_short_tries, left)
             tag = send(statement).tag
         if not step.back and step.tags and tag not in step.tags:
             planned = " or ".join(step.tags)
             raise self._stop(step, f"was answered with {tag}, planned was {planned}.")
         return tag
 
-    def _in_short_tries(self, statement: str) -> Answer:
-        """Send what takes a lock behind which readers queue up: a try ends before anybody notices, and has
-        had no effect then."""
+    def _in_short_tries(self, left: Callable[[], Sequence[str]], statement: str) -> Answer:
+        """Send what takes a lock behind which readers queue up: a try ends before anybody notices. Where it
+        has done a part by then, as one partition of several, the next tries are for what is `left`."""
         limits = self.spec.limits
         until = time.monotonic() + limits.lock_phase_s
+        waiting = [statement]
         while True:
             self.between()
             set_session(self.connection, {"lock_timeout": f"{limits.lock_timeout_ms}ms"})
             try:
-                return execute_one(self.connection, statement)
+                answer = execute_one(self.connection, waiting[0])
             except psycopg.errors.LockNotAvailable:
                 pause = random.uniform(*PAUSE_S)  # noqa: S311 (jitter, no secret)
                 if time.monotonic() + pause > until:
                     raise
+                waiting = list(left()) or waiting
                 time.sleep(pause)
+            else:
+                del waiting[0]
+                if not waiting:
+                    return answer
+
+    def _left(self, asks: Looker, before: Mapping[str, Any]) -> Sequence[str]:
+        return asks.look(self.connection, before).leftover
 
     def _failed(self, step: LoneStep, asks: Looker, before: Mapping[str, Any], error: psycopg.Error) -> None:
         """The server refused or cancelled it; what it has left behind decides how far it came."""

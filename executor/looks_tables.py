@@ -2,45 +2,63 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from approvals.analysis.alone import Detached, Rewritten
 from executor.connect import Connection
 from executor.looking import Before, Look, Looker, Standing
 
+NAMES = 8
+"""So many partitions are named in a sentence."""
+
 
 class RewrittenLooker(Looker):
-    """VACUUM FULL gives a table another file, of a partitioned one each partition by itself; a failure leaves
-    the old one."""
+    """VACUUM FULL gives a table another file, of a partitioned one each partition by itself, in a transaction
+    of its own; a failure leaves the old file. Those that are left are named, and gone on with one by one."""
 
     crowds = True
+    crowds_after = True
     repeatable = True
     _FILES = """
-        SELECT c.oid::bigint::text, pg_relation_filenode(c.oid)::bigint
-          FROM pg_class c WHERE c.relkind IN ('r', 'm') AND (c.oid = to_regclass(%(name)s)
-               OR c.oid IN (SELECT relid FROM pg_partition_tree(to_regclass(%(name)s)))) ORDER BY 1"""
+        SELECT c.oid::bigint::text, pg_relation_filenode(c.oid)::bigint,
+               format('%%I.%%I', n.nspname, c.relname)
+          FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+         WHERE c.relkind IN ('r', 'm') AND (c.oid = to_regclass(%(name)s)
+               OR c.oid IN (SELECT relid FROM pg_partition_tree(to_regclass(%(name)s)))) ORDER BY c.oid"""
 
     def __init__(self, found: Rewritten) -> None:
         self.relation = found.relation
+        self.verb = "VACUUM (FULL, ANALYZE)" if found.analyze else "VACUUM FULL"
 
-    def _files(self, connection: Connection) -> dict[str, int]:
-        return dict(connection.execute(self._FILES, {"name": self.relation}).fetchall())
+    def _files(self, connection: Connection) -> list[tuple[str, int, str]]:
+        return connection.execute(self._FILES, {"name": self.relation}).fetchall()
 
     def before(self, connection: Connection) -> dict[str, Any]:
-        return {"files": self._files(connection)}
+        return {"files": {oid: file for oid, file, _name in self._files(connection)}}
 
     def undo(self, before: Before) -> tuple[str, ...]:
         return ()  # its rows are the same
 
     def look(self, connection: Connection, before: Before) -> Look:
         was, now = before["files"], self._files(connection)
-        same = sum(was.get(oid) == file for oid, file in now.items())
-        if same == len(now):
+        left = [name for oid, file, name in now if was.get(oid) == file]
+        done = [name for oid, file, name in now if was.get(oid) != file]
+        if not done:
             return Look(Standing.BEFORE, f"{self.relation} has the file that it had; its rows are the same.")
-        if not same:
+        if not left:
             return Look(Standing.DONE, f"{self.relation} was rewritten to another file.")
-        says = f"{len(now) - same} of {len(now)} partitions of {self.relation} were rewritten, each whole."
-        return Look(Standing.BROKEN, says, (f"VACUUM FULL {self.relation}",))
+        says = (
+            f"{len(done)} of {len(now)} partitions of {self.relation} were rewritten, each whole: "
+            f"{told(done)}. Not rewritten: {told(left)}. All rows are the same."
+        )
+        return Look(Standing.BROKEN, says, tuple(f"{self.verb} {name}" for name in left))
+
+
+def told(names: Sequence[str]) -> str:
+    """The first names, and of more how many."""
+    more = len(names) - NAMES
+    return ", ".join(names[:NAMES]) + (f" and {more} more" if more > 0 else "")
 
 
 class DetachedLooker(Looker):

@@ -69,9 +69,11 @@ class Renewed:
 
 @dataclass(frozen=True, slots=True)
 class Rewritten:
-    """VACUUM FULL of one table: its rows stay, its file is another one afterwards."""
+    """VACUUM FULL of one table: its rows stay, its file is another one afterwards. `analyze`: it also reads
+    them anew for the planner."""
 
     relation: str
+    analyze: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,7 +170,7 @@ def _vacuumed(node: Any) -> Renewed | Rewritten:
     if len(tables) != 1:
         raise NotAlone("Name exactly one table to VACUUM.")
     if option(node.options, "full"):
-        return Rewritten(tables[0])
+        return Rewritten(tables[0], analyze=bool(option(node.options, "analyze")))
     return Renewed(tables[0], vacuum=True)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -96,6 +97,74 @@ def test_kill_9_within_a_full_vacuum_leaves_the_file_that_was(target: Target, tm
     assert (found.state.value, found.leftover) == ("failed", ())
     assert "has the file that it had" in found.says
     assert target.value("SELECT pg_relation_filenode('few')") == file
+
+
+SLOW = "CREATE OR REPLACE FUNCTION slow(int) RETURNS int IMMUTABLE LANGUAGE plpgsql AS"
+
+
+@pytest.fixture
+def of_three(target: Target) -> Target:
+    """A table of three partitions; whoever rewrites the second one sleeps in its index."""
+    target.do(f"{SLOW} 'BEGIN RETURN $1; END'", "CREATE TABLE many (id int NOT NULL) PARTITION BY RANGE (id)")
+    for number in (1, 2, 3):
+        begins = (number - 1) * 100
+        bounds = f"FOR VALUES FROM ({begins}) TO ({begins + 100})"
+        target.do(
+            f"CREATE TABLE many_{number} PARTITION OF many {bounds}",
+            f"ALTER TABLE many_{number} OWNER TO {OWNER}",
+        )
+    target.do(
+        f"ALTER TABLE many OWNER TO {OWNER}",
+        "INSERT INTO many SELECT generate_series(0, 299)",
+        "CREATE INDEX ON many_2 (slow(id))",
+    )
+    return target
+
+
+def files(target: Target) -> list[int]:
+    """The files of the three partitions."""
+    return [target.value(f"SELECT pg_relation_filenode('many_{number}')") for number in (1, 2, 3)]
+
+
+def test_kill_9_between_partitions_says_which_are_rewritten_and_goes_on_with_the_others(
+    of_three: Target, tmp_path: Path
+) -> None:
+    of_three.do(f"{SLOW} 'BEGIN PERFORM pg_sleep(0.2); RETURN $1; END'")
+    was, ran = files(of_three), only_alone(*lone("VACUUM (FULL, ANALYZE) many"))
+    before = remembered(of_three, ran)
+    (found,) = killed(of_three, ran, tmp_path, "wait_event = 'PgSleep' AND query LIKE 'VACUUM (FULL%'")
+    half = files(of_three)
+    assert [now != then for now, then in zip(half, was, strict=True)] == [True, False, False]
+    assert found.says.startswith("1 of 3 partitions of many were rewritten, each whole: public.many_1. ")
+    assert "Not rewritten: public.many_2, public.many_3. All rows are the same." in found.says
+    assert found.state.value == "failed"
+    assert found.leftover == tuple(f"VACUUM (FULL, ANALYZE) public.many_{number}" for number in (2, 3))
+
+    of_three.do(f"{SLOW} 'BEGIN RETURN $1; END'")
+    (step,) = ran.before
+    rest = replace(step, claim=uuid.uuid4(), before=before[1], statements=found.leftover)
+    late = replace(ran, execution_id=uuid.uuid4(), items=(), before=(rest,), after=(), transaction=False)
+    result = of_three.run(late, recorder := Recording())
+    assert result.outcome is Outcome.SUCCEEDED, result.sentence
+    assert states(recorder) == [(1, "done")]
+    assert [now == then for now, then in zip(files(of_three), half, strict=True)] == [True, False, False]
+    assert of_three.value("SELECT count(*) FROM many") == 300
+
+
+def test_tries_for_a_lock_rewrite_no_partition_twice(of_three: Target) -> None:
+    ran = only_alone(*lone("VACUUM FULL many"), limits={"lock_phase_s": 60.0, "lock_timeout_ms": 50})
+    was, session = files(of_three), f"application_name LIKE '%{ran.execution_id}'"
+    with ThreadPoolExecutor(1) as pool:
+        with reading(of_three, "many_2"):
+            running = pool.submit(of_three.run, ran)
+            again = f"{session} AND query LIKE '%many_2%'"
+            wait_until(of_three, f"EXISTS (SELECT FROM pg_stat_activity WHERE {again})")
+            first, *others = files(of_three)
+            assert (first != was[0], others) == (True, was[1:])
+        result = running.result()
+    assert result.outcome is Outcome.SUCCEEDED, result.sentence
+    now = files(of_three)
+    assert (now[0], now[1] != was[1], now[2] != was[2]) == (first, True, True)
 
 
 def test_a_partition_is_detached_alone_and_attached_again(partitioned: Target) -> None:
