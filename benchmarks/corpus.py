@@ -77,6 +77,12 @@ def _chain(chain: list[Step], server: str, ways: dict[str, bool]) -> list[Result
             print(f"{result.chain}/{result.name}: NOT ANNOUNCED {loss}", file=sys.stderr)
         for loss in result.kept:
             print(f"{result.chain}/{result.name}: KEPT THOUGH ANNOUNCED {loss}", file=sys.stderr)
+        if result.forward_again is False:
+            word = "as announced" if result.again_because else "OTHERWISE"
+            print(
+                f"{result.chain}/{result.name}: NOT AGAIN, {word}: {result.detail['forward again']}",
+                file=sys.stderr,
+            )
         if result.applied and result.generated_exact_verdict != "exact":
             print(
                 f"{result.chain}/{result.name}: {result.generated_exact_verdict}: {result.reason}",
@@ -98,12 +104,17 @@ def table(results: list[Result]) -> str:
         judged = sum(count for word, count in counts.items() if word)
         parts = [f"{word} {count} ({count / judged:.1%})" for word, count in counts.most_common() if word]
         lines.append(f"  {title:18}" + ", ".join(parts))
-    again = sum(result.forward_again is False for result in applied)
+    again = [result for result in applied if result.forward_again is False]
+    announced = sum(bool(result.again_because) for result in again)
     seconds = sum(result.seconds for result in applied) or 1.0
     served = sum(result.server_seconds for result in applied)
     own = sum(result.derive_seconds - result.derive_server_seconds for result in applied)
     retried = sum(result.retried > 0 for result in applied)
-    lines.append(f"  forward again failed: {again}; steps whose order had to be found by trying: {retried}")
+    lines.append(
+        f"  forward again failed: {announced} after what only a backup brings back (announced);"
+        f" {len(again) - announced} otherwise"
+    )
+    lines.append(f"  steps whose order had to be found by trying: {retried}")
     lines.append(
         f"  {seconds:.0f} s: {served / seconds:.0%} in PostgreSQL and pg_dump,"
         f" {own / seconds:.1%} in analysis and generation themselves"

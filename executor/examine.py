@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 
 from executor.completeness import Completeness, completeness
 from executor.proof import AS_DECLARED, EXACT, MODULO_ORDER, Clone, Proof, Say, prove
-from executor.schema.complete.claims import TAKES_BACK
 from executor.schema.complete.result import Fate
+from executor.schema.complete.rows import is_of_rows, stays
 from executor.schema.replay import DoesNotReplay, File, Replay
 
 
@@ -32,7 +32,9 @@ def examine(
     """Hold `script` against the last file of `chain`. `live` and `left` as for `executor.proof.prove`. Raises
     DumpFailed, ToolMissing, and psycopg.Error where the scratch server itself fails."""
     found = _completeness(replay, chain, script, left or {}, say)
-    proof = prove(replay, chain, script, live=live, left=left, say=say)
+    proof = prove(replay, chain, script, live=live, left=left, stays=tuple(stays(found.findings)), say=say)
+    if found.again and proof.forward_again:
+        proof = replace(proof, reason=f"{proof.reason} {found.again}".strip())
     return Examined(found, _in_the_way(proof, found, left or {}))
 
 
@@ -56,12 +58,8 @@ def _completeness(
 def _in_the_way(proof: Proof, found: Completeness, left: Mapping[str, str]) -> Proof:
     """Rows that stay by declaration may keep the migration from applying again: that is as declared."""
     rows = any(
-        each.fate is Fate.LEFT and each.key in left and _is_of_rows(each.key) for each in found.findings
+        each.fate is Fate.LEFT and each.key in left and is_of_rows(each.key) for each in found.findings
     )
     if rows and proof.verdict in (EXACT, MODULO_ORDER) and proof.forward_again is False:
         return replace(proof, verdict=AS_DECLARED)
     return proof
-
-
-def _is_of_rows(key: str) -> bool:
-    return key.startswith("added rows to ") or key.partition(" on table ")[0] in TAKES_BACK

@@ -16,6 +16,7 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from executor.declared import is_as_declared
 from executor.pgtools import tool
+from executor.schema.again import Stays, not_again
 from executor.schema.archive import ARCHIVE
 from executor.schema.complete.result import Script
 from executor.schema.dump import DumpFailed, dump, libpq_environment, verdict
@@ -108,12 +109,14 @@ def prove(
     *,
     live: str | Clone = "",
     left: Mapping[str, str] | None = None,
+    stays: Sequence[Stays] = (),
     say: Say = lambda line: None,
 ) -> Proof:
     """Prove the way back of the last file of `chain`. `live` is a libpq string of a database that has that
     file applied, cloned (schema only) where the chain does not replay, or what clones it; '' for none. `left`
-    are effects that are declared as left on purpose. `say` hears about progress. Raises DumpFailed,
-    ToolMissing, and psycopg.Error where the scratch server itself fails."""
+    are effects that are declared as left on purpose, `stays` what is known of rows that the script does not
+    bring back: where the migration does not apply again for that, `reason` says so. `say` hears about
+    progress. Raises DumpFailed, ToolMissing, and psycopg.Error where the scratch server itself fails."""
     started = time.monotonic()
     forward = chain[-1]
     empty = Proof(NOT_PROVABLE, UP_DOWN_UP, sha256(script), forward.digest)
@@ -128,12 +131,12 @@ def prove(
             return replace(empty, reason=f"The chain does not replay: {broken}", sqlstate=broken.sqlstate)
         say("clone the live schema")
         clone = live if callable(live) else partial(clone_schema, live)
-        found = _down_up(replay, clone, forward, planned, replace(empty, way=DOWN_UP), say)
+        found = _down_up(replay, clone, forward, planned, replace(empty, way=DOWN_UP), stays, say)
         found = replace(found, reason=f"{found.reason} The chain does not replay: {broken}".strip())
         return replace(found, seconds=time.monotonic() - started)
     try:
         found = _up_down_up(
-            shadow, forward, planned, replace(empty, replayed=replay.replayed), left or {}, say
+            shadow, forward, planned, replace(empty, replayed=replay.replayed), left or {}, stays, say
         )
     finally:
         shadow.close()
@@ -153,7 +156,13 @@ def _note(replay: Replay, stands: list[str]) -> None:
 
 
 def _up_down_up(
-    shadow: Shadow, forward: File, script: Script, proof: Proof, left: Mapping[str, str], say: Say
+    shadow: Shadow,
+    forward: File,
+    script: Script,
+    proof: Proof,
+    left: Mapping[str, str],
+    stays: Sequence[Stays],
+    say: Say,
 ) -> Proof:
     text, beyond = without_server(forward.sql)
     before = dump(shadow.dsn, leave_out=(ARCHIVE,))
@@ -175,11 +184,19 @@ def _up_down_up(
         if is_as_declared(shadow, before, first, second, left):
             found = replace(found, word=AS_DECLARED)
     say(f"apply {forward.name} again")
-    again, why = _again(shadow, forward)
+    again, why = _again(shadow, forward, stays)
     return replace(proof, verdict=found.word, difference=found.difference, forward_again=again, reason=why)
 
 
-def _down_up(replay: Replay, clone: Clone, forward: File, script: Script, proof: Proof, say: Say) -> Proof:
+def _down_up(
+    replay: Replay,
+    clone: Clone,
+    forward: File,
+    script: Script,
+    proof: Proof,
+    stays: Sequence[Stays],
+    say: Say,
+) -> Proof:
     """Back and forward on a clone of the live schema: that the way back leads to the schema of before is not
     shown, only that the migration leads from there to where it was."""
     shadow = Shadow(replay.server, role=replay.role)
@@ -192,7 +209,7 @@ def _down_up(replay: Replay, clone: Clone, forward: File, script: Script, proof:
         if failure is not None:
             return _failed(proof, failure)
         say(f"apply {forward.name} again")
-        again, why = _again(shadow, forward)
+        again, why = _again(shadow, forward, stays)
         if not again:
             return replace(proof, verdict=DIFFERS, forward_again=False, reason=why)
         found = verdict(before, dump(shadow.dsn, leave_out=(ARCHIVE,)))
@@ -223,11 +240,12 @@ def _failed(proof: Proof, failure: Failure) -> Proof:
     )
 
 
-def _again(shadow: Shadow, forward: File) -> tuple[bool, str]:
+def _again(shadow: Shadow, forward: File, stays: Sequence[Stays]) -> tuple[bool, str]:
     try:
         shadow.apply(without_server(forward.sql)[0])
     except psycopg.Error as error:
-        return False, f"It does not apply again: {DoesNotReplay(forward, error, shadow)}"
+        told = not_again(shadow, forward.sql, error).told(stays)
+        return False, f"It does not apply again: {forward.name}, {told}"
     return True, ""
 
 

@@ -10,7 +10,8 @@ from typing import Any
 class Result:
     """What became of one step; verdicts are None where there was nothing to judge. `lost` are values that the
     migration kept and the way back did not, `unannounced` those that it lost and nobody had said so, `kept`
-    those that were announced as lost and were not."""
+    those that were announced as lost and were not. `again_because` is what was announced as not undone and
+    keeps the migration from applying again."""
 
     chain: str
     version: str
@@ -28,6 +29,7 @@ class Result:
     server_seconds: float = 0.0
     retried: int = 0
     forward_again: bool | None = None
+    again_because: list[str] = field(default_factory=list)
     rows: tuple[int, int] | None = None
     lost: list[str] = field(default_factory=list)
     announced: dict[str, int | None] = field(default_factory=dict)

@@ -14,6 +14,7 @@ from benchmarks.inverse import rows
 from benchmarks.inverse.chains import Step
 from benchmarks.inverse.result import Result
 from benchmarks.inverse.spent import Spent
+from executor.schema.again import Stays, not_again
 from executor.schema.dump import EXACT, dump, verdict
 from executor.schema.inverse import Inverse, Options, undo
 from executor.schema.inverse.options import APPEND, LEAVE, NEUTRAL
@@ -197,7 +198,9 @@ class Chain:
             result.forward_again = True
         except psycopg.Error as error:
             result.forward_again = False
-            result.detail["forward again"] = f"{error.sqlstate}: {error}"
+            refused, stays = not_again(self.shadow, forward, error), [*map(Stays.of, inverse.from_backup)]
+            result.again_because = list(refused.causes(stays))
+            result.detail["forward again"] = refused.told(stays)
         return found.word, found.difference
 
     def _begin_again(self) -> None:

@@ -10,8 +10,9 @@ import psycopg
 
 from approvals.analysis import parser
 from approvals.analysis.parser import Source, SqlError, pb
+from executor.schema.again import NotAgain, not_again
 from executor.schema.complete.result import Script
-from executor.schema.complete.steps import begin, execute
+from executor.schema.complete.steps import begin, execute, said_by
 from executor.schema.complete.values import Compare, Held, by_address, by_name, key_of, watched
 from executor.schema.filling import Filled, fill
 from executor.schema.names import dotted
@@ -113,12 +114,14 @@ class Seen:
 @dataclass
 class Measured:
     """The tables that were watched, by the names of before; `empty` are those without rows, and why;
-    `because` says why nothing was measured at all; `failures` are what steps meet where there are rows."""
+    `because` says why nothing was measured at all; `failures` are what steps meet where there are rows, and
+    `again` what the migration meets there behind the whole script."""
 
     seen: dict[Ref, Seen] = field(default_factory=dict)
     empty: dict[Ref, str] = field(default_factory=dict)
     because: str = ""
     failures: dict[int, str] = field(default_factory=dict)
+    again: NotAgain | None = None
 
     def of(self, relation: str, after: Snapshot, before: Snapshot) -> Seen | None:
         """The table of that name, as it is called before or behind the migration."""
@@ -261,8 +264,22 @@ def _run(forward: str, script: Script, shadow: Shadow, before: Snapshot) -> Meas
             found.failures[step.position] = failure
         for one in concerned:
             one.later.append((step.position, by_name(connection, one.table, before)))
-    connection.execute("ROLLBACK")
+    _go_on(forward, script, shadow, found)
     return found
+
+
+def _go_on(forward: str, script: Script, shadow: Shadow, found: Measured) -> None:
+    """Commit what the script did, and apply the migration again behind it."""
+    try:
+        shadow.connection.execute("COMMIT")
+    except psycopg.Error as error:
+        found.failures.setdefault(script.steps[-1].position, said_by(error))
+    if found.failures or not script.steps:
+        return
+    try:
+        shadow.apply(forward)
+    except psycopg.Error as error:
+        found.again = not_again(shadow, forward, error)
 
 
 def _written_otherwise(

@@ -62,7 +62,8 @@ class StepFinding:
 @dataclass(frozen=True, slots=True)
 class Completeness:
     """The answer. `method` is `run` or `read`, the weaker one; `because` says why it was not run. `problems`
-    are refusals of the script as a whole."""
+    are refusals of the script as a whole. `again` says why the migration does not apply again behind the
+    script where tables have rows ('' where it does, or nobody knows)."""
 
     method: str
     findings: tuple[Finding, ...]
@@ -70,6 +71,7 @@ class Completeness:
     because: str = ""
     problems: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    again: str = ""
 
     @property
     def not_undone(self) -> tuple[Finding, ...]:
@@ -118,7 +120,7 @@ class Completeness:
                 for each in self.steps
             ],
             "problems": list(self.problems),
-            "notes": list(self.notes),
+            "notes": [*self.notes, *filter(None, [self.again])],
         }
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from executor.schema.again import Stays
 from executor.schema.complete.claims import TAKES_BACK
 from executor.schema.complete.measured import Measured, Seen
 from executor.schema.complete.result import Fate, Finding
@@ -16,6 +17,7 @@ from executor.schema.objects import Ref, Snapshot
 from executor.schema.reading.said import ROWS, Said, written
 
 BY_CODE = "by a trigger, by a key that takes them along, or by code that the file runs"
+_ADDED, _ON = "added rows to table ", " on table "
 _ADDING = ("INSERT DATA", "COPY IN", "MERGE DATA")
 _TAKING = ("DELETE DATA", "TRUNCATE", "DROP TABLE", "MERGE DATA")
 _CHANGING = ("UPDATE DATA", "MERGE DATA")
@@ -120,6 +122,24 @@ def _unmeasured(gap: FromBackup, seen: Seen | None, facet: _Facet | None, measur
     if seen is None:
         return "its rows could not be compared"
     return f"none of {seen.rows} rows there is one that it changes" if seen.rows else "it has no rows there"
+
+
+# What stays
+
+
+def is_of_rows(key: str) -> bool:
+    """Whether the key of an effect names one on the rows of a table."""
+    return key.startswith(_ADDED) or key.partition(_ON)[0] in TAKES_BACK
+
+
+def stays(findings: Iterable[Finding]) -> Iterator[Stays]:
+    """The effects on rows that the script does not undo, declared or not."""
+    for finding in findings:
+        if finding.fate is not Fate.UNDONE and is_of_rows(finding.key):
+            table = finding.key.removeprefix(_ADDED).rpartition(_ON)[2]
+            relation = table if "." in table else f"public.{table}"
+            place = f"line {finding.line}: " if finding.line else ""
+            yield Stays(relation, f"{place}{finding.text}")
 
 
 # What a table went through

@@ -21,7 +21,7 @@ from executor.schema.complete.result import (
     ScriptStep,
     StepFinding,
 )
-from executor.schema.complete.rows import Changes, row_findings
+from executor.schema.complete.rows import Changes, row_findings, stays
 from executor.schema.complete.settings import of_server, settings
 from executor.schema.complete.steps import begin, execute
 from executor.schema.effects import EXISTS, ORDER, Effect, Key, State, effects, owners, state
@@ -75,7 +75,16 @@ def by_running(forward: str, script: Script, shadow: Shadow) -> Completeness:
     of_rows = Changes(changes, list(gone), back, before, after)
     findings += row_findings(of_rows, told.rows_undone(), measured)
     notes = (*changes.notes, *_with_rows(measured, moments, script))
-    return Completeness(RUN, tuple(findings), tuple(told.steps(findings)), "", script.problems, notes)
+    again = _not_again(measured, findings)
+    return Completeness(RUN, tuple(findings), tuple(told.steps(findings)), "", script.problems, notes, again)
+
+
+def _not_again(measured: Measured | None, findings: Iterable[Finding]) -> str:
+    """Why the migration does not apply again behind the script, where that was seen on rows."""
+    if measured is None or measured.because or measured.again is None:
+        return ""
+    told = measured.again.told(stays(findings))
+    return f"Behind this script the migration does not apply again on tables with rows: {told}."
 
 
 def _with_rows(measured: Measured | None, moments: list[_Moment], script: Script) -> Iterable[str]:

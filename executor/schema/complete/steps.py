@@ -34,7 +34,7 @@ def execute(shadow: Shadow, step: ScriptStep) -> tuple[str, int]:
             connection.execute("ROLLBACK TO SAVEPOINT step")
             if shadow.make_missing_role(error):
                 continue
-            return _said(error), 0
+            return said_by(error), 0
         connection.execute("RELEASE SAVEPOINT step")
         return "", rows
     return "too many roles are missing", 0
@@ -46,11 +46,12 @@ def _outside(shadow: Shadow, step: ScriptStep) -> tuple[str, int]:
     try:
         shadow.connection.execute(step.sql.encode())
     except psycopg.Error as error:
-        return _said(error), 0
+        return said_by(error), 0
     finally:
         shadow.connection.execute("BEGIN")
     return "", 0
 
 
-def _said(error: psycopg.Error) -> str:
+def said_by(error: psycopg.Error) -> str:
+    """SQLSTATE and message."""
     return f"{error.sqlstate}: {error.diag.message_primary or error}"
