@@ -7,7 +7,7 @@ from datetime import datetime
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from . import audit, gates, jobs, rollbacks, signed, workflow
+from . import audit, gates, jobs, preflights, rollbacks, signed, workflow
 from .attempts import end, locked
 from .decisions import require_confirmed
 from .errors import Conflict, Denied, Refused
@@ -65,6 +65,7 @@ def start(rollback: RollbackRequest, *, actor: User, digest: str, confirmed_at: 
         workflow.require_party(rollback, actor, workflow.Party.OPS)
         workflow.require(rollback, [Status.APPROVED], digest=digest)
         require_confirmed(confirmed_at)
+        preflights.require_no_no_go(rollback)
         return _begin(rollback, actor, facts)
 
 

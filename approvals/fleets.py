@@ -9,7 +9,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
-from . import audit, executions, fleet_progress, workflow
+from . import audit, executions, fleet_progress, preflights, workflow
 from .decisions import require_confirmed
 from .errors import Denied, Refused
 from .models import BUSY, Execution, ExecutionStatus, FleetRun, Role, RollbackRequest, Schedule, Status, User
@@ -36,6 +36,7 @@ def start(
         workflow.require_party(rollback, actor, workflow.Party.OPS)
         workflow.require(rollback, [Status.APPROVED], digest=digest)
         confirmed_at, _now = require_confirmed(confirmed_at)
+        preflights.require_no_no_go(rollback)
         run = FleetRun(wave_size=wave_size, stop_after=stop_after, confirmed_at=confirmed_at)
         _begin(run, rollback, actor, facts)
     return run

@@ -14,7 +14,7 @@ from typing import Any
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
-from . import access, analysis, audit, continuable, digests, filling, gates, jobs, workflow
+from . import access, analysis, audit, continuable, digests, filling, gates, jobs, windows, workflow
 from .analysis import mentions
 from .errors import Denied, Refused
 from .known import Known
@@ -100,6 +100,29 @@ def objections_to_continuing(execution: Execution) -> list[dict[str, Any]]:
     return found
 
 
+def no_go(known: Known) -> str:
+    """Why nobody should start it now, as a sentence: the newest look, unless it is old, saw on the target (of
+    a fleet: its canary) what would end the attempt without effect. Empty where it didn't; gates are not among
+    it, they are asked anew. A start by the clock does not ask this: nobody is there to have it looked again.
+    """
+    found = known.evidence(Evidence.Kind.PREFLIGHT)
+    if found is None or found.holds or known.now - found.at > FRESH:
+        return ""
+    seen = found.data.get("seen", [found.sentence])
+    said = _(
+        "The preflight of %(at)s says no-go: %(why)s Starting now would use up an attempt and change "
+        "nothing. Have a worker look again: once it says go, this can start."
+    )
+    at = windows.clock(found.at, known.rollback_targets[0].target)
+    return said % {"at": at, "why": seen[0]} if seen else ""
+
+
+def require_no_no_go(rollback: RollbackRequest) -> None:
+    """Raise Refused where starting would use up an attempt and change nothing, see `no_go`."""
+    if why_not := no_go(Known(rollback)):
+        raise Refused(why_not)
+
+
 def sentences(points: Points) -> list[str]:
     """Points as people read them in one line each."""
     own = ("expiry", "risk")
@@ -125,7 +148,8 @@ def record(
     continues = execution is not None and execution.continues_id is not None
     mine = objections_to_continuing(execution) if execution is not None and continues else None
     mine = objections(rollback, only=rollback_target, items=items, rule=rule) if mine is None else mine
-    why = [*sentences(mine), *(_seen(point) for point in points if point["verdict"] == "stop")]
+    seen = [_seen(point) for point in points if point["verdict"] == "stop"]
+    why = [*sentences(mine), *seen]
     points = [*(mine or [_all_hold(continues=continues)]), *points]
     harm = [_repeatables(rollback, items), *harm]
     stops = [point for point in points if point["verdict"] == "stop"]
@@ -143,6 +167,7 @@ def record(
             data={
                 "points": list(points),
                 "breaks": list(harm),
+                "seen": seen,
                 "execution": str(subject.pk) if execution else "",
             },
         )

@@ -11,7 +11,7 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
 from django.utils.translation import gettext as _
 
-from approvals import access, alarms, executions, looks, stepup
+from approvals import access, alarms, executions, looks, preflights, stepup
 from approvals.actions import execution_actions
 from approvals.errors import Refused
 from approvals.forms import REFUSED, posted
@@ -76,7 +76,8 @@ def _show_start(request: Request, page: review.Sheet, form: StartForm, digest: s
     )
     context = {"rollback": rollback, "page": page, "form": form, "changed": changed}
     context |= {"since": since, "why": why}
-    context["preflight"] = preflight_panel.panel(page.known, may_ask=True)
+    context["no_go"] = preflights.no_go(page.known)
+    context["preflight"] = preflight_panel.panel(page.known, may_ask=not context["no_go"])
     return render(request, "rollbacks/start.html", context, status=REFUSED if changed else form.status)
 
 

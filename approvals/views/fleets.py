@@ -12,7 +12,7 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
 from django.utils.translation import gettext as _
 
-from approvals import break_glass, fleet_progress, fleets, once, rollbacks, stepup
+from approvals import break_glass, fleet_progress, fleets, once, preflights, rollbacks, stepup
 from approvals.errors import Refused
 from approvals.forms import posted
 from approvals.forms.fleets import GoOnForm, RunForm, TargetsForm
@@ -94,12 +94,14 @@ def fleet_start(request: Request, pk: int) -> HttpResponse:
             return redirect(once.run(request, lambda: _start(request, rollback, form)))
         except Refused as refused:
             form.refuse(refused)
+    no_go = preflights.no_go(page.known)
     context = {
         "rollback": rollback,
         "page": page,
         "targets": paging.page(request, targets, parameter="targets"),
         "form": form,
-        "preflight": preflight_panel.panel(page.known, may_ask=True),
+        "no_go": no_go,
+        "preflight": preflight_panel.panel(page.known, may_ask=not no_go),
     }
     return render(request, "fleets/start.html", context, status=form.status)
 

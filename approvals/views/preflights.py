@@ -26,7 +26,8 @@ from .rollbacks import act, visible
 
 
 def rollback_preflight(request: Request, pk: int) -> HttpResponse:
-    """Ask a worker to look (POST), or show how that stands (GET, a fragment that asks again)."""
+    """Ask a worker to look (POST), or show how that stands (GET, a fragment that asks again). What it found
+    may give or take the button of a start, so that page is read anew then."""
     rollback = visible(request, pk)
     if request.method == "POST":
         back = request.POST.get("back", "")
@@ -38,9 +39,13 @@ def rollback_preflight(request: Request, pk: int) -> HttpResponse:
             messages.success(request, _("A worker was asked to look. What it finds shows here."))
         return redirect("rollback_start" if back == "start" else "rollback_detail", pk)
     may_ask = permissions.may_write(request.user, "rollback_preflight")
-    panel = preflight_panel.panel(Known(rollback), may_ask=may_ask)
-    context = {"rollback": rollback, "preflight": panel, "back": request.GET.get("back", "")}
-    return render(request, "rollbacks/parts/preflight.html", context)
+    known, back = Known(rollback), request.GET.get("back", "")
+    panel = preflight_panel.panel(known, may_ask=may_ask)
+    context = {"rollback": rollback, "preflight": panel, "back": back, "no_go": request.GET.get("no_go", "")}
+    response = render(request, "rollbacks/parts/preflight.html", context)
+    if back == "start" and not panel.asked and (context["no_go"] or preflights.no_go(known)):
+        response["HX-Refresh"] = "true"
+    return response
 
 
 def rollback_schedule(request: Request, pk: int) -> HttpResponse:

@@ -72,7 +72,7 @@ def test_two_transactions_are_refused() -> None:
         ("ALTER TYPE s.mood ADD VALUE IF NOT EXISTS 'sad'", ValueAdded("s.mood", "sad")),
         ("REINDEX INDEX CONCURRENTLY i", Renewed("i")),
         ("VACUUM (ANALYZE) t", Renewed("t", vacuum=True)),
-        ("VACUUM (FULL, ANALYZE) s.t", Rewritten("s.t")),
+        ("VACUUM (FULL, ANALYZE) s.t", Rewritten("s.t", analyze=True)),
         ("ALTER TABLE s.t DETACH PARTITION p CONCURRENTLY", Detached("s.t", "p")),
     ],
 )

@@ -137,9 +137,34 @@ def test_the_preflight_is_shown_before_the_button_with_its_age_and_reasons(world
         assert who in page
         assert "Look again" in page
     preflights.record(rollback, [], [])
+    assert '<button class="btn btn-danger-main">Run it on' in see(client, start).html
     fragment = see(as_(world.axel), f"/rollbacks/{rollback.pk}/preflight/")
     assert "Go: nothing stands in the way." in fragment
     assert "Look again" not in fragment
+
+
+def test_after_a_no_go_the_button_waits_for_a_look_that_says_go(world: World) -> None:
+    rollback = rollback_in(world, Status.APPROVED)
+    client = as_(world.olga, confirmed=True)
+    start, look = (f"/rollbacks/{rollback.pk}/{name}/" for name in ("start", "preflight"))
+    stop = {"key": "prepared", "title": "Nothing prepared", "verdict": "stop", "says": "One is.", "who": []}
+    preflights.record(rollback, [stop], [])
+    page = see(client, start)
+    assert "says no-go: One is. Starting now would use up an attempt and change nothing." in page
+    assert 'btn-danger-main" disabled' in page.html
+    assert page.html.count("Look again</button>") == 1
+    refused = client.post(start, {"digest": rollback.request_digest})
+    assert (refused.status_code, b"says no-go: One is." in refused.content) == (409, True)
+    assert "this page shows what it finds" in send(client, look, back="start")
+    waiting = client.get(look, {"back": "start", "no_go": "1"})
+    assert "HX-Refresh" not in waiting
+    Job.objects.filter(kind=Job.Kind.PREFLIGHT).update(state="done", finished_at=timezone.now())
+    preflights.record(rollback, [], [])
+    assert client.get(look, {"back": "start", "no_go": "1"})["HX-Refresh"] == "true"
+    assert "HX-Refresh" not in client.get(look, {"back": "start"}), "what was typed into the form stays"
+    assert "It can’t start now" not in see(client, start)
+    preflights.record(rollback, [stop], [])
+    assert client.get(look, {"back": "start"})["HX-Refresh"] == "true"
 
 
 def test_the_page_of_an_execution_shows_the_look_it_began_with(world: World) -> None:
