@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from executor.schema.inverse.action import Action, Statement, statements
 from executor.schema.inverse.family import Changes, Context, Family
-from executor.schema.inverse.identities import carry_position, continue_after_rows
+from executor.schema.inverse.identities import Bounds, carry_position, continue_after_rows
 from executor.schema.names import dotted, quoted
 from executor.schema.objects import Object, Ref
 
@@ -35,7 +35,10 @@ class Sequence(Family):
         if column is None or not column["identity"]:
             return [created, *_own(thing, position=True)]
         old = Ref("sequence", tuple(column["identity_sequence"][:2]))
-        created.statements = (*created.statements, carry_position(thing.ref.path, old.path))
+        bounds = Bounds(thing["start"], thing["maximum"], column.ref)
+        narrower = bounds.less_than(int(column["identity_sequence"][6]))
+        beyond = bounds.told(thing.ref.path, context) if narrower else None
+        created.statements = (*created.statements, carry_position(thing.ref.path, old.path, beyond))
         created.reads = {old}
         return [created, *_own(thing, position=False)]
 
@@ -51,7 +54,14 @@ class Sequence(Family):
         if "cycle" in changes:
             parts.append("CYCLE" if before["cycle"] else "NO CYCLE")
         if parts:
-            actions.append(self.altering(now, f"{name} {' '.join(parts)}"))
+            altered = self.altering(now, f"{name} {' '.join(parts)}")
+            bounds = Bounds(
+                before["start"], before["maximum"], Ref("column", tuple(before["owned_by"] or ()))
+            )
+            if before["owned_by"] and bounds.less_than(now["maximum"]):
+                back = bounds.told(now.ref.path, context).back_into(now.ref.path)
+                altered.statements = (Statement(back, fills=True), *altered.statements)
+            actions.append(altered)
         if "persistence" in changes:
             actions.append(
                 self.altering(now, f"{name} SET {'UNLOGGED' if before['persistence'] == 'u' else 'LOGGED'}")
