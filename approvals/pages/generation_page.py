@@ -116,6 +116,11 @@ def _gone(loss: Json) -> Gone:
         what = _("rows of %(table)s") % {"table": name}
     elif loss["kind"] == "values":
         what = _("values of %(table)s.%(column)s") % {"table": name, "column": loss["column"]}
+    elif loss["kind"] == "heard":
+        what = _("what %(listener)s does that hears of rows of %(table)s") % {
+            "listener": loss["becomes"],
+            "table": name,
+        }
     else:
         what = _("values of %(table)s.%(column)s that %(type)s can’t hold as they are") % {
             "table": name,

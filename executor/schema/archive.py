@@ -11,7 +11,7 @@ from typing import Any
 import psycopg
 
 from executor.schema.loss import Loss
-from executor.schema.lost import ROWS, Lost
+from executor.schema.lost import HEARD, ROWS, Lost
 from executor.schema.names import dotted
 
 Connection = psycopg.Connection[tuple[Any, ...]]
@@ -92,7 +92,7 @@ def refused(losses: Iterable[Loss], room: Room) -> dict[Lost, str]:
     found: dict[Lost, str] = {}
     copied = 0
     for loss in losses:
-        if loss.lost.kind == ROWS:
+        if loss.lost.kind in (ROWS, HEARD):
             continue
         if loss.count is None or loss.bytes is None:
             found[loss.lost] = "nobody knows how much that is"

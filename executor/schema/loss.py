@@ -11,7 +11,7 @@ from typing import Any
 
 import psycopg
 
-from executor.schema.lost import CHANGED, HOLE, ROWS, Lost
+from executor.schema.lost import CHANGED, HEARD, HOLE, ROWS, Lost
 from executor.schema.names import dotted, literal, quoted
 
 Connection = psycopg.Connection[tuple[Any, ...]]
@@ -50,7 +50,7 @@ class Loss:
         return self.exact and self.count == 0
 
     def __str__(self) -> str:
-        unit = {ROWS: "rows"}.get(self.lost.kind, "values")
+        unit = {ROWS: "rows", HEARD: "rows"}.get(self.lost.kind, "values")
         if self.count is None:
             number = f"an unknown number of {unit} ({self.unknown})"
         else:

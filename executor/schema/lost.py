@@ -6,15 +6,18 @@ from dataclasses import dataclass
 
 from executor.schema.names import dotted
 
-ROWS, VALUES, CHANGED = "rows", "values", "changed"
+ROWS, VALUES, CHANGED, HEARD = "rows", "values", "changed", "heard"
 HOLE = "\x00"
 """Stands in SQL where a value goes."""
+_LONG = 160
+"""Characters of a condition that people still read."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
 class Lost:
-    """What goes: all `rows` of a relation, the `values` of a column, or those values that are `changed` by
-    another type (`becomes`). `condition` is SQL that picks the rows; '' means all of them. `ways` are how a
+    """What goes: all `rows` of a relation, the `values` of a column, those values that are `changed` by
+    another type (`becomes`), or whatever is done by who has `heard` that rows go or change (`becomes` names
+    them). `condition` is SQL that picks the rows; '' means all of them. `ways` are how a
     value of now becomes one of before and how that becomes one of now again, as SQL with HOLE for it; without
     them both are casts."""
 
@@ -31,9 +34,12 @@ class Lost:
         return dotted((*self.relation, self.column) if self.column else self.relation)
 
     def __str__(self) -> str:
-        where = f" where {self.condition}" if self.condition else ""
+        condition = self.condition if len(self.condition) <= _LONG else f"{self.condition[: _LONG - 2]} …"
+        where = f" where {condition}" if condition else ""
         if self.kind == CHANGED:
             return f"values of column {self.name}{where} that {self.becomes} can't hold as they are"
+        if self.kind == HEARD:
+            return f"what {self.becomes} does that hears of rows of table {self.name}{where}"
         if self.kind == VALUES:
             return f"the values of column {self.name}{where}"
         if where:

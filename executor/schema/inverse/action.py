@@ -14,12 +14,13 @@ class Statement:
     """One SQL statement, without its semicolon. Where `alternatives` are given, they are tried in order
     when the
     server refuses `sql`; `fills` says that it changes or adds rows; `outside` that no transaction may be
-    open."""
+    open. `table` is the one, as SQL, whose triggers and rules rest while an UPDATE of it runs."""
 
     sql: str
     alternatives: tuple[str, ...] = ()
     fills: bool = False
     outside: bool = False
+    table: str = ""
 
     def instead(self, sql: str) -> Statement:
         """The same with another text and no alternatives."""

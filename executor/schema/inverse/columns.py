@@ -124,13 +124,14 @@ def _computed_back(now: Object, target: str, plain: str, computed: Conversion) -
         table, other = relation(now.ref), quoted(shortened(now.ref.name, "__rollback"))
         made = statements(
             f"ALTER TABLE {table} ADD COLUMN {other} {target}",
-            f"UPDATE {table} SET {other} = {computed.of(name)}",
             f"{plain} USING {other}",
             f"ALTER TABLE {table} DROP COLUMN {other}",
         )
+        update = Statement(f"UPDATE {table} SET {other} = {computed.of(name)}", fills=True, table=table)
+        made = (made[0], update, *made[1:])
     loses = (Lost(CHANGED, now.ref.relation, now.ref.name, target, ways=computed.ways),)
     why = (
-        f"computed back from {now['type']}, as the migration computed them; fails where a value does not fit"
+        f"computed back from {now['type']}, {computed.how}; fails where a value does not fit"
     )
     return Action("alter", now.ref, made, loses=loses, disturbs={now.ref}, why=why)
 
@@ -176,11 +177,9 @@ def _not_null(family: Family, now: Object, before: Object, table: str, context: 
         made: list[str | Statement] = []
         filling = fill_value(before, context)
         if filling is not None:
-            made.append(
-                Statement(
-                    f"UPDATE {relation(now.ref)} SET {name} = {filling} WHERE {name} IS NULL", fills=True
-                )
-            )
+            own = relation(now.ref)
+            update = f"UPDATE {own} SET {name} = {filling} WHERE {name} IS NULL"
+            made.append(Statement(update, fills=True, table=own))
         made.append(set_not_null(before, table))
         action = family.altering(now, *made, why="fails where a row has no value")
         return [action]

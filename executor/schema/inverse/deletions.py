@@ -3,16 +3,13 @@ then only where no other row has them."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
-from approvals.analysis import parser
-from approvals.analysis.parser import Source
 from executor.schema.inverse.action import Action, Statement
+from executor.schema.inverse.along import Along
 from executor.schema.inverse.family import comma
 from executor.schema.keys import unique_keys
-from executor.schema.lost import ROWS, VALUES, Lost
+from executor.schema.lost import ROWS, Lost
 from executor.schema.names import dotted, quoted
 from executor.schema.objects import Object, Ref, Snapshot
 
@@ -36,6 +33,15 @@ class Deletion:
     def still_means(self, schema: Snapshot, then: Snapshot) -> bool:
         """Whether its names are those of the same table and columns as they were `then`."""
         return all(ref in schema and schema[ref].address == then[ref].address for ref in self.names)
+
+    def follow(self, schema: Snapshot, then: Snapshot) -> None:
+        """Find anew what goes along, by the foreign keys of another schema than that of `then`. Rows of
+        tables that are new since are not data that anybody had."""
+        own, known = self.action.loses[0], then.by_address
+        for_each = Along(schema, self.action.ref, own.condition).losses()
+        tables = ((lost, Ref("table", lost.relation)) for lost in for_each)
+        had = (lost for lost, table in tables if table in then or schema[table].address in known)
+        self.action.loses = (own, *had)
 
 
 class Deletions:
@@ -82,7 +88,7 @@ class Deletions:
             table.ref,
             (Statement(sql, fills=True),),
             why=why,
-            loses=(own, *self._along(table, where)),
+            loses=(own, *Along(self.after, table.ref, where).losses()),
         )
         refs = (Ref("column", (*table.ref.path, name)) for name in names)
         return Deletion(action, len(rows), line, column, frozenset({table.ref, *refs}))
@@ -128,31 +134,9 @@ class Deletions:
         found: str = self.after[Ref("column", (*table.ref.path, column))]["type"]
         return found
 
-    def _along(self, table: Object, where: str) -> Iterator[Lost]:
-        """Rows and values of other tables that the DELETE takes along by ON DELETE actions."""
-        for thing in self.after.of_kind("constraint"):
-            if tuple(thing["references"] or ()) != table.ref.path:
-                continue
-            key = _foreign_key(thing["definition"])
-            if key.fk_del_action not in ("c", "n", "d"):
-                continue
-            mine = comma(quoted(each.string.sval) for each in key.fk_attrs)
-            theirs = comma(quoted(each.string.sval) for each in key.pk_attrs)
-            condition = f"({mine}) IN (SELECT {theirs} FROM {dotted(table.ref.path)} WHERE {where})"
-            if key.fk_del_action == "c":
-                yield Lost(ROWS, thing.ref.relation, condition=condition)
-            else:
-                for each in key.fk_attrs:
-                    yield Lost(VALUES, thing.ref.relation, each.string.sval, condition=condition)
-
 
 def _typed(value: str, kind: str) -> str:
     """A constant in the type of its column."""
     if (kind.startswith(_TEXT) and "::" not in value) or value.endswith(f"::{kind}"):
         return value
     return f"{value}::{kind}" if value.startswith("'") or "::" in value else value
-
-
-def _foreign_key(definition: str) -> Any:
-    pieces = parser.parse(Source(f"ALTER TABLE t ADD CONSTRAINT k {definition}"))
-    return getattr(pieces[0].node.cmds[0].alter_table_cmd, "def").constraint

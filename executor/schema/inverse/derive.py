@@ -10,12 +10,14 @@ import psycopg
 from executor.schema.difference import Change, Difference, difference
 from executor.schema.effects import Effect
 from executor.schema.inverse import rebuild, remaining, replace
-from executor.schema.inverse.action import Action
+from executor.schema.inverse.action import Action, statements
+from executor.schema.inverse.chosen import chosen
 from executor.schema.inverse.conversions import Conversion, conversions
 from executor.schema.inverse.deletions import Deletion
 from executor.schema.inverse.family import Context, comma
 from executor.schema.inverse.foreseen import foreseen
 from executor.schema.inverse.from_backup import FromBackup, data_gone
+from executor.schema.inverse.heard import AT_ONCE, waits
 from executor.schema.inverse.live import Run
 from executor.schema.inverse.options import Choice, Options
 from executor.schema.inverse.plan import plan
@@ -113,6 +115,7 @@ class _Derivation:
             self.context.conversions = self._that_run(conversions(forward, before, now))
         gone = data_gone(before, now, self.context.conversions)
         self.from_backup = [each for each in gone if not each.invertible]
+        self.context.conversions = {**self.context.conversions, **chosen(self.context)}
         if forward:
             self._take_rows_away(row_changes(forward, before, now))
         self._rename_back()
@@ -142,6 +145,9 @@ class _Derivation:
         tried again behind the rest."""
         self.from_backup += changes.gaps
         self.context.notes += changes.notes
+        if changes.deletions and waits(self.after):
+            why = "what refers to rows is checked at once: no table can be altered that waits for it"
+            self._must([Action("rows", changes.deletions[0].action.ref, statements(AT_ONCE), why)])
         for deletion in changes.deletions:
             refusal = self.run.delete(deletion.action, deletion.rows)
             if refusal:
@@ -152,6 +158,7 @@ class _Derivation:
         done = len(self.run.done)
         for deletion, refusal in self.deletions:
             if deletion.still_means(self.context.now, self.after):
+                deletion.follow(self.context.now, self.after)
                 refusal = self.run.delete(deletion.action, deletion.rows)
             if refusal:
                 table = dotted(deletion.action.ref.path)

@@ -125,8 +125,8 @@ def lost_with(column: Object, context: Context) -> Lost:
 
 
 def filled(thing: Object, default: Object | None, filling: str, table: str) -> list[Statement]:
-    """A column with a value for the rows that are there. No UPDATE where that can be: it would run triggers
-    of the table, which have nothing to do with this. A default takes no time at all."""
+    """A column with a value for the rows that are there. A default takes no time at all, and no UPDATE where
+    that can be; where it must be one, whoever would hear it rests: it does not concern them."""
     name = quoted(thing.ref.name)
     if default is None and stands_alone(filling):
         with_value = column_definition(thing, None, value=filling)
@@ -137,6 +137,6 @@ def filled(thing: Object, default: Object | None, filling: str, table: str) -> l
     update = f"UPDATE {relation(thing.ref)} SET {name} = {filling}"
     return [
         Statement(f"{table} ADD COLUMN {column_definition(thing, default, not_null=False)}"),
-        Statement(rewrite, (update,), fills=True),
+        Statement(rewrite, (update,), fills=True, table=relation(thing.ref)),
         *([Statement(set_not_null(thing, table))] if thing["not_null"] else []),
     ]

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import psycopg
 
-from executor.schema.inverse.action import Action, Statement
+from executor.schema.inverse.action import Action, Statement, statements
+from executor.schema.inverse.heard import resting
 from executor.schema.objects import Ref
 
 Connection = psycopg.Connection[tuple[Any, ...]]
@@ -106,13 +107,13 @@ class Run:
                 self.connection.execute("ROLLBACK TO SAVEPOINT action")
                 message = ran.diag.message_primary or str(ran)
                 return Failure(action, statement.sql, ran.sqlstate or "", message)
-            made.append(ran)
+            made += ran
         self.connection.execute("RELEASE SAVEPOINT action")
         action.statements = tuple(made)
         self.done.append(action)
         return None
 
-    def _one(self, statement: Statement) -> Statement | psycopg.Error:
+    def _one(self, statement: Statement) -> Sequence[Statement] | psycopg.Error:
         if not statement.alternatives:
             return self._execute(statement)
         error: psycopg.Error | None = None
@@ -130,10 +131,16 @@ class Run:
         assert error is not None  # noqa: S101 (there is at least one way)
         return error
 
-    def _execute(self, statement: Statement) -> Statement | psycopg.Error:
-        sql = statement.sql.replace(" CONCURRENTLY ", " ", 1) if statement.outside else statement.sql
+    def _execute(self, statement: Statement) -> Sequence[Statement] | psycopg.Error:
+        """Run a statement, and what must stand around it. Returns all that ran."""
+        made: Sequence[Statement] = [statement]
+        if statement.table and statement.sql.startswith("UPDATE "):
+            off, on = resting(self.connection, statement.table)
+            made = [*statements(*off), statement, *statements(*on)]
         try:
-            self.connection.execute(sql)
+            for each in made:
+                text = each.sql.replace(" CONCURRENTLY ", " ", 1) if each.outside else each.sql
+                self.connection.execute(text)
         except psycopg.Error as error:
             return error
-        return statement
+        return made

@@ -112,8 +112,6 @@ class Moves:
         there = Schemas(self.before, self.after, self.search_path, self.updates.keys())
         by_lookup = looked_up(assigned.value, assigned.node, gone, source, there)
         if by_lookup is not None:
-            if self._would_be_heard(table):
-                return None
             return Move(by_lookup[0], source.address, by_lookup[1], assigned.place)
         named = {part.fields[-1].string.sval for part in _columns(assigned.value)}
         if len(named) != 1 or not named <= gone.keys() or assigned.node.from_clause:
@@ -132,15 +130,6 @@ class Moves:
         if overwritten:
             way = Turned(way.back, False, "the migration overwrote them before", way.again)
         return Move(old, source.address, way, assigned.place)
-
-    def _would_be_heard(self, table: Object) -> bool:
-        """Whether triggers or rules hear an UPDATE of the table, by which alone a lookup comes back: they
-        would change values that the migration kept."""
-        places = ((self.before, table.ref), (self.after, self.after.by_address[table.address]))
-        parts = (
-            part for there, ref in places for each in there.tree(ref) for part in there.parts(*each.path)
-        )
-        return any(part.ref.kind in ("trigger", "rule") for part in parts)
 
     def _is_not_null(self, node: Any, name: str) -> bool:
         test = node.null_test

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from executor.schema.inverse.belongings import Belongings
 from executor.schema.inverse.family import Context, comma
+from executor.schema.inverse.heard import INSERT, UPDATE, resting_in
 from executor.schema.inverse.places import Places
 from executor.schema.lost import Lost
 from executor.schema.names import dotted, literal, quoted, shortened
@@ -22,9 +23,16 @@ class Restoring:
     def sql(self, copied: list[Lost]) -> Iterator[str]:
         """The tables, those first that others refer to; then the values of columns that were copied."""
         for table in self._parents_first():
-            yield from self._table(table)
+            yield self._unheard(table, INSERT, self._table(table))
         for lost in copied:
-            yield self._column(Ref("column", (*lost.relation, lost.column)))
+            column = Ref("column", (*lost.relation, lost.column))
+            yield self._unheard(Ref("table", lost.relation), UPDATE, [self._column(column)])
+
+    def _unheard(self, table: Ref, event: int, sql: Iterable[str]) -> str:
+        """Values come back as they were: whoever would hear it, as the migration leaves them, rests."""
+        start = self.context.start or self.now
+        off, on = resting_in(start, Ref("table", self.context.path_at_start(table)), event)
+        return ";\n".join([*off, *sql, *on])
 
     def _table(self, table: Ref) -> Iterator[str]:
         path = self.context.path_at_start(table)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from executor.schema.inverse.action import Action, Statement
 from executor.schema.inverse.priorities import LATE
-from executor.schema.lost import Lost
+from executor.schema.lost import HEARD, Lost
 from executor.schema.objects import Ref
 
 HEADER = "SET LOCAL check_function_bodies = off"
@@ -68,7 +68,9 @@ def render(made: Iterable[InverseStep]) -> str:
 
 def _statement(step: InverseStep) -> str:
     notes = []
-    notes += [f"-- Data that goes: {lost}\n" for lost in step.loses]
+    notes += [
+        f"-- {'Not known' if lost.kind == HEARD else 'Data that goes'}: {lost}\n" for lost in step.loses
+    ]
     if step.why:
         notes.append(f"-- {step.why[0].upper()}{step.why[1:]}\n")
     return "".join(notes) + f"{step.sql.rstrip().rstrip(';')};\n"
