@@ -91,7 +91,7 @@ class GenerateForm(PortalForm):
         ],
     )
     fill = forms.CharField(
-        label=_("Values for such columns"),
+        label=_("Values for such columns, or for those whose former type does not hold each value"),
         required=False,
         max_length=20_000,
         widget=forms.Textarea(
@@ -102,7 +102,11 @@ class GenerateForm(PortalForm):
                 "autocomplete": "off",
             }
         ),
-        help_text=_("One per line: public.wallets.currency = 'KES'. Right of = stands any SQL expression."),
+        help_text=_(
+            "One per line: public.wallets.currency = 'KES'. Right of = stands any SQL expression. One that"
+            " names its own column, as in public.wallets.label = left(label, 30), says what becomes of each"
+            " value that goes back to another type."
+        ),
     )
     keep_data = forms.BooleanField(
         label=_("Keep the data in place instead of dropping it"),

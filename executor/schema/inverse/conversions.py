@@ -23,7 +23,8 @@ class Conversion:
     """One expression. `back` is SQL that computes a value of before from one of now, with HOLE where
     that stands ('' where nobody can tell), and `again` the expression of the file, likewise. `exact`: every
     value of before comes back; `why` is a sentence about what does not. `line` and `column` are its place.
-    `source` is the address of the column to which an UPDATE brought the values; None: none did."""
+    `source` is the address of the column to which an UPDATE brought the values; None: none did. `counted` is
+    `back` as it can be computed where types of before are not there yet; '' where that is no other."""
 
     back: str
     again: str
@@ -32,11 +33,17 @@ class Conversion:
     line: int
     column: int
     source: Address | None = None
+    counted: str = ""
 
     @property
     def ways(self) -> tuple[str, str]:
         """Back and again, for counting what does not come out the same."""
-        return self.back, self.again
+        return self.counted or self.back, self.again
+
+    @property
+    def how(self) -> str:
+        """By whom it is so."""
+        return "as the engineer chose" if self.counted else "as the migration computed them"
 
     def of(self, name: str) -> str:
         """The expression for a column that is written `name`."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from executor.schema.inverse import options as choices
+from executor.schema.inverse.chosen import may_not_fit, proposal, retyped
 from executor.schema.inverse.family import Context, comma
 from executor.schema.inverse.fills import fill_value, needs_fill, referred_to
 from executor.schema.inverse.options import ASK, Choice
@@ -21,7 +22,21 @@ def foreseen(context: Context) -> Iterator[Choice]:
         added = [label for label in now["labels"] if label not in thing["labels"]]
         if added:
             yield choices.enum_value(dotted(thing.ref.path), comma(added), context.options.enum_value)
+    yield from _retyped(context)
     yield from _fills(context)
+
+
+def _retyped(context: Context) -> Iterator[Choice]:
+    """Columns whose former type does not hold each value of the one of now."""
+    for column, there in retyped(context):
+        computed = context.conversions.get(column.ref)
+        schema, table, name = column.ref.path
+        chosen = (
+            context.options.fill[schema, table, name] if computed is not None and computed.counted else ""
+        )
+        if chosen or (computed is None and may_not_fit(there["type"], column["type"])):
+            proposed = proposal(column, context)
+            yield choices.retyped(dotted(column.ref.path), column["type"], proposed, chosen)
 
 
 def _fills(context: Context) -> Iterator[Choice]:

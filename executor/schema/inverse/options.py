@@ -12,7 +12,7 @@ from executor.schema.lost import Lost
 APPEND, REBUILD, BY_SIZE = "append", "rebuild", "by size"
 SWAP, LEAVE = "swap", "leave"
 PLAIN, CONCURRENTLY = "plain", "concurrently"
-ASK, NEUTRAL = "ask", "neutral"
+ASK, NEUTRAL, CAST = "ask", "neutral", "cast"
 MEGABYTE = 1024**2
 REBUILD_BELOW = 8 * MEGABYTE
 """Bytes up to which writing anew is cheap: half a second under the lock, and usually less."""
@@ -32,7 +32,8 @@ class Options:
     transaction or concurrently outside it. `fill`: SQL expressions by schema, table and column, for
     columns that
     come back NOT NULL without a default; `fill_default` `neutral` lets the others have their type's zero
-    value.
+    value. For a column that goes back to its former type, one that names the column itself says what becomes
+    of its values.
     `keep_data`: tables and columns are archived in `archive_schema` instead of dropped, under names that
     `archive_label` ends, so that they differ by rollback, and with `purge_after`, the day after which ops may
     drop them; `not_kept` says what must not be kept, and why. `ignore_tables` are left alone in any schema,
@@ -116,3 +117,16 @@ def fill(column: str, taken: str, referred_to: str = "") -> Choice:
         ((ASK, f"{ask}. It may be a query of {referred_to}; the former values are in a backup only"),),
         taken,
     )
+
+
+def retyped(column: str, kind: str, proposed: str, chosen: str = "") -> Choice:
+    """A column whose former type does not hold each value that it may have by now. `proposed` is how an
+    expression may look, `chosen` the one that the engineer gave."""
+    ways = (
+        (CAST, "stops the script where a value does not fit"),
+        (
+            chosen or proposed,
+            "each value becomes what an expression of the column gives; what changes is counted",
+        ),
+    )
+    return Choice(column, f"goes back to {kind}", ways, chosen or CAST)

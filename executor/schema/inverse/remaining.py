@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 
 from executor.schema.difference import Change, Difference
 from executor.schema.inverse import options as choices
+from executor.schema.inverse.chosen import proposal, retyped
 from executor.schema.inverse.family import Context
 from executor.schema.inverse.live import OF_DATA, Failure, Run
 from executor.schema.inverse.options import Choice, Options
@@ -13,6 +14,7 @@ from executor.schema.names import dotted
 from executor.schema.objects import Ref
 
 NO_VALUE = "23502"
+DATA_EXCEPTION = "22"
 
 
 def gaps(found: Difference, run: Run, context: Context, asked: Iterable[Choice]) -> list[str]:
@@ -29,7 +31,8 @@ def gaps(found: Difference, run: Run, context: Context, asked: Iterable[Choice])
         for failure in failures
         if failure not in of_values and not _hangs_on(failure.action.ref, stuck, context)
     ]
-    return [*context.refused, *_unanswered(of_values, asked), *map(str, of_values), *told, *others]
+    questions = [*_unanswered(of_values, asked), *_do_not_fit(of_values, context)]
+    return [*context.refused, *questions, *map(str, of_values), *told, *others]
 
 
 def _unanswered(of_values: list[Failure], asked: Iterable[Choice]) -> list[str]:
@@ -41,6 +44,18 @@ def _unanswered(of_values: list[Failure], asked: Iterable[Choice]) -> list[str]:
         for choice in waiting
         if choice.subject.rpartition(".")[0] in tables
     ]
+
+
+def _do_not_fit(of_values: list[Failure], context: Context) -> Iterator[str]:
+    """Columns with values that their type of before does not hold, and for which nothing was chosen."""
+    refs = {failure.action.ref for failure in of_values if failure.sqlstate.startswith(DATA_EXCEPTION)}
+    for column, _ in retyped(context):
+        if column.ref not in context.conversions and {column.ref, Ref("table", column.ref.relation)} & refs:
+            name = dotted(column.ref.path)
+            yield (
+                f"column {name} has values that its former type, {column['type']}, does"
+                f" not hold; choose what becomes of them, as in: {name} = {proposal(column, context)}"
+            )
 
 
 def on_purpose(change: Change, options: Options) -> bool:
