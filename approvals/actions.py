@@ -15,6 +15,7 @@ from django.utils.translation import ngettext
 from . import (
     access,
     alarms,
+    backup_exceptions,
     break_glass,
     comments,
     decisions,
@@ -288,6 +289,16 @@ def _break_glass(s: Standing) -> Action | None:
     return None if why_not else Action("break_glass", _("Break glass…"))
 
 
+def _backup_exception(s: Standing) -> Action | None:
+    """Offered only where a worker found that the backup can't be had."""
+    if s.status not in backup_exceptions.ASKABLE or not s.user.roles & backup_exceptions.ASKS:
+        return None
+    if not any(gate.key == "backup" and (gate.forced or not gate.holds) for gate in s.gates):
+        return None
+    why_not = backup_exceptions.why_not_ask(s.rollback, s.user, s.known)
+    return None if why_not else Action("backup_exception", _("Exception instead of a backup…"))
+
+
 RULES: tuple[Callable[[Standing], Action | None], ...] = (
     _submit,
     _approve,
@@ -303,6 +314,7 @@ RULES: tuple[Callable[[Standing], Action | None], ...] = (
     _confirm,
     _withdraw,
     _break_glass,
+    _backup_exception,
     _comment,
 )
 

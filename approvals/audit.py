@@ -46,7 +46,7 @@ NOTHING = bytes(32)
 LOCK = 0x77617169
 HEAD = (
     "SET CONSTRAINTS ALL IMMEDIATE; SELECT pg_advisory_xact_lock(%s);"
-    " SELECT seq, hash, status, forced"
+    " SELECT seq, hash, status, forced, excepted"
     " FROM approvals_auditevent LEFT JOIN approvals_rollbackrequest ON id = %s ORDER BY seq DESC LIMIT 1"
 )
 # Written as it is and by no model: this is asked ten times for each target of a fleet, under the lock.
@@ -129,11 +129,13 @@ def append(action: str, *, actor: User | None, subjects: dict[str, Any], facts: 
         cursor.execute(HEAD, [LOCK, None if rollback is None else rollback.pk])
         while cursor.nextset():
             pass
-        last_seq, last_hash, status, forced = cursor.fetchone()
+        last_seq, last_hash, status, forced, excepted = cursor.fetchone()
         if rollback is not None:  # as it is now: the caller's instance may be from before the change
             labels["status"] = status
         if forced:  # by break-glass; said of everything that happens to it from then on
             labels["forced"] = "yes"
+        if excepted:  # from the backup that the policy asks for; likewise
+            labels["excepted"] = "yes"
         seq, prev = last_seq + 1, bytes(last_hash)
         text = _body(seq, action, actor, facts, labels)
         cursor.execute(LINK, [seq, text, prev, link(prev, text)])

@@ -6,11 +6,12 @@ from datetime import timedelta
 from typing import Any
 
 from django.conf import settings
+from django.db import transaction
 from django.db.models import Q
 from django.utils import timezone
 
 from . import audit, workflow
-from .models import Backup, Evidence, Execution, Grade
+from .models import Backup, BackupException, Evidence, Execution, Grade
 
 # How the event of a verified backup is called by what it is worth: a point in time is no verified dump.
 VERIFIED_AS = {
@@ -32,6 +33,14 @@ def begin(execution: Execution, *, gapless: bool = False) -> Backup:
         )
 
 
+def begin_by_exception(backup: Backup, exception: BackupException) -> None:
+    """From here on it is less than the policy asks for, in the name of an exception that is in force: the
+    database asks that once more. Raises IntegrityError where it is not."""
+    with transaction.atomic():
+        Backup.objects.filter(pk=backup.pk).update(exception=exception, grade=Grade.NONE)
+    backup.exception, backup.grade = exception, Grade.NONE
+
+
 def progress(backup: Backup, stage: str, done: int, of: int, *, ended: bool = False) -> None:
     """How far a stage is, for the page: of the dump and its restore in bytes, of the comparison in tables;
     `of` is an estimate of the whole. No event, since nothing changed hands."""
@@ -47,12 +56,18 @@ def progress(backup: Backup, stage: str, done: int, of: int, *, ended: bool = Fa
     Backup.objects.filter(pk=backup.pk).update(**changed)
 
 
-def record(backup: Backup, state: Backup.State, sentence: str, **fields: Any) -> Backup:
-    """How the backup ended. Evidence for the gate is recorded with it: only a verified one holds."""
+def record(
+    backup: Backup, state: Backup.State, sentence: str, *, above_limit: bool = False, **fields: Any
+) -> Backup:
+    """How the backup ended. Evidence for the gate is recorded with it: only a verified one holds, and none
+    that was taken by exception. `above_limit`: the target is too large for what the policy asks for."""
     execution = backup.execution
     grade, base = Grade(fields.get("grade", backup.grade)), fields.get("base")
     verified = state == Backup.State.VERIFIED
-    action = VERIFIED_AS[grade] if verified else f"backup.{state}"
+    exception = backup.exception
+    action = f"backup.{state}"
+    if verified:
+        action = "backup.by_exception" if exception else VERIFIED_AS[grade]
     with audit.unit_of_work(action, actor=None, execution=execution) as facts:
         Backup.objects.filter(pk=backup.pk).update(
             state=state,
@@ -63,17 +78,20 @@ def record(backup: Backup, state: Backup.State, sentence: str, **fields: Any) ->
         facts |= {"sentence_sha256": audit.digest_of(sentence), "sha256": fields.get("sha256", "")}
         if point := fields.get("point"):
             facts |= {"restore_point": point["name"], "lsn": point["lsn"], "base_backup": base and base.pk}
+        if exception:
+            facts["backup_exception"] = exception.pk
         if execution is not None:
             Evidence.objects.create(
                 rollback=execution.rollback_target.rollback,
                 target=execution.target,
                 kind=Evidence.Kind.BACKUP,
                 change_digest=execution.change_digest,
-                holds=verified,
+                holds=verified and exception is None,
                 sentence=sentence,
                 data={
                     "backup": backup.pk,
                     "grade": int(grade),
+                    "above_limit": above_limit or (verified and exception is not None),
                     "base_taken_at": base.taken_at.isoformat() if base else "",
                 },
             )
@@ -91,7 +109,8 @@ def to_remove() -> list[Backup]:
     """Backups whose files have rested long enough (BACKUP_KEEP_DAYS): never the newest verified one of a
     target, and none of a rollback that is still under way."""
     old = timezone.now() - timedelta(days=settings.BACKUP_KEEP_DAYS)
-    newest = Backup.objects.filter(state=Backup.State.VERIFIED).order_by("target_id", "-created_at")
+    verified = Backup.objects.filter(state=Backup.State.VERIFIED, exception=None)
+    newest = verified.order_by("target_id", "-created_at")
     kept = newest.distinct("target_id").values("pk")
     return list(
         Backup.objects.filter(created_at__lt=old)

@@ -70,7 +70,9 @@ def points(rollback: RollbackRequest, known: Known | None = None) -> list[Point]
 def _is_backed_up(known: Known) -> bool:
     """Whether a backup holds, or has to by now."""
     backup = known.evidence(Evidence.Kind.BACKUP)
-    return bool(backup and backup.holds) or (known.rule.backup_required and not _comes_later(known))
+    if backup and backup.holds:
+        return True
+    return known.rule.backup_required and not _comes_later(known) and known.excepted_by is None
 
 
 def _comes_later(known: Known) -> bool:
@@ -85,6 +87,8 @@ def _backup(known: Known) -> str:
         return backup.sentence
     if not known.rule.backup_required:
         return _("The policy asks for none here.")
+    if exception := known.excepted_by:
+        return exception.words
     return grades.later() if _comes_later(known) else ""
 
 

@@ -16,7 +16,7 @@ from typing import Any
 from django.db.models import Prefetch, QuerySet
 
 from . import audit
-from .models import Approval, AuditEvent, BreakGlass, Execution, RollbackRequest, User
+from .models import Approval, AuditEvent, BackupException, BreakGlass, Execution, RollbackRequest, User
 
 SLICE = 1000
 # How a cell begins that a spreadsheet would run as a formula.
@@ -24,14 +24,14 @@ FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 EVENT_COLUMNS = (
     "seq", "at_utc", "action", "refused", "actor", "actor_name", "roles", "rollback", "status", "target",
-    "incident", "execution", "purpose", "forced", "request_id", "facts", "prev", "hash",
+    "incident", "execution", "purpose", "forced", "excepted", "request_id", "facts", "prev", "hash",
 )  # fmt: skip
 ROLLBACK_COLUMNS = (
     "rollback", "service", "targets", "environments", "migrations", "risk", "urgency", "status", "forced",
     "requested_by", "requested_at_utc", "reason", "why_not_forward", "incident", "incident_title",
     "change_record", "submitted_at_utc", "approvals", "other_decisions", "acknowledged", "attempts",
     "started_by", "started_at_utc", "ended_at_utc", "duration_seconds", "outcome", "outcome_says",
-    "post_mortem_due_utc", "post_mortem_handed_in_utc", "break_glass", "request_digest",
+    "post_mortem_due_utc", "post_mortem_handed_in_utc", "break_glass", "backup_exception", "request_digest",
 )  # fmt: skip
 
 
@@ -72,10 +72,13 @@ def rollbacks_as_csv(since: datetime | None, before: datetime | None, upto: int)
     asked = RollbackRequest.objects.filter(**{name: at for name, at in wanted.items() if at})
     real = Execution.objects.filter(purpose=Execution.Purpose.REAL).order_by("queued_at")
     confirmed = BreakGlass.objects.filter(confirmed_at__isnull=False)
+    granted = BackupException.objects.filter(granted_at__isnull=False).order_by("id")
+    granted = granted.select_related("proposed_by").prefetch_related("signatures__person")
     full = asked.select_related("service", "requester", "incident__post_mortem").prefetch_related(
         "items__migration",
         "approvals__approver",
         Prefetch("break_glass", confirmed.order_by("id").select_related(*BreakGlass.PEOPLE)),
+        Prefetch("backup_exceptions", granted),
         "rollback_targets__target",
         Prefetch("rollback_targets__executions", real.select_related("requested_by"), to_attr="real_ones"),
     )
@@ -114,7 +117,7 @@ def _event_row(event: AuditEvent) -> list[Any]:
     body = json.loads(event.body)
     refused = "yes" if body["action"].endswith(audit.DENIED) else "no"
     facts = json.dumps(body["facts"], ensure_ascii=False, sort_keys=True)
-    subjects = ("rollback", "status", "target", "incident", "execution", "purpose", "forced")
+    subjects = ("rollback", "status", "target", "incident", "execution", "purpose", "forced", "excepted")
     about = [body.get(name) for name in subjects]
     who = [body["actor"], body["actor_name"], " ".join(body["roles"])]
     links = [bytes(event.prev).hex(), bytes(event.hash).hex()]
@@ -151,6 +154,7 @@ def _rollback_row(rollback: RollbackRequest) -> list[Any]:
         *_outcome(_attempts(rollback)),
         *_review(getattr(incident, "post_mortem", None)),
         _joined(map(_forced, rollback.break_glass.all())),
+        _joined(map(_excepted, rollback.backup_exceptions.all())),
         rollback.request_digest,
     ]
 
@@ -178,6 +182,13 @@ def _forced(glass: BreakGlass) -> str:
     )
     skipped = " and ".join(glass.skips)
     return f"{skipped}, asked {asked}, confirmed {confirmed} {_utc(glass.confirmed_at)}, {closed}"
+
+
+def _excepted(exception: BackupException) -> str:
+    """Of an exception instead of a backup that was granted: who asked, who signed as what, until when."""
+    signed = ", ".join(f"{each.person.username} ({each.role})" for each in exception.signatures.all())
+    asked, until = exception.proposed_by.username, _utc(exception.expires_at)
+    return f"no backup: asked {asked}, signed {signed}, until {until}, because {exception.reason}"
 
 
 def _attempts(rollback: RollbackRequest) -> list[Execution]:

@@ -57,6 +57,24 @@ def lacking(rule: PolicyRule, evidence: Evidence | None, now: datetime) -> str:
     return ""
 
 
+# What of the worker's points says that the size rule asks for more than can be had.
+BEYOND_REACH = ("above_limit", "archive")
+
+
+def beyond_reach(evidence: Evidence) -> bool:
+    """Did the worker find the target above its limit, and that what this asks for can't be had? Only then can
+    there be an exception; a point in time that has grown too old is one of those, too."""
+    return bool(evidence.data.get("above_limit")) or worth(evidence) is Grade.POINT
+
+
+def always_below_the_limit() -> str:
+    """Why there is no exception where no worker found that."""
+    return _(
+        "No worker found that this backup can't be had. Below a target's limit a verified dump always can, "
+        "so what stops it is to be mended: ask for a rehearsal or a preflight, which says what it is."
+    )
+
+
 def later() -> str:
     """Where there is no rehearsal to take one: when it is taken."""
     return _("No backup yet: the execution takes and verifies one before it begins, or nothing runs.")

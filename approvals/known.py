@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING
 from django.db.models import F, Q, QuerySet
 from django.utils import timezone
 
-from . import digests, history, jobs, policy, proofs, together, windows
+from . import digests, grades, history, jobs, policy, proofs, together, windows
 from .bindings import Present
 from .flyway.history import Rows
 from .models import (
     Approval,
+    BackupException,
     BreakGlass,
     CalendarEntry,
     ChecklistEntry,
@@ -218,6 +219,34 @@ class Known:
             if since is None or (glass.confirmed_at is not None and glass.confirmed_at > since):
                 return glass
         return None
+
+    @cached_property
+    def backup_exceptions(self) -> list[BackupException]:
+        """The latest exceptions instead of a backup, whatever became of them, newest first."""
+        found = BackupException.objects.filter(rollback=self.rollback)
+        found = found.select_related(*BackupException.PEOPLE).prefetch_related("signatures__person")
+        return list(found[:LATEST])
+
+    @property
+    def excepted_by(self) -> BackupException | None:
+        """What lets it run without the backup that the policy asks for, now: never in place of one that could
+        be had, or that failed for another reason than the size of the target."""
+        backup = self.evidence(Evidence.Kind.BACKUP)
+        if not self.rollback.excepted or (backup is not None and not grades.beyond_reach(backup)):
+            return None
+        return next((each for each in self.backup_exceptions if each.in_force(self.rollback, self.now)), None)
+
+    @cached_property
+    def beyond_reach(self) -> list[Evidence]:
+        """By target, what a worker said last of the backup of this very change, where it can't be had since
+        the target is above its limit; the first target's first."""
+        told = self._of_change.filter(
+            kind__in=(Evidence.Kind.BACKUP, Evidence.Kind.PREFLIGHT), data__has_key="above_limit"
+        )
+        last = told.order_by("target_id", "-at", "-id").distinct("target_id").select_related("target")
+        place = {each.target_id: number for number, each in enumerate(self.rollback_targets)}
+        found = [each for each in last if each.data["above_limit"] and not each.holds]
+        return sorted(found, key=lambda each: place.get(each.target_id or 0, len(place)))
 
     @cached_property
     def schedule(self) -> Schedule | None:

@@ -15,7 +15,7 @@ from django.contrib.auth.models import AnonymousUser
 from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed
 from django.shortcuts import redirect, render, resolve_url
 
-from . import audit, break_glass, kept
+from . import audit, backup_exceptions, break_glass, kept
 from .access import SEES_ALL
 from .alarms import ANSWERS
 from .incidents import WRITES
@@ -50,6 +50,9 @@ MASKING_WRITERS: Who = frozenset(MASKING_CONFIRMS)
 GLASS_ASKS: Who = frozenset(break_glass.ASKS)
 GLASS_CONFIRMS: Who = frozenset(break_glass.CONFIRMS)
 GLASS_CLOSES: Who = frozenset(break_glass.CLOSES)
+# The same of an exception instead of a backup.
+EXCEPTION_ASKS: Who = frozenset(backup_exceptions.ASKS)
+EXCEPTION_SIGNS: Who = frozenset(backup_exceptions.SIGNS)
 ALARM_ANSWERS: Who = frozenset(ANSWERS)
 # Everybody who acts on rollbacks at all; the domain knows who may do what to which.
 ACTORS: Who = frozenset(Role) - {Role.AUDITOR, Role.ADMIN}
@@ -193,6 +196,9 @@ TABLE: dict[str, Rule] = {
     "rollback_break_glass_confirm": Rule(NOBODY, GLASS_CONFIRMS, about="rollback"),
     "rollback_break_glass_dismiss": Rule(NOBODY, GLASS_ASKS | GLASS_CONFIRMS, about="rollback"),
     "rollback_break_glass_review": Rule(NOBODY, GLASS_CLOSES, about="rollback"),
+    "rollback_backup_exception": Rule(READERS, EXCEPTION_ASKS, about="rollback"),
+    "rollback_backup_exception_sign": Rule(NOBODY, EXCEPTION_SIGNS, about="rollback"),
+    "rollback_backup_exception_dismiss": Rule(NOBODY, EXCEPTION_ASKS | EXCEPTION_SIGNS, about="rollback"),
     "rollback_schedule": Rule(OPS, OPS, about="rollback"),
     "rollback_unschedule": Rule(NOBODY, OPS, about="rollback"),
     # executions

@@ -14,7 +14,7 @@ from typing import Any
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
-from . import access, analysis, audit, continuable, digests, filling, gates, jobs, windows, workflow
+from . import access, analysis, audit, continuable, digests, filling, gates, grades, jobs, windows, workflow
 from .analysis import mentions
 from .errors import Denied, Refused
 from .known import Known
@@ -169,10 +169,18 @@ def record(
                 "breaks": list(harm),
                 "seen": seen,
                 "execution": str(subject.pk) if execution else "",
-            },
+            }
+            | _above_limit(points),
         )
         facts |= {"holds": not stops, "change": rollback.change_digest, "stops": [p["key"] for p in stops]}
     return Found(not stops, sentence)
+
+
+def _above_limit(points: Points) -> dict[str, bool]:
+    """Whether the backup can't be had for the size of the target; nothing where no worker looked at that."""
+    told = [point for point in points if point["key"] in ("backup", *grades.BEYOND_REACH)]
+    beyond = any(point["key"] in grades.BEYOND_REACH and point["verdict"] == "stop" for point in told)
+    return {"above_limit": beyond} if told else {}
 
 
 def _seen(point: dict[str, Any]) -> str:

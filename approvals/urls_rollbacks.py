@@ -5,6 +5,7 @@ from __future__ import annotations
 from django.urls import URLPattern, path
 
 from .views import (
+    backup_exceptions,
     break_glass,
     changes,
     comments,
@@ -55,6 +56,21 @@ urlpatterns: list[URLPattern] = [
         "rollbacks/<int:pk>/break-glass/review/",
         break_glass.rollback_break_glass_review,
         name="rollback_break_glass_review",
+    ),
+    path(
+        "rollbacks/<int:pk>/backup-exception/",
+        backup_exceptions.rollback_backup_exception,
+        name="rollback_backup_exception",
+    ),
+    path(
+        "rollbacks/<int:pk>/backup-exception/sign/",
+        backup_exceptions.rollback_backup_exception_sign,
+        name="rollback_backup_exception_sign",
+    ),
+    path(
+        "rollbacks/<int:pk>/backup-exception/dismiss/",
+        backup_exceptions.rollback_backup_exception_dismiss,
+        name="rollback_backup_exception_dismiss",
     ),
     path("rollbacks/<int:pk>/targets/", fleets.rollback_targets, name="rollback_targets"),
     path("rollbacks/<int:pk>/run/", fleets.fleet_detail, name="fleet_detail"),

@@ -23,7 +23,7 @@ import psycopg
 from psycopg import sql
 
 from executor.connect import Connection, Endpoint, connect, one, set_session
-from executor.errors import BackupFailed, BackupRefused, ExecutorError, plain
+from executor.errors import AboveLimit, BackupFailed, ExecutorError, plain
 from executor.marker import SCHEMA
 from executor.restore import create_database, drop_database, restore, run_tool
 from executor.selection import Selection
@@ -186,11 +186,11 @@ def estimate_on(connection: Connection) -> int:
 
 
 def _refuse_large(connection: Connection, limit_bytes: int | None, selection: Selection | None) -> int:
-    """The size of the tables that are dumped; raises BackupRefused where it is above the limit."""
+    """The size of the tables that are dumped; raises AboveLimit where it is above the limit."""
     size = _estimate(connection) if selection is None else selection.bytes
     if limit_bytes is None or size <= limit_bytes:
         return size
-    raise BackupRefused(too_large(size, limit_bytes, of_all=selection is None))
+    raise AboveLimit(too_large(size, limit_bytes, of_all=selection is None))
 
 
 def too_large(size: int, limit_bytes: int, *, of_all: bool = True) -> str:

@@ -31,6 +31,10 @@ class BackupRefused(ExecutorError):
     """No dump was started, and the sentence says why (size, disk space, rights)."""
 
 
+class AboveLimit(BackupRefused):
+    """The tables are too large for a dump, and what is asked for above that limit can't be had."""
+
+
 class BackupFailed(ExecutorError):
     """The dump, or its restore, ended before it was complete; no partial file was left behind."""
 

@@ -8,9 +8,10 @@ import psycopg
 
 from approvals import halfway
 from approvals.models import BaseBackup, Grade, PolicyRule, RollbackTarget
-from executor import points, taking
+from executor import points
+from executor.choosing import Choice, Leave, choose_for
 from executor.connect import Connection
-from executor.errors import BackupFailed, BackupRefused
+from executor.errors import AboveLimit, BackupFailed, BackupRefused
 from executor.obstacles import Point
 
 GRADE = "The backup that the policy asks for can be taken"
@@ -19,29 +20,39 @@ GAP = "No write falls between backup and script"
 
 
 def backup(
-    connection: Connection, rollback_target: RollbackTarget, rule: PolicyRule
+    connection: Connection,
+    rollback_target: RollbackTarget,
+    rule: PolicyRule,
+    leave: Leave = lambda: None,
 ) -> tuple[list[Point], int | None]:
     """The points about it, none where the policy asks for no backup, and the bytes that it takes to dump.
+    What passes by the exception that `leave` gives is never a go.
 
     `connection` is the executor's login, in no transaction. Raises psycopg.Error.
     """
     if not rule.backup_required:
         return [], None
     try:
-        choice = taking.choose(connection, rollback_target, rule)
+        choice = choose_for(connection, rollback_target, rule, leave)
+    except AboveLimit as error:
+        return [Point("above_limit", GRADE, "stop", str(error)), *_gap(rollback_target, rule)], None
     except (BackupRefused, BackupFailed) as error:
         return [Point("backup", GRADE, "stop", str(error)), *_gap(rollback_target, rule)], None
     except psycopg.errors.LockNotAvailable:
         # To ask for a size is to lock. The backup has more patience, and without it nothing begins.
         said = "Somebody holds a table for themselves, so how large the tables are can't be told right now."
         return [Point("backup", GRADE, "look", said), *_gap(rollback_target, rule)], None
-    found = [Point("backup", GRADE, "go", _says(choice))]
-    if choice.grade is Grade.POINT:
-        found.append(_archive(connection))
+    found = [Point("backup", GRADE, "look" if choice.exception else "go", _says(choice))]
+    if choice.base is not None:
+        found.append(_archive(connection, leave))
     return [*found, *_gap(rollback_target, rule)], choice.bytes
 
 
-def _says(choice: taking.Choice) -> str:
+def _says(choice: Choice) -> str:
+    if choice.exception is not None:
+        rows = "the rows that the script destroys" if choice.holds_rows else "the structure, and no rows"
+        more = ", and a restore point is set" if choice.base else ""
+        return f"{choice.exception.words}. By it {rows} are dumped{more}; no more can be had. {choice.lacks}"
     if choice.base is not None:
         return f"A point in time, on the {_told(choice.base)}; what the script destroys is dumped with it."
     if choice.grade is Grade.TABLES:
@@ -54,9 +65,12 @@ def _told(base: BaseBackup) -> str:
     return f"physical backup of {taken}, restored as a test on {base.tested_at:%Y-%m-%d %H:%M} UTC"
 
 
-def _archive(connection: Connection) -> Point:
+def _archive(connection: Connection, leave: Leave) -> Point:
     if why := points.objections(connection):
-        return Point("archive", ARCHIVE, "stop", " ".join(why))
+        said = " ".join(why)
+        if (exception := leave()) is not None:
+            return Point("archive", ARCHIVE, "look", f"{exception.words}. No restore point then: {said}")
+        return Point("archive", ARCHIVE, "stop", said)
     archiver = points.read_archiver(connection)
     if archiver.archived_at is None:
         return Point("archive", ARCHIVE, "look", "It is set up, but nothing was archived so far.")

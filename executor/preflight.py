@@ -13,7 +13,7 @@ from functools import partial
 
 import psycopg
 
-from approvals import continuable, digests, jobs, policy, preflights
+from approvals import backup_exceptions, continuable, digests, jobs, policy, preflights
 from approvals.models import Execution, Job, PolicyRule, RollbackItem, RollbackRequest, RollbackTarget
 from executor import briefing, credentials, foreseen, left, locks, rights
 from executor.breaks import breaks
@@ -102,7 +102,9 @@ def _look(
     spec = briefing.outline(rollback_target, items)
     connection = line.looking(spec.search_path)
     wanted = _wanted(connection, spec, preflights.rehearsed_locks(rollback_target))
-    about, needs = foreseen.backup(connection, rollback_target, rule) if backs_up else ([], None)
+    change = rollback_target.rollback.change_digest
+    leave = partial(backup_exceptions.in_force, rollback_target.rollback_id, change)
+    about, needs = foreseen.backup(connection, rollback_target, rule, leave) if backs_up else ([], None)
     found = list(obstacles(connection, spec, wanted, backup=backs_up, needs=needs))
     found += about
     found.append(rights.point(connection, spec, briefing.lone_statements(rollback_target.rollback), wanted))

@@ -5,113 +5,21 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
-from functools import partial
-from pathlib import Path
+from dataclasses import asdict, replace
 from typing import Any
 
 import psycopg
+from django.db import IntegrityError
 from django.utils import timezone
 
-from approvals import analysis, attempts, backups, base_backups, filling, grades, policy
-from approvals.analysis.losses import Losses, losses
-from approvals.models import (
-    Backup,
-    BaseBackup,
-    Execution,
-    ExecutionStatus,
-    Grade,
-    PolicyRule,
-    RollbackTarget,
-    Scope,
-)
-from executor import backup, basebackup, briefing, credentials, points, selection, vault
-from executor.connect import Connection, connect, identity, set_session
-from executor.errors import BackupFailed, BackupRefused, Cancelled, ExecutorError, plain
+from approvals import attempts, backup_exceptions, backups, policy
+from approvals.models import Backup, BackupException, BaseBackup, Execution, ExecutionStatus, Grade
+from executor import backup, credentials, points, vault
+from executor.choosing import Choice, choose_for
+from executor.connect import connect, set_session
+from executor.errors import AboveLimit, BackupFailed, BackupRefused, Cancelled, ExecutorError, plain
 
 TELL_S = 0.5
-
-
-@dataclass(frozen=True)
-class Choice:
-    """What is taken: of which grade, the rows of which tables (None: of all), and on which physical backup a
-    point in time rests. `bytes` is what these tables take."""
-
-    grade: Grade
-    bytes: int
-    select: backup.Select | None = None
-    base: BaseBackup | None = None
-
-
-def choose(connection: Connection, rollback_target: RollbackTarget, rule: PolicyRule) -> Choice:
-    """The grade for this target as it is now: a full dump below its limit, above it a point in time with the
-    tables that the script destroys; or, where the policy is content with them, the tables that it touches.
-
-    `connection` is any login of the target, in no transaction. Raises BackupRefused with all reasons where
-    what is needed is not there, psycopg.Error.
-    """
-    target = rollback_target.target
-    size = backup.estimate_on(connection)
-    gone = _losses(rollback_target)
-    history = (target.history_schema, target.history_table)
-    chosen = partial(selection.lost, losses=gone, search_path=target.search_path, history=history)
-    if rule.backup_scope == Scope.TABLES and not gone.hidden:
-        names = {name for name, _mode in briefing.outline(rollback_target).locks}
-        chosen = partial(chosen, relations=sorted(names))
-        return Choice(Grade.TABLES, _bytes(connection, chosen, target.backup_limit_bytes), chosen)
-    if size <= target.backup_limit_bytes:
-        return Choice(Grade.FULL, size)
-    if gone.hidden:
-        first = gone.hidden[0]
-        raise BackupRefused(
-            f"{backup.too_large(size, target.backup_limit_bytes)} But what the script destroys can't be read "
-            f"from it: line {first.line}, {first.kind}. So nothing could be dumped in its place."
-        )
-    try:
-        base = usable_base(connection, rollback_target, rule)
-    except BackupRefused as error:
-        raise BackupRefused(f"{backup.too_large(size, target.backup_limit_bytes)} {error}") from None
-    return Choice(Grade.POINT, _bytes(connection, chosen, target.backup_limit_bytes), chosen, base)
-
-
-def usable_base(connection: Connection, rollback_target: RollbackTarget, rule: PolicyRule) -> BaseBackup:
-    """The physical backup that a point in time may rest on now. Raises BackupRefused with the reason."""
-    target = rollback_target.target
-    base = base_backups.newest(target)
-    if base is None or base.taken_at is None:
-        raise BackupRefused(
-            "No physical backup of its server with a tested restore is on record: manage.py "
-            f"register_base_backup {target} makes the test, where a worker runs."
-        )
-    if grades.too_old_from(rule, base.taken_at) <= timezone.now():
-        raise BackupRefused(
-            f"Its newest physical backup, of {base.taken_at:%Y-%m-%d %H:%M} UTC, is older than the "
-            f"{rule.base_backup_max_age_hours} h that the policy allows. Make and register a new one."
-        )
-    now = identity(connection).timeline
-    if now != base.timeline:
-        raise BackupRefused(
-            f"The server is on timeline {now} since, its physical backup on {base.timeline}: whether the log "
-            "leads over that is not tested. Make and register a new one."
-        )
-    if basebackup.inventory(Path(base.directory))[0] != base.inventory:
-        raise BackupRefused(f"The files in {base.directory} are not those whose restore was tested.")
-    return base
-
-
-def _losses(rollback_target: RollbackTarget) -> Losses:
-    """What all scripts of the rollback destroy together."""
-    rows = rollback_target.rollback.items.select_related("migration", "script").order_by("position")
-    texts = (filling.sql_of(item) for item in rows if item.script is not None)
-    return sum((losses(analysis.plan_script(text)) for text in texts), Losses())
-
-
-def _bytes(connection: Connection, select: backup.Select, limit: int) -> int:
-    with connection.transaction():
-        size = select(connection).bytes
-    if size > limit:
-        raise BackupRefused(backup.too_large(size, limit, of_all=False))
-    return size
 
 
 def take_backup(execution: Execution, *, snapshot: str | None = None) -> Backup:
@@ -119,7 +27,8 @@ def take_backup(execution: Execution, *, snapshot: str | None = None) -> Backup:
     for a point in time set the restore point then, and wait until it is archived. Record every step of it.
 
     `snapshot`: of the script's own transaction, which keeps writers out meanwhile. Raises ExecutorError,
-    after recording why, unless the backup is worth what the policy asks for.
+    after recording why, unless the backup is worth what the policy asks for, or an exception is in force and
+    it is the most that can be had.
     """
     attempts.enter(execution, ExecutionStatus.BACKUP)
     return _Taking(execution, snapshot).run()
@@ -135,13 +44,15 @@ class _Taking:
         self.reader = credentials.endpoint(self.target, "backup")
         self.record = backups.begin(execution, gapless=snapshot is not None)
         self.progress = _Progress(execution, self.record)
+        self.no_point = False
 
     def run(self) -> Backup:
         try:
             choice = self._choose()
             made, facts = self._dump(choice)
         except BackupRefused as error:
-            backups.record(self.record, Backup.State.REFUSED, str(error))
+            beyond = isinstance(error, AboveLimit)
+            backups.record(self.record, Backup.State.REFUSED, str(error), above_limit=beyond)
             raise
         except ExecutorError as error:
             backups.record(self.record, Backup.State.FAILED, str(error))
@@ -150,15 +61,15 @@ class _Taking:
             backups.progress(self.record, "dump", made.size, made.size, ended=True)
             with vault.taken_out(facts["path"], made.sha256) as path:
                 seen = backup.verify(replace(made, path=path), credentials.scratch(), progress=self.progress)
-            sentence = seen.sentence
+            point = None
             if seen.ok and choice.base is not None:
-                point = self._point()
-                facts["point"] = point.as_json()
-                sentence = _point_sentence(choice.base, point, seen)
-            elif seen.ok and choice.grade is Grade.TABLES:
-                sentence = f"Only the tables that the script touches: {_names(made)}. {seen.sentence}"
+                choice, point = self._point(choice)
+                facts |= {"grade": choice.grade, "base": choice.base}
+                facts |= {"point": point.as_json()} if point else {}
+            sentence = _sentence(choice, made, point, seen) if seen.ok else seen.sentence
         except ExecutorError as error:
-            backups.record(self.record, Backup.State.DUMPED, f"Not verified: {error}", **facts)
+            said = f"Not verified: {error}"
+            backups.record(self.record, Backup.State.DUMPED, said, above_limit=self.no_point, **facts)
             raise
         if self.snapshot is not None and seen.ok:
             sentence += " Nothing was written to what the script touches between it and the script."
@@ -173,9 +84,23 @@ class _Taking:
         try:
             with contextlib.closing(connect(self.reader)) as connection:
                 set_session(connection, {"lock_timeout": f"{backup.LOCK_WAIT_MS}ms"})
-                return choose(connection, self.execution.rollback_target, rule)
+                choice = choose_for(connection, self.execution.rollback_target, rule, self._leave)
         except psycopg.Error as error:
             raise BackupFailed(f"What to back up can't be told: {plain(error)}.") from None
+        if choice.exception is not None:
+            self._begin_by(choice.exception)
+        return choice
+
+    def _leave(self) -> BackupException | None:
+        rollback = self.execution.rollback_target.rollback_id
+        return backup_exceptions.in_force(rollback, self.execution.change_digest)
+
+    def _begin_by(self, exception: BackupException) -> None:
+        """Raises BackupRefused where the portal's database knows it as over."""
+        try:
+            backups.begin_by_exception(self.record, exception)
+        except IntegrityError:
+            raise BackupRefused("The exception instead of a backup is not in force any more.") from None
 
     def _dump(self, choice: Choice) -> tuple[backup.Dump, dict[str, Any]]:
         name = f"{self.target.name}-{timezone.now():%Y%m%dT%H%M%SZ}-{self.execution.pk.hex[:8]}"
@@ -186,7 +111,7 @@ class _Taking:
                 name,
                 select=choice.select,
                 snapshot=self.snapshot,
-                limit_bytes=self.target.backup_limit_bytes,
+                limit_bytes=None if choice.exception else self.target.backup_limit_bytes,
                 require_room=vault.require_room,
                 progress=self.progress,
             )
@@ -199,12 +124,54 @@ class _Taking:
         facts["keys_left_out"] = [asdict(key) for key in made.selection.keys] if made.selection else []
         return made, facts
 
-    def _point(self) -> points.RestorePoint:
+    def _point(self, choice: Choice) -> tuple[Choice, points.RestorePoint | None]:
+        """The restore point that the choice needs; where none is archived, what is left by an exception."""
+        try:
+            return choice, self._set_point()
+        except (BackupRefused, BackupFailed) as error:
+            self.no_point = True
+            if (exception := choice.exception or self._leave()) is None:
+                raise
+            self._begin_by(exception)
+            lacks = f"{choice.lacks} {error}".lstrip()
+            return replace(choice, grade=Grade.NONE, base=None, exception=exception, lacks=lacks), None
+
+    def _set_point(self) -> points.RestorePoint:
         """Set by the executor's login: the one that reads everything changes nothing."""
         login = credentials.endpoint(self.target, "executor")
         with contextlib.closing(connect(login)) as connection:
             name = points.name_of(self.execution.pk)
             return points.set_point(connection, name, while_waiting=self.progress.stop_if_cancelled)
+
+
+def _sentence(
+    choice: Choice, made: backup.Dump, point: points.RestorePoint | None, seen: backup.Verification
+) -> str:
+    """What was taken and compared, and what it is worth."""
+    if choice.exception is not None:
+        return _excepted_sentence(choice, point, seen)
+    if choice.base is not None and point is not None:
+        return _point_sentence(choice.base, point, seen)
+    if choice.grade is Grade.TABLES:
+        return f"Only the tables that the script touches: {_names(made)}. {seen.sentence}"
+    return seen.sentence
+
+
+def _excepted_sentence(choice: Choice, point: points.RestorePoint | None, seen: backup.Verification) -> str:
+    """What there is and what there is not, the worst first."""
+    if choice.holds_rows:
+        had = f"What the script destroys is in a dump that was restored and compared: {_counted(seen)}."
+        worst = "Nothing but what the script destroys can be brought back." if point is None else ""
+    else:
+        had = "The structure without rows, and Flyway's history, were dumped, restored and compared."
+        worst = "No backup that brings data back." if point is None else ""
+    if point is not None and choice.base is not None:
+        had += (
+            f" Restore point {point.name} at {point.lsn}, on the physical backup of "
+            f"{choice.base.taken_at:%Y-%m-%d %H:%M} UTC: the whole server can be brought back to it."
+        )
+    lacks = f"What the policy asks for can't be had: {choice.lacks}"
+    return " ".join(part for part in ("By exception.", worst, had, lacks) if part)
 
 
 def _point_sentence(base: BaseBackup, point: points.RestorePoint, seen: backup.Verification) -> str:

@@ -145,6 +145,8 @@ LOGIN_REDIRECT_URL = "dashboard"
 STEP_UP_SECONDS = 300
 # How long a break-glass lets a rollback skip window or rehearsal, from asking on; at most a day, 0: never.
 BREAK_GLASS_HOURS = env.float("BREAK_GLASS_HOURS", default=4.0)
+# How long an exception instead of a backup counts, from asking on; at most three days, 0: never.
+BACKUP_EXCEPTION_HOURS = env.float("BACKUP_EXCEPTION_HOURS", default=24.0)
 # A worker says every second that it lives; this long without a word, and the resolver asks the target.
 WORKER_SILENCE_SECONDS = env.float("WORKER_SILENCE_SECONDS", default=15.0)
 # Git repositories that migrations may be imported from: URLs, or their beginnings; none unless named.

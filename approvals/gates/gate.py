@@ -10,7 +10,7 @@ from datetime import datetime
 from django.utils.translation import gettext as _
 
 from approvals.known import Known
-from approvals.models import BreakGlass
+from approvals.models import BackupException, BreakGlass
 
 
 class Needed(enum.IntEnum):
@@ -29,7 +29,7 @@ class Gate:
     holds).
 
     `at` is when its evidence was taken, `until` when it stops to hold by itself, where that is known.
-    `forced`: it lets pass because two people broke the glass, and is never to be shown as one that holds.
+    `forced`: it lets pass because people signed that it may, and is never to be shown as one that holds.
     """
 
     key: str
@@ -82,6 +82,18 @@ def or_forced(
         "lacks": lacks or gate.detail,
     }
     return replace(gate, holds=True, forced=True, detail=said, who="", until=glass.expires_at)
+
+
+def or_excepted(gate: Gate, exception: BackupException | None) -> Gate:
+    """The gate as it is; or, where it does not hold and an exception stands in, forced, with what lacks."""
+    if gate.holds or exception is None:
+        return gate
+    said = _("By exception: %(asked)s asked, %(signers)s signed it. %(lacks)s") % {
+        "asked": exception.proposed_by,
+        "signers": exception.signers,
+        "lacks": gate.detail,
+    }
+    return replace(gate, holds=True, forced=True, detail=said, who="", until=exception.expires_at)
 
 
 def requester(known: Known) -> str:

@@ -11,7 +11,7 @@ from approvals import grades
 from approvals.known import Known
 from approvals.models import BreakGlass, Evidence
 
-from .gate import Gate, Needed, judged, or_forced
+from .gate import Gate, Needed, judged, or_excepted, or_forced
 
 
 def rehearsed(known: Known) -> Gate:
@@ -66,7 +66,8 @@ def backup_evidence(known: Known) -> Gate:
         at=backup.at if backup else None,
         until=grades.holds_until(rule, backup),
     )
-    if backup is not None:
+    found = or_excepted(found, known.excepted_by if lacking else None)
+    if backup is not None or found.forced:
         return found
     # It is not skipped: it comes later than people would see it.
     return or_forced(known, found, BreakGlass.Skip.REHEARSAL, lacks=grades.later())

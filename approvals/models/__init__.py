@@ -1,6 +1,7 @@
 """Every record of what people decide, one module per concept."""
 
 from .audit import AuditEvent
+from .backup_exceptions import BackupException, ExceptionSignature
 from .backups import BaseBackup, Grade, Scope
 from .break_glass import BreakGlass
 from .calendar import CalendarEntry, Schedule
@@ -55,6 +56,7 @@ __all__ = [
     "Approval",
     "AuditEvent",
     "Backup",
+    "BackupException",
     "BaseBackup",
     "BreakGlass",
     "CalendarEntry",
@@ -66,6 +68,7 @@ __all__ = [
     "ContinuationApproval",
     "Environment",
     "Evidence",
+    "ExceptionSignature",
     "Execution",
     "ExecutionLog",
     "ExecutionStatus",

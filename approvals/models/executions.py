@@ -10,6 +10,7 @@ from django.db.models import F, Q
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
+from .backup_exceptions import BackupException
 from .backups import BaseBackup, Grade
 from .catalog import Target
 from .fleets import FleetRun
@@ -316,6 +317,10 @@ class Backup(models.Model):
     # it, where there is one.
     keys_left_out = models.JSONField(default=list)
     base = models.ForeignKey(BaseBackup, null=True, on_delete=models.PROTECT, related_name="backups")
+    # In whose name it is less than the policy asks for: then its grade is none, whatever is in it.
+    exception = models.ForeignKey(
+        BackupException, null=True, on_delete=models.PROTECT, related_name="backups"
+    )
     # The restore point right before the script: {name, lsn, timeline, wal, at, archived_at}.
     point = models.JSONField(default=dict)
     # How far it is: {stage: {began, ended, done, of}} with stages dump (bytes), restore (bytes) and compare
@@ -327,6 +332,11 @@ class Backup(models.Model):
 
     class Meta:
         ordering = ("-created_at",)
+        constraints = [
+            models.CheckConstraint(
+                name="backup_by_exception_is_of_no_grade", condition=Q(exception=None) | Q(grade=Grade.NONE)
+            )
+        ]
 
     def __str__(self) -> str:
         return f"backup {self.pk} of {self.target}"
@@ -341,6 +351,8 @@ class Backup(models.Model):
     @property
     def word(self) -> str:
         """What it is, in a word or three."""
+        if self.exception_id is not None:
+            return str(_("by exception, less than the policy asks for"))
         if self.state == self.State.VERIFIED:
             return str(self.worth.label)
         return str(self.get_state_display())

@@ -94,6 +94,8 @@ class RollbackRequest(models.Model):
     # True for good once two people let it skip a gate (`BreakGlass`), so that every list can say so; only
     # the database writes it.
     forced = models.BooleanField(default=False, editable=False)
+    # The same of a granted exception instead of a backup (`BackupException`).
+    excepted = models.BooleanField(default=False, editable=False)
 
     class Meta:
         ordering = ("-id",)

@@ -22,6 +22,7 @@ from approvals.models import (
     Approval,
     AuditEvent,
     Backup,
+    BackupException,
     BreakGlass,
     ChecklistEntry,
     Evidence,
@@ -102,6 +103,7 @@ def texts_of(rollbacks: Sequence[int]) -> dict[str, str]:
         (Evidence.objects.filter(rollback__in=rollbacks), "sentence"),
         (BreakGlass.objects.filter(rollback__in=rollbacks), "reason"),
         (BreakGlass.objects.filter(rollback__in=rollbacks), "review"),
+        (BackupException.objects.filter(rollback__in=rollbacks), "reason"),
         (Execution.objects.filter(rollback_target__rollback__in=rollbacks), "sentence"),
         (Backup.objects.filter(execution__rollback_target__rollback__in=rollbacks), "sentence"),
     )

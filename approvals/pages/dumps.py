@@ -102,7 +102,7 @@ class Dump:
     @property
     def of_some_tables(self) -> bool:
         """Are there rows of some tables only in it?"""
-        return self.backup.grade in (Grade.TABLES, Grade.POINT)
+        return self.backup.grade in (Grade.TABLES, Grade.POINT) or self.backup.exception_id is not None
 
     @property
     def now(self) -> Stage | None:

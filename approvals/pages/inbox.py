@@ -30,6 +30,7 @@ from approvals.known import Known
 from approvals.models import (
     BUSY,
     Approval,
+    BackupException,
     BreakGlass,
     Execution,
     ExecutionStatus,
@@ -47,7 +48,7 @@ from approvals.models import (
 from approvals.queries import SUBJECTS
 from approvals.workflow import ENDED
 
-from . import break_glass_page, calendar_page
+from . import break_glass_page, calendar_page, exception_page
 
 LIMIT = 20
 RECENT = 8
@@ -61,6 +62,7 @@ WITH_REQUESTER = frozenset({Status.DRAFT, Status.CHANGES_REQUESTED, Status.FAILE
 SHOWN_OF_ROLLBACKS = (
     "status",
     "forced",
+    "excepted",
     "risk",
     "rating",
     "expires_at",
@@ -86,6 +88,7 @@ SHOWN_OF_EXECUTIONS = (
     "target__environment",
     "target__time_zone",
     "rollback_target__rollback__forced",
+    "rollback_target__rollback__excepted",
 )
 
 # What ends within the same hour is ordered by how grave it is.
@@ -163,6 +166,7 @@ class Inbox:
     running: list[Execution] = field(default_factory=list)
     post_mortems: list[PostMortem] = field(default_factory=list)
     glasses: list[BreakGlass] = field(default_factory=list)
+    to_except: list[BackupException] = field(default_factory=list)
     ended: list[Ended] = field(default_factory=list)
 
     limit = LIMIT
@@ -180,7 +184,7 @@ class Inbox:
     @property
     def waiting(self) -> int:
         """How many rollbacks this person can do something about."""
-        found = (self.to_decide, self.to_start, self.restarts, self.with_me, self.to_confirm)
+        found = (self.to_decide, self.to_start, self.restarts, self.with_me, self.to_confirm, self.to_except)
         return sum(len(each) for each in found)
 
     @property
@@ -226,6 +230,7 @@ def read(user: User) -> Inbox:
         post_mortems=list(_post_mortems(user)[:LIMIT]),
         actions=list(_actions(user)[:LIMIT]),
         glasses=list(break_glass_page.pending(user, timezone.now())[:LIMIT]),
+        to_except=exception_page.pending(user, timezone.now(), LIMIT),
         ended=_ended(user),
     )
     for name, executions in _executions(user).items():

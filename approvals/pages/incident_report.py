@@ -13,6 +13,7 @@ from django.utils.translation import gettext as _
 from approvals.models import (
     Approval,
     Backup,
+    BackupException,
     BreakGlass,
     Execution,
     ExecutionStatus,
@@ -34,6 +35,7 @@ BACKUPS = 20
 SHOWN_OF_ROLLBACKS = (
     "status",
     "forced",
+    "excepted",
     "risk",
     "incident_id",
     *names_of("requester"),
@@ -86,7 +88,10 @@ class Report:
         found = self.incident.rollbacks.select_related("requester").only(*SHOWN_OF_ROLLBACKS).order_by("-id")
         forced = BreakGlass.objects.filter(confirmed_at__isnull=False).select_related(*BreakGlass.PEOPLE)
         return found.prefetch_related(
-            *SUBJECTS, Prefetch("approvals", decisions), Prefetch("break_glass", forced, to_attr="glasses")
+            *SUBJECTS,
+            Prefetch("approvals", decisions),
+            Prefetch("break_glass", forced, to_attr="glasses"),
+            Prefetch("backup_exceptions", _granted(), to_attr="exceptions"),
         )
 
     @cached_property
@@ -161,6 +166,8 @@ class Report:
                 "asked": glass.proposed_by,
                 "confirmed": glass.confirmed_by,
             }
+        for exception in _granted().filter(rollback__in=self._keys).order_by("id"):
+            yield f"RB-{exception.rollback_id}: {exception.words}."
         if self.recovered_in:
             yield _("Recovered %(span)s after the incident was opened.") % {"span": self.recovered_in}
         for backup in self.backups:
@@ -171,6 +178,12 @@ class Report:
             }
         for each in self.lost:
             yield _("Acknowledged as lost: %(what)s.") % {"what": each}
+
+
+def _granted() -> QuerySet[BackupException]:
+    """Exceptions instead of a backup that three people signed."""
+    found = BackupException.objects.filter(granted_at__isnull=False).select_related(*BackupException.PEOPLE)
+    return found.prefetch_related("signatures__person")
 
 
 def _moments(moments: Sequence[Moment]) -> Iterator[str]:

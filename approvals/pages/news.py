@@ -31,6 +31,7 @@ PLACES = (
     ("rollback.edited", "#sql"),
     ("rollback.", "#request"),
     ("break_glass.", "#gates"),
+    ("backup_exception.", "#gates"),
     ("rehearsal.", "#rehearsal"),
     ("backup.", "#backup"),
     ("execution.", "#attempts"),

@@ -39,6 +39,8 @@ DEEDS: dict[str, str | Promise] = {
     "rollback_break_glass": lazy("ask for break-glass: to skip a window or a rehearsal"),
     "rollback_break_glass_confirm": lazy("confirm break-glass; never of what they asked for or wrote"),
     "rollback_break_glass_review": lazy("review break-glass that others asked for and confirmed"),
+    "rollback_backup_exception": lazy("ask to run without a backup that can't be had"),
+    "rollback_backup_exception_sign": lazy("sign that it may; never what they asked for or wrote"),
     "execution_cancel": lazy("cancel rehearsals they asked for"),
     "target_sync": lazy("have a target's history read again"),
     "incident_new": lazy("open incidents"),

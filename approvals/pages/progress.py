@@ -12,11 +12,12 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils import timezone
 
-from approvals import break_glass, halfway
+from approvals import backup_exceptions, break_glass, halfway
 from approvals.actions import Action, execution_actions
 from approvals.models import (
     BUSY,
     Backup,
+    BackupException,
     BreakGlass,
     Execution,
     ExecutionLog,
@@ -65,6 +66,7 @@ class Progress:
     locks: LockChart
     actions: dict[str, Action]
     glasses: Sequence[BreakGlass]
+    exceptions: Sequence[BackupException]
     preflight: preflight_panel.Panel | None
     post_mortem_due: datetime | None
     partly: partly.Partly | None
@@ -173,6 +175,7 @@ def progress(execution: Execution, user: User, request: HttpRequest | None = Non
         ),
         actions=execution_actions(execution, user),
         glasses=break_glass.behind(execution),
+        exceptions=backup_exceptions.behind(execution),
         preflight=preflight_panel.of_execution(execution),
         partly=partly.partly(execution, user),
         alone=any(step.how == ExecutionStep.How.ALONE for step in steps),

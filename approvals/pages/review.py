@@ -22,6 +22,7 @@ from approvals.known import Known
 from approvals.models import (
     Approval,
     Backup,
+    BackupException,
     BreakGlass,
     Check,
     Evidence,
@@ -37,7 +38,7 @@ from approvals.models import (
     User,
 )
 
-from . import fleet_page, ground, proof_panel, rollback_queries
+from . import exception_page, fleet_page, ground, proof_panel, rollback_queries
 from .conversation import Talk, talk_about
 from .lockchart import LockChart, beyond_plan, lock_chart
 from .proof_panel import ProofView
@@ -190,6 +191,11 @@ class Sheet:
             for glass in self.known.break_glass
             if glass.confirmed_at or (waits and glass.waits and glass.counts_for(self.rollback))
         ]
+
+    @property
+    def exceptions(self) -> list[BackupException]:
+        """Exceptions instead of a backup that count, and what waits for signatures."""
+        return exception_page.told(self.rollback, self.known.backup_exceptions)
 
     @property
     def given(self) -> int:

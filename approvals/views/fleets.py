@@ -12,13 +12,22 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
 from django.utils.translation import gettext as _
 
-from approvals import break_glass, fleet_progress, fleets, once, preflights, rollbacks, stepup
+from approvals import (
+    backup_exceptions,
+    break_glass,
+    fleet_progress,
+    fleets,
+    once,
+    preflights,
+    rollbacks,
+    stepup,
+)
 from approvals.errors import Refused
 from approvals.forms import posted
 from approvals.forms.fleets import GoOnForm, RunForm, TargetsForm
 from approvals.forms.rollbacks import ReasonForm
 from approvals.models import FleetRun, RollbackRequest, Status, Target
-from approvals.pages import fleet_page, paging, preflight_panel, review, rollback_queries
+from approvals.pages import exception_page, fleet_page, paging, preflight_panel, review, rollback_queries
 from approvals.requests import Request
 
 from .drafts import own, shown_revision
@@ -41,7 +50,8 @@ def _context(request: Request, pk: int) -> dict[str, Any]:
     targets = list(rollback.rollback_targets.select_related("target"))
     view = fleet_page.read(rollback, targets, show=request.GET.get("show", ""))
     context = {"rollback": rollback, "view": view, "acts": fleet_page.acts(view, request.user)}
-    return context | {"glasses": break_glass.confirmed(rollback)}
+    granted = exception_page.told(rollback, backup_exceptions.granted(rollback))
+    return context | {"glasses": break_glass.confirmed(rollback), "exceptions": granted}
 
 
 def rollback_targets(request: Request, pk: int) -> HttpResponse:

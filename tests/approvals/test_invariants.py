@@ -213,6 +213,7 @@ MOVING = {
     "expires_at",
     "ended_at",
     "forced",  # by the database's own trigger only (test_break_glass)
+    "excepted",  # likewise (test_backup_exceptions)
 }
 
 

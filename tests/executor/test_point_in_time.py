@@ -7,6 +7,7 @@ import subprocess
 from collections.abc import Iterator
 from contextlib import closing
 from datetime import timedelta
+from functools import partial
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -17,10 +18,11 @@ from django.core.management import call_command
 from django.core.management.base import CommandError
 from django.utils import timezone
 
-from approvals import attempts, base_backups, grades, policy
+from approvals import attempts, backup_exceptions, base_backups, grades, policy
 from approvals.models import (
     AuditEvent,
     Backup,
+    BackupException,
     BaseBackup,
     Evidence,
     Execution,
@@ -37,6 +39,7 @@ from executor.pgtools import tool
 from tests.approvals import factories
 from tests.approvals.conftest import committed, committed_world, in_prepared, prepared, world  # noqa: F401
 from tests.approvals.factories import World
+from tests.approvals.test_backup_exceptions import granted
 from tests.executor.archiving import DATABASE, Archiving, archiving
 from tests.executor.target import OWNER
 from waqiti_rollback.embedded import HOST, Cluster, free_port
@@ -243,6 +246,75 @@ def test_without_a_usable_physical_backup_nothing_starts(
     refused(execution, "The server is on timeline 1 since, its physical backup on 7")
     BaseBackup.objects.filter(pk=base.pk).update(timeline=1, directory=str(place))
     refused(execution, "are not those whose restore was tested")
+
+
+def excepted(execution: Execution) -> BackupException:
+    """Ops asked, two senior DBAs and the lead signed, on the word of the worker who found it too large."""
+    return granted(factories.load_world(), factories.again(execution.rollback_target.rollback))
+
+
+def test_by_exception_what_the_script_destroys_is_dumped_and_verified_and_never_called_a_backup(
+    execution: Execution, archive: Archiving
+) -> None:
+    refused(execution, "No physical backup of its server with a tested restore is on record")
+    exception = excepted(execution)
+    with closing(connect(archive.target.executor)) as connection:
+        rule = policy.rule_for(execution.rollback_target.rollback)
+        leave = partial(backup_exceptions.in_force, exception.rollback_id, execution.change_digest)
+        found, needs = foreseen.backup(connection, execution.rollback_target, rule, leave)
+        without, _ = foreseen.backup(connection, execution.rollback_target, rule)
+    assert needs
+    assert [(point.key, point.verdict) for point in found] == [("backup", "look")]
+    assert "exception signed by Dora, Lea, Dan, because" in found[0].says
+    assert [(point.key, point.verdict) for point in without] == [("above_limit", "stop")]
+    backup = taking.take_backup(execution)
+    assert (backup.state, backup.worth, backup.exception_id) == ("verified", Grade.NONE, exception.pk)
+    assert set(backup.tables) == {"public.transactions", "public.flyway_schema_history"}
+    assert backup.sentence.startswith(
+        "By exception. Nothing but what the script destroys can be brought back. What the script destroys is "
+        "in a dump that was restored and compared: 2 tables with"
+    )
+    assert "can't be had: The tables hold" in backup.sentence
+    assert not evidence(execution).holds
+    assert grades.lacking(rule, evidence(execution), timezone.now()) == backup.sentence
+    # It stands in for what can't be had, and for nothing else.
+    register(execution, archive)
+    assert taking.take_backup(execution).worth is Grade.POINT
+
+
+def test_by_exception_where_nothing_can_be_dumped_the_structure_is_and_a_point_is_set_if_there_can_be_one(
+    execution: Execution, archive: Archiving, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The script destroys more than the limit; then the archive fails as well."""
+    execution.target.backup_limit_bytes = 1
+    execution.target.save()
+    refused(execution, "No physical backup of its server")
+    excepted(execution)
+    backup = taking.take_backup(execution)
+    assert set(backup.tables) == {"public.flyway_schema_history"}
+    assert backup.sentence.startswith("By exception. No backup that brings data back. The structure without")
+    register(execution, archive)
+    backup = taking.take_backup(execution)
+    assert (backup.worth, backup.point["name"]) == (Grade.NONE, points.name_of(execution.pk))
+    assert "the whole server can be brought back to it" in backup.sentence
+    assert dumps.dump(backup).to_the_point
+    monkeypatch.setenv("ARCHIVE_PATIENCE_SECONDS", "0.5")
+    with archive.archiver_fails(noticed=False):
+        backup = taking.take_backup(execution)
+    assert (backup.worth, backup.point) == (Grade.NONE, {})
+    assert "No backup that brings data back." in backup.sentence
+    assert "was not archived within" in backup.sentence
+
+
+def test_an_exception_that_is_over_lets_no_worker_go_without(
+    execution: Execution, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refused(execution, "No physical backup of its server")
+    exception = excepted(execution)
+    over = exception.expires_at
+    monkeypatch.setattr("approvals.backup_exceptions.timezone.now", lambda: over)
+    with pytest.raises(BackupRefused, match="No physical backup of its server"):
+        taking.take_backup(execution)
 
 
 def test_a_physical_backup_that_fails_its_test_counts_no_longer_and_is_on_record(
