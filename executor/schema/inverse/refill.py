@@ -148,20 +148,29 @@ def _values(column: Object, old: Ref, context: Context) -> tuple[str, ...]:
         return ()
     was = context.now.get(Ref("column", (*old.path, column.ref.name)))
     name, kind = quoted(column.ref.name), column["type"]
+    if was is not None and column["not_null"] and not (was["not_null"] or column["identity"]):
+        filling = fill_value(column, context)
+        ways = _converted(name, kind, was, column, context)
+        return ways if filling is None else tuple(f"coalesce({way}, ({filling})::{kind})" for way in ways)
     if was is not None:
-        if (fields := fields_of(kind, context)) is not None:
-            plain, by_text = fields.conversions(name, kind)
-            return (plain, by_text, by_text)
-        computed = context.conversions.get(column.ref)
-        if computed is not None and computed.back and was["type"] != kind:
-            back = computed.of(name)
-            return (back, back, back)
-        same = was["type"] == kind
-        return (name, name, name) if same else (name, f"{name}::{kind}", f"{name}::text::{kind}")
+        return _converted(name, kind, was, column, context)
     default = context.before.get(Ref("default", column.ref.path))
     value = fill_value(column, context) if needs_fill(column, default, context) else None
     _, value = moved_from(column, value, context)
     return () if value is None else (value, value, value)
+
+
+def _converted(name: str, kind: str, was: Object, column: Object, context: Context) -> tuple[str, ...]:
+    """A value that is there, in three wordings."""
+    if (fields := fields_of(kind, context)) is not None:
+        plain, by_text = fields.conversions(name, kind)
+        return (plain, by_text, by_text)
+    computed = context.conversions.get(column.ref)
+    if computed is not None and computed.back and was["type"] != kind:
+        back = computed.of(name)
+        return (back, back, back)
+    same = was["type"] == kind
+    return (name, name, name) if same else (name, f"{name}::{kind}", f"{name}::text::{kind}")
 
 
 def not_carried(old: Ref, context: Context) -> tuple[Lost, ...]:

@@ -311,3 +311,20 @@ def test_kept_data_come_back_behind_the_migration(shadow: Shadow) -> None:
     shadow.apply(inverse.restore)
     assert shadow.connection.execute("SELECT id, b FROM t ORDER BY id").fetchall() == [(1, None), (2, "kept")]
     assert shadow.connection.execute("SELECT id, t FROM u").fetchall() == [(7, 1)]
+
+
+@pytest.mark.parametrize("kind", ["text", "uuid"])
+def test_rows_without_a_value_get_the_chosen_one_where_their_table_is_written_anew(
+    shadow: Shadow, kind: str
+) -> None:
+    shadow.apply("CREATE TABLE t (a int, place varchar(9) NOT NULL, b int); INSERT INTO t VALUES (1, 'x', 2)")
+    before, schema = snapshot(shadow.connection), dump(shadow.dsn)
+    forward = f"ALTER TABLE t DROP COLUMN a, DROP COLUMN place, ADD COLUMN place {kind}"
+    shadow.apply(forward)
+    assert "23502" in undo(shadow.connection, before, None, Options.exact()).gaps[1]
+    options = Options.exact(fill={("public", "t", "place"): "'here'"})
+    inverse = undo(shadow.connection, before, None, options, forward=forward)
+    proof = judge(schema, inverse.script, forward, shadow)
+    assert (inverse.gaps, proof.verdict, proof.forward_again) == ((), "exact", True)
+    shadow.apply(inverse.script)
+    assert shadow.connection.execute("SELECT place, b FROM t").fetchall() == [("here", 2)]
