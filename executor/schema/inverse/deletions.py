@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from executor.schema.inverse.action import Action, Statement
 from executor.schema.inverse.along import Along
 from executor.schema.inverse.family import comma
+from executor.schema.inverse.rewritten import rewritten
 from executor.schema.keys import unique_keys
 from executor.schema.lost import ROWS, Lost
-from executor.schema.names import dotted, quoted
+from executor.schema.names import dotted, literal, quoted
 from executor.schema.objects import Object, Ref, Snapshot
 
 NULL = "NULL"
@@ -77,6 +78,8 @@ class Deletions:
         )
         if not where:
             return None
+        if self._has_children(table):  # whose rows may have the same keys
+            where = f"({where}) AND tableoid = {literal(dotted(table.ref.path))}::regclass"
         sql = f"DELETE FROM {dotted(table.ref.path)} WHERE {where}"
         line, column = place
         why = f"the migration added {'it' if len(rows) == 1 else 'them'} in line {line}"
@@ -110,13 +113,14 @@ class Deletions:
     def _by_values(
         self, table: Object, columns: list[str], rows: list[list[str | None]]
     ) -> tuple[str, list[str]]:
-        """A condition on every value that the rows give, true only where it finds just so many rows."""
+        """A condition on every value that the rows give and keep, true only where it finds just so many rows."""
         conditions, names, told = [], [], True
+        others = rewritten(table.ref, self.after)
         for row in rows:
             parts, constants = [], 0
             for name, value in zip(columns, row, strict=False):
                 kind = self._type(table, name)
-                if value is None or kind in _WITHOUT_EQUALITY or len(value) > _LONGEST:
+                if value is None or name in others or kind in _WITHOUT_EQUALITY or len(value) > _LONGEST:
                     continue
                 constants += value != NULL and not value.startswith("(")
                 test = "IS NULL" if value == NULL else f"= {_typed(value, kind)}"
@@ -129,6 +133,11 @@ class Deletions:
         alike = " OR ".join(f"({each})" for each in conditions) if len(rows) > 1 else conditions[0]
         count = f"(SELECT count(*) FROM {dotted(table.ref.path)} WHERE {alike}) = {len(rows)}"
         return f"{f'({alike})' if len(rows) > 1 else alike} AND {count}", names
+
+    def _has_children(self, table: Object) -> bool:
+        """Whether other tables inherit from it, as partitions don't."""
+        path = list(table.ref.path)
+        return table["form"] == "r" and any(path in each["parents"] for each in self.after.of_kind("table"))
 
     def _type(self, table: Object, column: str) -> str:
         found: str = self.after[Ref("column", (*table.ref.path, column))]["type"]

@@ -162,7 +162,23 @@ class _Reader:
             return self.after[ref]
         if ref is None and earlier is not None and self.before[earlier].address in self.after.by_address:
             return self.after[self.after.by_address[self.before[earlier].address]]
+        if ref is None and earlier is None and (view := self._view(parts)) is not None:
+            self._gap(view, change, "by way of a view: what became of rows behind it is not told here")
         return None
+
+    def _view(self, parts: list[str]) -> Object | None:
+        """The view of that name, if it was there before the migration, or shows what was."""
+        ref = found(self.before, "view", parts, self.search_path)
+        if ref is not None:
+            return self.before[ref]
+        ref = found(self.after, "view", parts, self.search_path)
+        if ref is None:
+            return None
+        shown = [need.relation for need in self.after.needs.get(ref, ()) if need.kind.endswith("column")]
+        old = (self.after.get(Ref(kind, path)) for path in shown for kind in ("table", "view"))
+        return (
+            self.after[ref] if any(each and each.address in self.before.by_address for each in old) else None
+        )
 
     def _was_there(self, table: Object, column: str) -> bool:
         now = self.after.get(Ref("column", (*table.ref.path, column)))

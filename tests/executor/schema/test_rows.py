@@ -258,3 +258,20 @@ def test_a_place_in_the_file_is_told(shadow: Shadow) -> None:
 def test_sql_that_is_put_together_is_noted(shadow: Shadow) -> None:
     inverse = derived(shadow, "DO $$ BEGIN EXECUTE 'UPDATE ' || 'kinds SET label = 1'; END $$")
     assert "put together while it runs" in inverse.notes[0]
+
+
+def test_what_goes_by_way_of_a_view_is_said(shadow: Shadow) -> None:
+    shadow.apply("CREATE TABLE t (id int PRIMARY KEY, n int); CREATE VIEW v AS SELECT * FROM t")
+    forward = """INSERT INTO v VALUES (1, 2); CREATE VIEW w AS SELECT id FROM t; DELETE FROM w WHERE id = 3;
+        CREATE TABLE u (id int); CREATE VIEW x AS SELECT id FROM u; INSERT INTO x VALUES (5)"""
+    told = [(each.relation, each.change) for each in derive(forward, shadow).from_backup]
+    assert told == [("public.v", "INSERT DATA"), ("public.w", "DELETE DATA")]
+
+
+def test_rows_of_tables_that_inherit_stay_whatever_their_keys(shadow: Shadow) -> None:
+    shadow.apply("CREATE TABLE t (id int PRIMARY KEY); CREATE TABLE below () INHERITS (t)")
+    inverse = derive("INSERT INTO t VALUES (7)", shadow)
+    shadow.apply("INSERT INTO below VALUES (7)")
+    assert [loss.count for loss in measure(shadow.connection, inverse.goes)] == [1]
+    shadow.apply(inverse.script)
+    assert shadow.connection.execute("SELECT tableoid::regclass::text FROM t").fetchall() == [("below",)]
