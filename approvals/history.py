@@ -242,6 +242,8 @@ def require_pinned(rows: flyway_history.Rows, pins: Sequence[dict[str, Any]]) ->
     """Raise Refused unless the history (of `rows_of`) still has exactly these rows and nothing applied above
     them."""
     standing(rows)
+    if not pins:
+        raise Refused(_("No row of the history is pinned, so nothing says what would be taken back."))
     at_rank = {row.installed_rank: row for row in rows}
     if gone := [pin["version"] for pin in pins if not _is_there(pin, at_rank)]:
         raise Refused(

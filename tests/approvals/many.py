@@ -26,11 +26,13 @@ from approvals.models import (
     Approval,
     AuditEvent,
     Backup,
+    BackupException,
     BreakGlass,
     CalendarEntry,
     Comment,
     Contact,
     Evidence,
+    ExceptionSignature,
     Execution,
     ExecutionLog,
     ExecutionStatus,
@@ -530,6 +532,7 @@ def _rollbacks(
         for rollback in found[::3]
     )
     _forced(grown, found[::4])
+    _excepted(grown, found[1::4])
     return list(zip(found, targets, strict=True))
 
 
@@ -557,6 +560,46 @@ def _forced(grown: Grown, rollbacks: list[RollbackRequest]) -> None:
     confirmed = [glass.pk for k, glass in enumerate(mine) if k % 3]
     mine.filter(pk__in=confirmed).update(**said, due_at=now + timedelta(hours=48))
     mine.filter(pk__in=confirmed[::2]).update(closed_by=world.dan, closed_at=now, review="Right.")
+
+
+def _excepted(grown: Grown, rollbacks: list[RollbackRequest]) -> None:
+    """Exceptions instead of a backup for these, two of three granted, the others signed by one; and much of
+    it, taken back, for one rollback."""
+    world, now = grown.world, timezone.now()
+    wanted = [*rollbacks, *[grown.rollback] * len(rollbacks)]
+    said = bulk(
+        Evidence(
+            rollback=rollback,
+            kind=Evidence.Kind.BACKUP,
+            change_digest=rollback.change_digest,
+            holds=False,
+            sentence="The tables hold 900.0 GB.",
+            at=now - timedelta(days=1),
+            data={"above_limit": True},
+        )
+        for rollback in wanted
+    )
+    exceptions = bulk(
+        BackupException(
+            rollback=rollback,
+            change_digest=rollback.change_digest,
+            evidence=evidence,
+            reason="Payments are down.",
+            proposed_by=world.olga,
+            proposed_at=now,
+            expires_at=now + timedelta(hours=24),
+        )
+        for rollback, evidence in zip(wanted, said, strict=True)
+    )
+    mine, others = exceptions[: len(rollbacks)], exceptions[len(rollbacks) :]
+    taken_back = BackupException.objects.filter(pk__in=[each.pk for each in others])
+    taken_back.update(removed_by=world.olga, removed_at=now)
+    signers = ((world.dora, "senior_dba"), (world.dan, "senior_dba"), (world.lea, "platform_lead"))
+    bulk(
+        ExceptionSignature(exception=each, person=person, role=role, signed_at=now, proved_at=now)
+        for k, each in enumerate(mine)
+        for person, role in signers[: 3 if k % 3 else 1]
+    )
 
 
 ENDED = {Status.EXECUTED, Status.FAILED, Status.REJECTED, Status.CANCELLED, Status.EXPIRED}

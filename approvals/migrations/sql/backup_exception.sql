@@ -111,7 +111,8 @@ CREATE FUNCTION waqiti_exception_signed() RETURNS trigger LANGUAGE plpgsql
 SET search_path = pg_catalog, public, pg_temp AS $$
 BEGIN
     IF waqiti_exception_complete(NEW.exception_id) THEN
-        UPDATE approvals_backupexception SET granted_at = NEW.signed_at WHERE id = NEW.exception_id;
+        UPDATE approvals_backupexception SET granted_at = NEW.signed_at
+         WHERE id = NEW.exception_id AND granted_at IS NULL;
         UPDATE approvals_rollbackrequest SET excepted = true
          WHERE NOT excepted
            AND id = (SELECT rollback_id FROM approvals_backupexception WHERE id = NEW.exception_id);
