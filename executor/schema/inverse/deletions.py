@@ -113,7 +113,8 @@ class Deletions:
     def _by_values(
         self, table: Object, columns: list[str], rows: list[list[str | None]]
     ) -> tuple[str, list[str]]:
-        """A condition on every value that the rows give and keep, true only where it finds just so many rows."""
+        """A condition on every value that the rows give and keep, true only where just so many rows have
+        them."""
         conditions, names, told = [], [], True
         others = rewritten(table.ref, self.after)
         for row in rows:

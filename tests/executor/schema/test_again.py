@@ -104,3 +104,20 @@ def test_a_proof_that_fails_forward_again_names_what_stands_in_the_way(scratch_c
         assert "DROP COLUMN on table logs: a comes back without its values" in proof.reason
     finally:
         replay.forget()
+
+
+def test_rows_that_a_trigger_changed_as_they_came_are_told_by_their_other_values(shadow: Shadow) -> None:
+    """A table without a key, whose rows get the time of their last change from a trigger."""
+    shadow.apply(
+        """CREATE TABLE kinds (code text PRIMARY KEY);
+           CREATE TABLE seen (kind text REFERENCES kinds, who text, "At" timestamp, n int);
+           CREATE FUNCTION touch() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+               IF new.n = 1 THEN NEW."At" := clock_timestamp(); END IF; RETURN NEW; END $$;
+           CREATE TRIGGER touch BEFORE INSERT OR UPDATE ON seen FOR EACH ROW EXECUTE FUNCTION touch()"""
+    )
+    forward = """INSERT INTO kinds VALUES ('new');
+                 INSERT INTO seen VALUES ('new', 'ada', '2020-01-01', 1);"""
+    way = derive(forward, shadow)
+    assert (way.from_backup, "n = 1 AND" in way.script, '"At"' in way.script) == ((), True, False)
+    shadow.apply(way.script)
+    shadow.apply(forward)
