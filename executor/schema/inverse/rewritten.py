@@ -1,4 +1,4 @@
-"""Columns that a table's own triggers write while a row comes: what stands there is not what the file gave."""
+"""Columns that a table's own triggers write while a row comes: the file does not say what stands there."""
 
 from __future__ import annotations
 
