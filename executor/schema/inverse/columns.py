@@ -130,9 +130,7 @@ def _computed_back(now: Object, target: str, plain: str, computed: Conversion) -
         update = Statement(f"UPDATE {table} SET {other} = {computed.of(name)}", fills=True, table=table)
         made = (made[0], update, *made[1:])
     loses = (Lost(CHANGED, now.ref.relation, now.ref.name, target, ways=computed.ways),)
-    why = (
-        f"computed back from {now['type']}, {computed.how}; fails where a value does not fit"
-    )
+    why = f"computed back from {now['type']}, {computed.how}; fails where a value does not fit"
     return Action("alter", now.ref, made, loses=loses, disturbs={now.ref}, why=why)
 
 
