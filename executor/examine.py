@@ -34,7 +34,7 @@ def examine(
     found = _completeness(replay, chain, script, left or {}, say)
     proof = prove(replay, chain, script, live=live, left=left, stays=tuple(stays(found.findings)), say=say)
     if found.again and proof.forward_again:
-        proof = replace(proof, reason=f"{proof.reason} {found.again}".strip())
+        proof = replace(proof, with_rows=found.again)
     return Examined(found, _in_the_way(proof, found, left or {}))
 
 

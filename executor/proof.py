@@ -40,8 +40,9 @@ class Proof:
     """The evidence. `verdict` is one of the words above; *exact as declared* is a difference that consists of
     declared effects and nothing else (`executor.declared`). `reason` is a sentence (what failed, or why
     nothing could be proven); `step`, `line` (of the script) and `sqlstate` say where the script failed;
-    `difference` is a unified diff of the dumps. `script_sha256` and `forward_sha256` bind it to the texts;
-    `made_roles` are roles that the files name; `beyond` are statements that reach beyond the database and
+    `difference` is a unified diff of the dumps. `with_rows` says why the migration does not apply again where
+    tables have rows ('' where it does, or nobody tried). `script_sha256` and `forward_sha256` bind it to the
+    texts; `made_roles` are roles that the files name; `beyond` are statements that reach beyond the database and
     were left out; `stand_ins` are extensions that had their signatures only."""
 
     verdict: str
@@ -54,6 +55,7 @@ class Proof:
     line: int | None = None
     sqlstate: str | None = None
     forward_again: bool | None = None
+    with_rows: str = ""
     server_version: str = ""
     replayed: int = 0
     made_roles: tuple[str, ...] = ()
@@ -83,6 +85,7 @@ class Proof:
             "line": self.line,
             "sqlstate": self.sqlstate,
             "forward_again": self.forward_again,
+            "with_rows": self.with_rows,
             "server_version": self.server_version,
             "replayed": self.replayed,
             "made_roles": list(self.made_roles),

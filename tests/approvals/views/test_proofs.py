@@ -79,6 +79,7 @@ def test_every_effect_is_told_with_what_becomes_of_it(world: World, stored: Roll
             ["Stand-ins pgcrypto", "Roles made app", "Left out ALTER SYSTEM SET x = 1"],
         ),
         (answers.proved(forward_again=False), ["does not apply again after the way back"]),
+        (answers.proved(with_rows="On tables with rows it does not."), ["On tables with rows it does not."]),
     ],
 )
 def test_a_verdict_is_told_in_words_with_what_it_rests_on(

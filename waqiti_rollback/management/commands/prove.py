@@ -217,7 +217,7 @@ def _one(server: str, subject: str, task: Task) -> dict[str, Any]:
             f"step {each.position}, line {each.line}: {each.role}{f' ({each.note})' if each.note else ''}"
             for each in found.completeness.strangers
         ],
-        "reason": found.proof.reason,
+        "reason": " ".join(filter(None, [found.proof.reason, found.proof.with_rows])),
         "completeness": found.completeness.json(),
         "proof": found.proof.json(),
     }
