@@ -42,7 +42,7 @@ from .models import (
 )
 
 # A rollback whose attempts had no effect keeps its approvals this many times.
-ATTEMPTS = 3
+ATTEMPTS = halfway.ATTEMPTS
 WATCH = timedelta(hours=24)
 
 # How far a worker has come. A rehearsal takes its backup before it looks at the clone, an execution after.
@@ -403,8 +403,11 @@ def settled_by_hand(execution: Execution) -> dict[str, Any]:
 
 
 def _settle_continued(execution: Execution, continued: uuid.UUID) -> None:
-    """What was left partly done is settled once somebody went on to the end, or it is left to the next."""
+    """What was left partly done is settled once somebody went on to the end, or it is left to the next; what
+    had no effect may be tried again."""
     status = ExecutionStatus(execution.status)
+    if status == ExecutionStatus.NO_EFFECT:
+        halfway.stand_again(execution)
     if status not in (*ENDED_WELL, ExecutionStatus.AWAITING_RESTART, ExecutionStatus.PARTIAL):
         return
     back = execution.course == Execution.Course.TAKE_BACK

@@ -157,7 +157,7 @@ def sign(
 
 def start(continuation: Continuation, *, actor: User, confirmed_at: datetime | None) -> Execution:
     """Queue what was asked and signed for, as an execution of its own, and return that; settling by hand
-    queues nothing. Ops only.
+    queues nothing. Ops only. What ends without effect may be started again, up to `halfway.ATTEMPTS` times.
 
     Raises Denied, Refused, as where going on finds the target's windows closed (see `continuable`), or
     Conflict where it would send something else by now.
@@ -186,7 +186,7 @@ def start(continuation: Continuation, *, actor: User, confirmed_at: datetime | N
         Continuation.objects.filter(pk=continuation.pk).update(carried_out=made)
         digest = execution.rollback_target.rollback.request_digest
         jobs.ask(Job.Kind.EXECUTE, subject=made.pk, actor=actor, digest=digest)
-        facts["continued_by"] = str(made.pk)
+        facts |= {"continued_by": str(made.pk), "attempt": continuation.attempts.count()}
     return made
 
 
@@ -208,6 +208,7 @@ def _queue(execution: Execution, continuation: Continuation, offered: Offer, act
         wave=execution.wave,
         continues=execution,
         course=continuation.course,
+        continuation=continuation,
     )
     standing = {stand.step.position: stand for stand in halfway.stands(execution)}
     sent = [entry for entry in offered.entries if entry["statements"]]

@@ -14,7 +14,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
-from . import audit, fleet_windows, incidents, queueing, rollbacks, waves, workflow
+from . import audit, fleet_windows, halfway, incidents, queueing, rollbacks, waves, workflow
 from .errors import Refused
 from .fleet_windows import Opening
 from .models import (
@@ -225,6 +225,8 @@ def call_off(run: FleetRun) -> int:
     Job.objects.filter(kind=Job.Kind.EXECUTE, subject__in=queued, state=Job.State.WAITING).update(
         state=Job.State.DONE, finished_at=timezone.now(), sentence=said
     )
+    for execution in run.executions.filter(pk__in=queued, continues__isnull=False):
+        halfway.stand_again(execution)
     return len(queued)
 
 

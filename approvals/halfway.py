@@ -27,6 +27,9 @@ Course = Execution.Course
 _State, _How = ExecutionStep.State, ExecutionStep.How
 # When the transaction was committed, among an execution's marks.
 COMMITTED = "committed"
+# What was signed for may be tried this many times while no try has had an effect, a rollback as well as what
+# continues one that is partly done; a trigger holds the latter too.
+ATTEMPTS = 3
 
 
 def planned(items: Iterable[RollbackItem]) -> list[dict[str, Any]]:
@@ -249,11 +252,24 @@ def missing_roles(continuation: Continuation) -> list[Role]:
 
 def unsigned(execution: Execution) -> str:
     """Why an execution that continues another may not run, as a sentence; empty if it may."""
-    continuation = Continuation.objects.filter(carried_out=execution).first()
-    if continuation is None or execution.continues is None:
+    continuation = execution.continuation
+    if continuation is None or execution.continues is None or continuation.carried_out_id != execution.pk:
         return _("Nobody asked for continuing it.")
     if digest_of(execution.continues, continuation.course, continuation.steps) != continuation.digest:
         return _("What would run is not what was signed for: its digest differs.")
     if missing_roles(continuation):
         return _("A signature is missing or no longer counts.")
     return ""
+
+
+def attempt(execution: Execution) -> int:
+    """Which attempt it is, from 1, under the signatures that it continues another by."""
+    made = Execution.objects.filter(continuation=execution.continuation_id, continuation__isnull=False)
+    return made.filter(queued_at__lte=execution.queued_at).count()
+
+
+def stand_again(execution: Execution) -> None:
+    """An attempt at continuing ended without effect: what was signed for may be tried again, unless that was
+    the last time. The caller has written its outcome and holds it locked."""
+    if attempt(execution) < ATTEMPTS:
+        Continuation.objects.filter(carried_out=execution, voided_at=None).update(carried_out=None)

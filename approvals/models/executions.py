@@ -106,6 +106,10 @@ class Execution(models.Model):
     # One that goes on with, or takes back, what another left partly done.
     continues = models.ForeignKey("self", null=True, on_delete=models.PROTECT, related_name="continued_by")
     course = models.CharField(max_length=10, choices=Course.choices, blank=True)
+    # What was asked and signed for, under which it continues that.
+    continuation = models.ForeignKey(
+        "Continuation", null=True, on_delete=models.PROTECT, related_name="attempts"
+    )
     # Until one that was left partly done is settled, nothing else may start on its target.
     settled_at = models.DateTimeField(null=True)
     settled_as = models.CharField(max_length=10, choices=Settled.choices, blank=True)
@@ -223,9 +227,9 @@ class Continuation(models.Model):
     asked_at = models.DateTimeField(default=timezone.now)
     voided_at = models.DateTimeField(null=True)
     void_reason = models.CharField(max_length=200, blank=True)
-    carried_out = models.OneToOneField(
-        Execution, null=True, on_delete=models.PROTECT, related_name="continuation"
-    )
+    # The attempt that carries it out, or did; none again where that ended without effect and another may
+    # follow under the same signatures.
+    carried_out = models.OneToOneField(Execution, null=True, on_delete=models.PROTECT, related_name="+")
 
     class Meta:
         ordering = ("-id",)

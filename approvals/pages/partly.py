@@ -36,7 +36,8 @@ class Way:
 
 @dataclass(frozen=True)
 class Asked:
-    """What somebody asked for and waits for signatures or for its start."""
+    """What somebody asked for and waits for signatures or for its start; of `most` attempts at it, `made` had
+    no effect."""
 
     continuation: Continuation
     title: str
@@ -47,6 +48,8 @@ class Asked:
     why_not_sign: str
     expires: datetime
     waits: Sequence[Gate]
+    made: int
+    most: int = halfway.ATTEMPTS
 
     @property
     def missing(self) -> list[Role]:
@@ -155,4 +158,5 @@ def _asked(continuation: Continuation, user: User, ways: Sequence[Way]) -> Asked
         why_not_sign=continuing.why_not_sign(continuation, user),
         expires=continuable.expires(continuation),
         waits=next((way.waits for way in ways if way.course == continuation.course), ()),
+        made=continuation.attempts.count(),
     )

@@ -6,15 +6,18 @@ from collections.abc import Callable
 from datetime import timedelta
 
 import pytest
+from django.db import IntegrityError, transaction
+from django.urls import reverse
 from django.utils import timezone
 
 from approvals import attempts, continuable, continuing, halfway, history, policy, signed
-from approvals.errors import Refused
+from approvals.errors import Conflict, Refused
 from approvals.known import Known
 from approvals.models import Continuation, Execution, ExecutionStatus, User
 from tests.approvals import factories
-from tests.approvals.factories import World
+from tests.approvals.factories import World, body
 from tests.approvals.test_stored import half_way, signed_to_go_on
+from tests.approvals.views.visits import as_, see
 
 HOUR = timedelta(hours=1)
 
@@ -102,6 +105,101 @@ def test_behind_the_commit_it_is_asked_whether_a_deployment_brought_the_migratio
     assert continuable.missing(execution, "go_on") == []
 
 
+def without_effect(execution: Execution) -> Execution:
+    """A worker takes it, and nothing comes of it."""
+    factories.end(factories.claimed(execution), ExecutionStatus.NO_EFFECT)
+    return Execution.objects.get(pk=execution.pk)
+
+
+def test_signatures_stand_for_three_attempts_while_none_has_had_an_effect(
+    world: World, asked: Continuation
+) -> None:
+    half, olga = asked.execution, as_(world.olga, confirmed=True)
+    for number in (1, 2):
+        made = without_effect(started(world, asked))
+        asked.refresh_from_db()
+        assert continuing.open_one(half) == asked
+        assert body("execution.go_on")["facts"]["attempt"] == number
+        page = see(olga, reverse("execution_detail", args=[made.pk]))
+        assert f"the signatures still count. {number} of 3 attempts are made." in page
+        assert "as partly done as it was before" in page
+        assert "still applied" not in page, "who knows, behind a commit"
+        assert f"{number} attempt" in see(olga, reverse("execution_detail", args=[half.pk]))
+    last = without_effect(started(world, asked))
+    asked.refresh_from_db()
+    assert (continuing.open_one(half), asked.carried_out) == (None, last)
+    assert "the signatures are used up" in see(olga, reverse("execution_detail", args=[last.pk]))
+    with pytest.raises(Refused, match="not asked for any more"):
+        started(world, asked)
+    assert [each.continuation for each in half.continued_by.all()] == [asked] * 3
+
+
+@pytest.mark.parametrize("status", [ExecutionStatus.ROLLED_BACK, ExecutionStatus.PARTIAL])
+def test_an_attempt_that_had_an_effect_uses_its_signatures_up(
+    world: World, asked: Continuation, status: ExecutionStatus
+) -> None:
+    made = factories.claimed(started(world, asked))
+    factories.run(made)
+    factories.end(made, status)
+    asked.refresh_from_db()
+    assert asked.carried_out == made
+    assert continuing.open_one(asked.execution) is None
+
+
+def test_what_stands_again_is_asked_all_over(world: World, asked: Continuation) -> None:
+    User.objects.filter(username="dora").update(is_active=False)
+    with pytest.raises(Refused, match="Signatures are missing"):
+        started(world, asked)
+    User.objects.filter(username="dora").update(is_active=True)
+    first = started(world, asked)
+    User.objects.filter(username="dora").update(is_active=False)
+    assert attempts.claim(first.pk, worker="w") is None
+    first.refresh_from_db()
+    assert (first.status, first.continuation) == (ExecutionStatus.NO_EFFECT, asked)
+    with pytest.raises(Refused, match="Signatures are missing"):
+        started(world, asked)
+    User.objects.filter(username="dora").update(is_active=True)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(policy, "execution_period", lambda rule: timedelta(0))
+        with pytest.raises(Refused, match="The time to carry this out is over"):
+            started(world, asked)
+    attempts.step_settled(  # the target was looked at again, and stands differently
+        asked.execution, 1, state="pending", found="It was dropped by hand."
+    )
+    asked.execution.steps.filter(position=1).update(leftover=[])
+    with pytest.raises(Conflict, match="It stands differently by now"):
+        started(world, asked)
+
+
+def refused(match: str, do: Callable[[], object]) -> None:
+    with pytest.raises(IntegrityError, match=match), transaction.atomic():
+        do()
+
+
+def test_the_database_holds_how_often_what_was_signed_for_is_tried(world: World, asked: Continuation) -> None:
+    mine = Continuation.objects.filter(pk=asked.pk)
+    made = started(world, asked)
+    refused("what was asked for does not change", lambda: mine.update(carried_out=None))
+    refused("does not change", lambda: Execution.objects.filter(pk=made.pk).update(continuation=None))
+    without_effect(made)
+    refused("another execution carries this out", lambda: mine.update(carried_out=asked.execution))
+    again = Execution(**{name: getattr(made, name) for name in SAME})
+    again.course = "take_back"
+    refused("was signed by 0", lambda: again.save(force_insert=True))
+    again.course, again.continuation = "go_on", None
+    refused("nobody asked for this", lambda: again.save(force_insert=True))
+    again.continuation, again.status = asked, ExecutionStatus.ROLLED_BACK
+    again.save(force_insert=True)
+    more = Execution(**{name: getattr(made, name) for name in SAME})
+    refused("the signatures for it are used up", lambda: more.save(force_insert=True))
+    mine.update(carried_out=again)
+    refused("what was asked for does not change", lambda: mine.update(carried_out=None))
+
+
+SAME = (
+    *("rollback_target", "target", "purpose", "change_digest", "request_digest", "requested_by"),
+    *("continues", "course", "continuation"),
+)
 DETACH = "ALTER TABLE wallets DETACH PARTITION old_wallets CONCURRENTLY"
 FINALIZE = "ALTER TABLE public.wallets DETACH PARTITION public.old_wallets FINALIZE"
 ATTACH = "ALTER TABLE public.wallets ATTACH PARTITION public.old_wallets DEFAULT"

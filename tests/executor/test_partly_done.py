@@ -176,13 +176,14 @@ def test_kill_9_within_a_build_is_partly_done_and_goes_on_to_its_end(
     # As a standby would have it that was promoted before the first step reached it.
     build = f"SET ROLE {OWNER_ROLE}; CREATE INDEX users_by_name ON users (name)"
     by_hand(portal, build)
-    late = continued(portal, execution, "go_on")
+    asked = agreed(portal, execution, "go_on")
+    late = portal.ended(started(portal, asked))
     assert late.status == "no_effect"
     assert "Step 1 is in place by our record" in " ".join(objections(late)["left"])
     assert states(late) == ["pending", "pending", "pending"]
     by_hand(portal, "DROP INDEX users_by_name")
 
-    ended = continued(portal, execution, "go_on")
+    ended = portal.ended(started(portal, asked))  # under the same signatures: nothing was changed
 
     assert ended.status == "succeeded", ended.sentence
     assert objections(ended) == {}
@@ -218,7 +219,7 @@ def test_kill_9_within_a_build_is_taken_back_to_the_very_schema_it_was(
     by_hand(portal, "DELETE FROM flyway_schema_history WHERE version = '5'")
     portal.synced(portal.target)
 
-    ended = continued(portal, execution, "take_back")
+    ended = portal.ended(started(portal, asked))
 
     assert not ended.backups.exists()
     assert ended.status == "succeeded", ended.sentence

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from django.utils.translation import gettext as _
 
+from approvals import halfway
 from approvals.attempts import ATTEMPTS
 from approvals.models import Execution, ExecutionStatus, ExecutionStep
 
@@ -58,10 +59,17 @@ def _in_run() -> str:
 
 def _kept(told: Told) -> str:
     """Without effect the approvals stay, but not for ever; one of many targets counts as failed."""
-    if told.in_run:
+    continues = told.execution.continues_id is not None
+    if told.in_run and not continues:
         return " " + _in_run()
     made = told.execution.rollback_target.rollback.attempts
-    if made >= ATTEMPTS:
+    if continues:
+        made = halfway.attempt(told.execution)
+    if continues and made >= ATTEMPTS:
+        said = _("It is the last of %(most)d attempts: the signatures for it are used up then.")
+    elif continues:
+        said = _("The signatures for it still count; it was attempt %(made)d of %(most)d.")
+    elif made >= ATTEMPTS:
         said = _("It is the last of %(most)d attempts: every approval is void then.")
     else:
         said = _("The approvals still count; it was attempt %(made)d of %(most)d.")

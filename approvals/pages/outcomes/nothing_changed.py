@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_noop, ngettext
 
-from approvals import attempts
+from approvals import attempts, halfway
 from approvals.models import Backup, Status
 
 from .telling import Story, Told
@@ -60,7 +60,11 @@ def no_effect(told: Told) -> Story:
     title, first = _why_no_effect(told)
     names = told.names | {"pid": (told.execution.blocker or {}).get("pid"), "worker": told.execution.worker}
     todo = [first % names]
-    if told.in_run:
+    certain = _("Nothing was committed.") + " " + still_applied(told)
+    if told.execution.continues_id is not None:
+        todo.append(_of_continuing(told))
+        certain = _("It sent nothing that stays: %(target)s is as partly done as it was before.") % names
+    elif told.in_run:
         if told.execution.claimed_at is not None:
             todo.append(_("Go on with the run, and let it try once more what had no effect; or end the run."))
     elif kept:
@@ -78,9 +82,27 @@ def no_effect(told: Told) -> Story:
         _("No effect"),
         title % names,
         told.sentence,
-        _("Nothing was committed.") + " " + still_applied(told),
+        certain,
         tuple(todo),
     )
+
+
+def _of_continuing(told: Told) -> str:
+    """What is to be done on the page of what is partly done: start it again, or ask anew."""
+    execution = told.execution
+    made = halfway.attempt(execution)
+    words = {"partly": execution.continues, "made": made, "most": attempts.ATTEMPTS}
+    if made < attempts.ATTEMPTS:
+        said = _(
+            "Start it again on the page of %(partly)s: the signatures still count. %(made)d of %(most)d "
+            "attempts are made."
+        )
+    else:
+        said = _(
+            "After %(most)d attempts without effect the signatures are used up: ask anew on the page of "
+            "%(partly)s."
+        )
+    return said % words
 
 
 def still_applied(told: Told) -> str:
