@@ -42,8 +42,8 @@ class Proof:
     nothing could be proven); `step`, `line` (of the script) and `sqlstate` say where the script failed;
     `difference` is a unified diff of the dumps. `with_rows` says why the migration does not apply again where
     tables have rows ('' where it does, or nobody tried). `script_sha256` and `forward_sha256` bind it to the
-    texts; `made_roles` are roles that the files name; `beyond` are statements that reach beyond the database and
-    were left out; `stand_ins` are extensions that had their signatures only."""
+    texts; `made_roles` are roles that the files name; `beyond` are statements that reach beyond the database
+    and were left out; `stand_ins` are extensions that had their signatures only."""
 
     verdict: str
     way: str
