@@ -71,7 +71,7 @@ class Deletions:
         place: tuple[int, int],
     ) -> Deletion | None:
         """The DELETE of an INSERT that gives these rows, at a place of the file; None where the rows can't be
-        told from others."""
+        told from others. `columns` without a name have other values now."""
         key = self.key(table, columns, rows)
         where, names = (
             self._by_key(table, key, columns, rows) if key else self._by_values(table, columns, rows)
@@ -120,8 +120,10 @@ class Deletions:
         for row in rows:
             parts, constants = [], 0
             for name, value in zip(columns, row, strict=False):
+                if value is None or not name or name in others or len(value) > _LONGEST:
+                    continue
                 kind = self._type(table, name)
-                if value is None or name in others or kind in _WITHOUT_EQUALITY or len(value) > _LONGEST:
+                if kind in _WITHOUT_EQUALITY:
                     continue
                 constants += value != NULL and not value.startswith("(")
                 test = "IS NULL" if value == NULL else f"= {_typed(value, kind)}"

@@ -3,6 +3,7 @@ tell the rows; what it overwrote or deleted is in a backup only, and that is sai
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -40,9 +41,47 @@ def row_changes(
         return RowChanges(
             (), (), (f"The file can't be read, so its changes of rows are not known: {error}.",)
         )
-    for piece in pieces:
+    reader.fates = list(_fates(pieces))
+    for reader.number, piece in enumerate(pieces):
         reader.read(piece)
     return RowChanges(tuple(reversed(reader.deletions)), tuple(reader.gaps), tuple(reader.notes))
+
+
+@dataclass(frozen=True, slots=True)
+class _Fate:
+    """What a statement, by its number in the file, makes of a column that rows have already: another name, or
+    '' where other values stand there then, or none."""
+
+    number: int
+    table: list[str]
+    column: str
+    becomes: str = ""
+
+
+def _fates(pieces: list[Piece]) -> Iterator[_Fate]:
+    for number, piece in enumerate(pieces):
+        for each in _within(piece):
+            if each.which == "rename_stmt" and each.node.rename_type == pb.OBJECT_COLUMN:
+                yield _Fate(number, range_parts(each.node.relation), each.node.subname, each.node.newname)
+            elif each.which == "update_stmt":
+                for target in each.node.target_list:
+                    yield _Fate(number, range_parts(each.node.relation), target.res_target.name)
+            elif each.which == "alter_table_stmt":
+                for command in (one.alter_table_cmd for one in each.node.cmds):
+                    definition = getattr(command, "def").column_def
+                    computed = command.subtype == pb.AT_AlterColumnType and definition.HasField("raw_default")
+                    if computed or command.subtype == pb.AT_DropColumn:
+                        yield _Fate(number, range_parts(each.node.relation), command.name)
+
+
+def _within(piece: Piece) -> list[Piece]:
+    """The statement, or those of a DO block as far as they can be read."""
+    if piece.which != "do_stmt":
+        return [piece]
+    try:
+        return list(do_body(piece.node).statements)
+    except SqlError:
+        return []
 
 
 class _Reader:
@@ -62,6 +101,8 @@ class _Reader:
         self.place = (1, 1)
         self.within_code = False
         self.added: set[str] = set()
+        self.number = 0
+        self.fates: list[_Fate] = []
 
     def read(self, piece: Piece) -> None:
         """Take one statement."""
@@ -84,7 +125,8 @@ class _Reader:
         why = self._not_invertible(node, table)
         if why is None:
             try:
-                rows, columns = self.queries.rows(node.select_stmt.select_stmt), self._columns(node, table)
+                rows = self.queries.rows(node.select_stmt.select_stmt)
+                columns = self._by_now(self._columns(node, table), table)
             except NotTold as untold:
                 self._gap(table, "INSERT DATA", str(untold))
                 return
@@ -93,6 +135,8 @@ class _Reader:
                 self.deletions.append(deletion)
                 return
             why = "the file does not give values by which the rows can be told from others"
+            if "" in columns:
+                why += ", or writes other ones later on"
         self._gap(table, "INSERT DATA", why)
 
     def _update_stmt(self, node: Any) -> None:
@@ -206,6 +250,15 @@ class _Reader:
                 for column in self.after.columns(*table.ref.path)
                 if column.address in self.before.by_address
             ]
+        return columns
+
+    def _by_now(self, columns: list[str], table: Object) -> list[str]:
+        """Their names behind the migration; '' for those that have not the values any more that came with the
+        row."""
+        for fate in self.fates:
+            named = fate.number > self.number and fate.column in columns
+            if named and found(self.after, "table", fate.table, self.search_path) == table.ref:
+                columns = [fate.becomes if name == fate.column else name for name in columns]
         return columns
 
     def _gap(self, table: Object, change: str, why: str) -> None:
