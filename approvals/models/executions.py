@@ -356,7 +356,7 @@ class Backup(models.Model):
     def word(self) -> str:
         """What it is, in a word or three."""
         if self.exception_id is not None:
-            return str(_("by exception, less than the policy asks for"))
+            return str(_("by exception"))
         if self.state == self.State.VERIFIED:
             return str(self.worth.label)
         return str(self.get_state_display())

@@ -23,6 +23,7 @@ from approvals import break_glass, permissions, windows
 from approvals.models import BreakGlass, CalendarEntry, ExecutionStatus, RollbackRequest, Status, User
 from tests.approvals import factories, many
 from tests.approvals.factories import World
+from tests.approvals.test_backup_exceptions import asked, beyond_reach, lesser, signed
 from tests.approvals.views.visits import as_
 
 PASSWORD = "correct horse battery staple"
@@ -106,6 +107,7 @@ def fill(directory: Path) -> tuple[dict[str, str], list[Visit]]:
     factories.make_world(directory)
     extra = _endings(factories.load_world())
     extra += _forced(factories.load_world())
+    extra += _excepted(factories.load_world())
     world = factories.load_world()
     factories.prepare(world)
     User.objects.update(password=make_password(PASSWORD))
@@ -161,6 +163,33 @@ def _forced(world: World) -> list[Visit]:
     ]
 
 
+def _excepted(world: World) -> list[Visit]:
+    """A rollback that drops a table and waits for the last of three signatures to go without its backup; and
+    one that has them, was carried out, and what was taken in its name."""
+    pages = []
+    for name in ("to-except", "excepted"):
+        _target(world, name, "12345")
+        fresh = factories.load_world()
+        rollback = factories.rollback_in(fresh, Status.IN_REVIEW, name)
+        beyond_reach(fresh, rollback)
+        signed(asked(fresh, rollback), fresh.dan, fresh.lea)
+        pages.append(reverse("rollback_backup_exception", args=[rollback.pk]))
+    signed(rollback.backup_exceptions.get(), fresh.dora)
+    execution = factories.claimed(
+        factories.start(fresh, factories.approved(fresh, factories.again(rollback)))
+    )
+    lesser(execution)
+    factories.end(execution, ExecutionStatus.NO_EFFECT)
+    ran = reverse("execution_detail", kwargs={"pk": execution.pk})
+    return [
+        Visit("exception to sign", pages[0], "dora", again=True),
+        Visit("exception to take back", pages[0], "olga", again=True),
+        Visit("exception in force", pages[1], "axel", again=True),
+        Visit("rollback excepted", _page(rollback), "dora", again=True),
+        Visit("execution by exception", ran, "olga", again=True),
+    ]
+
+
 def _lists() -> list[Visit]:
     """Dashboards of everybody, results of a search, and a page that is not there."""
     dashboards = [Visit(f"dashboard of {name}", "/", name, again=True) for name in READERS[1:]]
@@ -190,11 +219,11 @@ def _endings(world: World) -> list[Visit]:
     return found
 
 
-def _target(world: World, name: str) -> None:
+def _target(world: World, name: str, applied: str = "123") -> None:
     made = factories.target(
         world.service, name, environment="production", rehearsal_target=world.targets["staging"]
     )
-    factories.apply(world, made, "123")
+    factories.apply(world, made, applied)
 
 
 def _page(rollback: RollbackRequest) -> str:
