@@ -93,6 +93,7 @@ def objections(
 def objections_to_continuing(execution: Execution) -> list[dict[str, Any]]:
     """The same of an execution that goes on with another, or takes it back: what that asks."""
     assert execution.continues is not None  # noqa: S101 (the caller has looked)
+    assert execution.continuation is not None  # noqa: S101 (a trigger holds it)
     missing = continuable.missing(execution.continues, execution.course)
     found = [_point(gate.key, gate.title, "stop", gate.detail) for gate in missing]
     if over := continuable.over(execution.continuation):

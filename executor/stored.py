@@ -33,6 +33,7 @@ def require_signed(execution: Execution) -> None:
         return
     if problem := halfway.unsigned(execution):
         raise ExecutorError(f"Not started: {problem}")
+    assert execution.continuation is not None  # noqa: S101 (else nobody has signed)
     signed, first = execution.continuation.steps, halfway.chain(execution)[0]
     back = execution.course == Execution.Course.TAKE_BACK
     transaction = not back and not halfway.is_committed(execution.continues)
