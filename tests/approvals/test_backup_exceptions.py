@@ -198,6 +198,16 @@ def test_any_edit_ends_it_even_where_the_change_is_the_same_again(world: World) 
     now = again(rollback)
     rollbacks.edit(now, actor=world.alice, revision=now.revision, reason="Still down.")
     assert backup_exceptions.in_force(rollback.pk, exception.change_digest) is None
+    rollbacks.submit(again(rollback), actor=world.alice)
+    assert again(rollback).change_digest == exception.change_digest
+    assert backup_exceptions.in_force(rollback.pk, exception.change_digest) is None
+    assert missing(rollback) >= {"backup"}
+    waiting = asked(world, rollback)
+    now = again(rollback)
+    rollbacks.edit(now, actor=world.alice, revision=now.revision, reason="It goes on.")
+    rollbacks.submit(again(rollback), actor=world.alice)
+    with pytest.raises(Refused, match="was changed since somebody asked"):
+        signed(waiting, world.dora)
     assert "backup" not in forced(rollback)
 
 
