@@ -45,7 +45,12 @@ class Ground:
                 self.execution, backup, f"{backup.sentence} {taken}, and the history is as it was then."
             )
         self.data = {
-            "backup": {"id": backup.pk, "at": backup.created_at.isoformat(), "grade": int(backup.grade)},
+            "backup": {
+                "id": backup.pk,
+                "at": backup.created_at.isoformat(),
+                "grade": int(backup.grade),
+                "by_exception": backup.by_exception,
+            },
             "filled": filled,
             "clone": kept
             and {"id": str(kept.pk), "made_at": kept.made_at.isoformat(), "seconds": kept.seconds},

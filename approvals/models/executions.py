@@ -346,6 +346,11 @@ class Backup(models.Model):
         return f"backup {self.pk} of {self.target}"
 
     @property
+    def by_exception(self) -> bool:
+        """Was it taken and compared, and is it less than the policy asks for?"""
+        return self.exception_id is not None and self.state == self.State.VERIFIED
+
+    @property
     def worth(self) -> Grade:
         """What it may be relied on for; a file that is gone is worth nothing."""
         if self.state == self.State.VERIFIED:
@@ -355,7 +360,7 @@ class Backup(models.Model):
     @property
     def word(self) -> str:
         """What it is, in a word or three."""
-        if self.exception_id is not None:
+        if self.by_exception:
             return str(_("by exception"))
         if self.state == self.State.VERIFIED:
             return str(self.worth.label)

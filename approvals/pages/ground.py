@@ -46,7 +46,7 @@ def read(evidence: Evidence | None, service: str) -> Ground | None:
     return Ground(
         service=service,
         backup_at=at,
-        grade=str(Grade(data["backup"]["grade"]).label),
+        grade=_grade(data["backup"]),
         age_then=hours(age) if age >= timedelta(hours=1) else _("less than an hour"),
         older=age > AT_ONCE,
         clone=_clone(data),
@@ -82,3 +82,8 @@ def _how(each: dict[str, Any]) -> str:
         "method": Method(each["method"]).label,
         "by": by,
     }
+
+
+def _grade(backup: dict[str, Any]) -> str:
+    """What the backup was worth that the clone was made of."""
+    return _("by exception") if backup.get("by_exception") else str(Grade(backup["grade"]).label)

@@ -360,6 +360,7 @@ def test_the_database_takes_no_lesser_backup_but_in_the_name_of_an_exception_in_
         backups.begin_by_exception(backup, waiting)
     signed(waiting, world.dora, world.lea, world.dan)
     backups.begin_by_exception(backup, waiting)
+    assert backup.word == "being taken"
     for change in ({"exception": None}, {"grade": Grade.FULL}):
         with pytest.raises(IntegrityError), transaction.atomic():
             Backup.objects.filter(pk=backup.pk).update(**change)

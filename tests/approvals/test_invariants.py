@@ -394,12 +394,22 @@ def test_what_an_execution_is_for_never_changes(
 # What is written once
 
 
+def with_a_signed_exception(world: World) -> None:
+    """A rollback whose backup can't be had, and the first of three who except it."""
+    from tests.approvals.test_backup_exceptions import asked, beyond_reach, signed
+
+    rollback = rollback_in(world, Status.IN_REVIEW, "high")
+    beyond_reach(world, rollback)
+    signed(asked(world, rollback), world.dora)
+
+
 def test_what_is_written_once_stays(
     committed_world: World, connect_as: Connect, superuser: psycopg.Connection[Any]
 ) -> None:
     review = rollback_in(committed_world, Status.IN_REVIEW)
     comments.open_thread(review, actor=committed_world.dora, text="Why now?")
     gone_on(committed_world, half_way(committed_world))
+    with_a_signed_exception(committed_world)
     superuser.execute("SET session_replication_role = replica")
     everybody = [connect_as(role) for role in (OWNER_ROLE, WEB, WORKER)]
     for table, someone in itertools.product(sorted(dbroles.APPEND_ONLY), [*everybody, superuser]):
