@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import Callable, Container, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import psycopg
@@ -20,7 +20,7 @@ from approvals.masks import Masking
 from executor.connect import Connection, Endpoint, connect
 from executor.errors import BackupFailed, CloneFailed, plain
 from executor.marker import Setup, install_in_clone
-from executor.masking import Filled, fill
+from executor.masking import NONE_LEFT_OUT, Filled, LeftOut, fill
 from executor.restore import drop_database
 
 PREFIX = "waqiti_rehearsal_"
@@ -38,12 +38,12 @@ def make_kept(
     *,
     setup: Setup,
     masking: Masking,
-    without: Container[int] = (),
+    without: LeftOut = NONE_LEFT_OUT,
     look: Callable[[Connection], None] | None = None,
     encoding: str = "UTF8",
 ) -> Filled:
     """Restore the dump as database `name`, masked, with the marker's schema, and close it for everybody;
-    `look` is given a connection to it before. The constraints with the OIDs `without` stay out.
+    `look` is given a connection to it before. The keys `without` are as `masking.fill` says.
 
     The login of `server` needs CREATEDB and membership in the owner of `setup` and in the marker's; these
     roles, and the executor's, must exist on that server (its own setup made them). Raises CloneFailed, and
@@ -90,7 +90,7 @@ def _filled(
     clone: Endpoint,
     setup: Setup,
     masking: Masking,
-    without: Container[int],
+    without: LeftOut,
     look: Callable[[Connection], None] | None,
 ) -> Filled:
     with contextlib.closing(connect(clone)) as connection:

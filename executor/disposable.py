@@ -17,7 +17,7 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Container, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
@@ -30,7 +30,7 @@ from executor import marker
 from executor.children import Account, end, spawn
 from executor.connect import Connection, Endpoint
 from executor.errors import ExecutorError, plain
-from executor.masking import Filled, fill
+from executor.masking import NONE_LEFT_OUT, Filled, LeftOut, fill
 from executor.pgtools import ToolMissing, tool
 
 HOST, SUPERUSER, NOBODY = "127.0.0.1", "postgres", "nobody"
@@ -123,7 +123,7 @@ class Disposable:
         )
 
     def restored(
-        self, dump: Path, setup: marker.Setup, masking: Masking, without: Container[int] = ()
+        self, dump: Path, setup: marker.Setup, masking: Masking, without: LeftOut = NONE_LEFT_OUT
     ) -> tuple[Endpoint, Filled]:
         """The dump, masked, as a database of its own with the setup that a DBA runs on a target; returns it
         as the executor's login sees it, and what was masked. Raises ExecutorError."""

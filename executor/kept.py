@@ -23,6 +23,7 @@ from executor.connect import Connection, Endpoint, connect, one
 from executor.errors import ExecutorError, plain
 from executor.history import read_history
 from executor.marker import Setup
+from executor.masking import LeftOut
 from executor.recorder import worker_name
 
 log = logging.getLogger(__name__)
@@ -148,9 +149,9 @@ def pins_of(target: Target) -> Pins:
     return [history.pin_of(row) for row in history.rows_of(target)]
 
 
-def left_out(backup: Backup) -> frozenset[int]:
-    """The constraints that a dump of some tables' rows can't have."""
-    return frozenset(int(each["oid"]) for each in backup.keys_left_out)
+def left_out(backup: Backup) -> LeftOut:
+    """The foreign keys that a dump of some tables' rows can't have."""
+    return {int(each["oid"]): each["again"] for each in backup.keys_left_out}
 
 
 def difference(there: Pins, here: Pins, target: Target) -> str:

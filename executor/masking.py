@@ -12,9 +12,10 @@ import re
 import secrets
 import time
 from collections import defaultdict
-from collections.abc import Container, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import psycopg
@@ -32,6 +33,9 @@ MOST_NAMED = 200
 # Behind the first error pg_restore may quote the row at which it happened.
 _QUOTES = re.compile(r"\b(DETAIL|CONTEXT|STATEMENT|Command was):.*", re.DOTALL)
 Json = dict[str, Any]
+LeftOut = Mapping[int, str]
+"""Foreign keys that a dump can't have, by OID: the statement that makes each anew, unvalidated, or ''."""
+NONE_LEFT_OUT: LeftOut = MappingProxyType({})
 
 _PARTITIONS = """
     SELECT n.nspname, c.relname, m.nspname, r.relname
@@ -91,10 +95,10 @@ def fill(
     role: str,
     masking: Masking,
     history: tuple[str, str],
-    without: Container[int] = (),
+    without: LeftOut = NONE_LEFT_OUT,
 ) -> Filled:
-    """Restore `dump` into the database `empty` so that everything belongs to `role`, masked, but for the
-    constraints with the OIDs `without`.
+    """Restore `dump` into the database `empty` so that everything belongs to `role`, masked. The keys
+    `without` come back unvalidated where that can be, since a script may name them.
 
     `history` is schema and table of Flyway's history, which is never masked and is there in either case.
     Raises CloneFailed, naming the rule that could not be applied; then the database must go.
@@ -116,6 +120,7 @@ def fill(
         raise CloneFailed(f"The copy could not be masked: {plain(error)}.") from None
     try:
         _part(dump, empty, role, "post-data", without=without)
+        _unvalidated(empty, role, filter(None, without.values()))
     except BackupFailed as error:
         why = _QUOTES.sub("", str(error)).strip()
         said = f" Its values were masked before: look for a rule that does not suit. {why}"
@@ -129,6 +134,17 @@ def _part(
     dump: Path, into: Endpoint, role: str, section: str, *options: str, without: Container[int] = ()
 ) -> None:
     restore(dump, into, role=role, without=without, options=[f"--section={section}", *options])
+
+
+def _unvalidated(into: Endpoint, role: str, statements: Iterable[str]) -> None:
+    """Make keys that don't look at the rows that are there. Raises BackupFailed."""
+    try:
+        with contextlib.closing(connect(into)) as connection:
+            connection.execute(sql.SQL("SET ROLE {}").format(sql.Identifier(role)))
+            for statement in statements:
+                connection.execute(statement)
+    except psycopg.Error as error:
+        raise BackupFailed(f"A key that is not in the backup could not be made: {plain(error)}.") from None
 
 
 class _Masker:

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import psycopg
 from psycopg.conninfo import make_conninfo
 
 from executor.connect import Endpoint
@@ -18,6 +19,8 @@ from executor.disposable import HOST, SUPERUSER, Disposable, server_account
 from executor.marker import BACKUP, EXECUTOR, Setup, install
 from executor.pgtools import tool
 from tests.executor.target import OWNER, SCHEMA, Target
+from waqiti_rollback.embedded import free_port
+from waqiti_rollback.embedded.places import server_programs
 
 DATABASE = "wallet"
 
@@ -70,6 +73,35 @@ class Archiving:
             self.target.do("SELECT pg_create_restore_point('something')", "SELECT pg_switch_wal()")
             assert time.monotonic() < until
             time.sleep(0.2)
+
+
+@contextmanager
+def restored_by_hand(made: Archiving, commands: str, dbname: str = DATABASE) -> Iterator[str]:
+    """Run the commands to the point in time as a page shows them, on a port that is free here; how to connect
+    to `dbname` there, once the server has taken over at its point."""
+    account, port = server_account(), free_port()
+    home = made.base.parent / f"by-hand-{port}"
+    home.mkdir()
+    if account:
+        os.chown(home, *account)
+        subprocess.run(["chown", "-R", f"{account.uid}:{account.gid}", str(made.base)], check=True)
+    who = {"user": account.uid, "group": account.gid, "extra_groups": []} if account else {}
+    path = f"{server_programs()}:{os.environ['PATH']}"
+    shown = commands.replace("port=5499", f"port={port}")
+    done = subprocess.run(
+        ["sh", "-e", "-c", shown], cwd=home, env={"PATH": path}, capture_output=True, text=True, **who
+    )
+    try:
+        assert done.returncode == 0, done.stderr
+        until = time.monotonic() + 90  # pg_ctl returns once readers are let in; the point is a moment later
+        with psycopg.connect(make_conninfo(made.superuser_dsn, port=port, dbname="postgres")) as connection:
+            while connection.execute("SELECT pg_is_in_recovery()").fetchone() == (True,):
+                assert time.monotonic() < until
+                time.sleep(0.05)
+        yield make_conninfo(made.superuser_dsn, port=port, dbname=dbname)
+    finally:
+        stop = "pg_ctl --pgdata=restored-* --mode=immediate stop"
+        subprocess.run(["sh", "-c", stop], cwd=home, env={"PATH": path}, capture_output=True, **who)
 
 
 def archive_command(archive: Path) -> str:

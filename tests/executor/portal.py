@@ -81,22 +81,30 @@ def prepare_server(cluster: Cluster) -> None:
 
 def fill(database: Database) -> None:
     """The service's objects and rows as its owner, Flyway's history, and the setup that a DBA runs once."""
+    passwords = {role: database.cluster.login_password(role) for role in (EXECUTOR, BACKUP)}
     with database.connect() as connection:
+        fill_over(connection, database.name, passwords)
+
+
+def fill_over(
+    connection: psycopg.Connection[Any], name: str, passwords: dict[str, str], **setup: Any
+) -> None:
+    """The same over a superuser's connection to the database of this name, on whatever server."""
+    with connection:
         connection.execute(f"SET SESSION AUTHORIZATION {OWNER_ROLE}")
         connection.execute(HISTORY)
         for rank, version in enumerate(VERSIONS, start=1):
-            name = next(name for name in FILES if name.startswith(f"V{version}__"))
-            connection.execute(FILES[name])
+            file = next(file for file in FILES if file.startswith(f"V{version}__"))
+            connection.execute(FILES[file])
             if version == "2":
                 connection.execute(ROWS)
             connection.execute(
                 "INSERT INTO flyway_schema_history"
                 " VALUES (%s, %s, %s, 'SQL', %s, %s, 'flyway', DEFAULT, 5, true)",
-                (rank, version, name[4:-4].replace("_", " "), name, checksum_of_text(FILES[name])),
+                (rank, version, file[4:-4].replace("_", " "), file, checksum_of_text(FILES[file])),
             )
         connection.execute("RESET SESSION AUTHORIZATION")
-        passwords = {role: database.cluster.login_password(role) for role in (EXECUTOR, BACKUP)}
-        install(connection, Setup(owner_role=OWNER_ROLE, database=database.name), passwords=passwords)
+        install(connection, Setup(owner_role=OWNER_ROLE, database=name, **setup), passwords=passwords)
 
 
 @dataclass

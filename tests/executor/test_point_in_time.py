@@ -31,18 +31,17 @@ from approvals.models import (
     Scope,
 )
 from approvals.pages import dumps
-from executor import foreseen, points, preflight, taking, vault
+from executor import foreseen, points, taking, vault
 from executor.connect import Endpoint, connect
-from executor.disposable import server_account
 from executor.errors import BackupFailed, BackupRefused
 from executor.pgtools import tool
 from tests.approvals import factories
 from tests.approvals.conftest import committed, committed_world, in_prepared, prepared, world  # noqa: F401
 from tests.approvals.factories import World
 from tests.approvals.test_backup_exceptions import granted
-from tests.executor.archiving import DATABASE, Archiving, archiving
+from tests.executor.archiving import DATABASE, Archiving, archiving, restored_by_hand
 from tests.executor.target import OWNER
-from waqiti_rollback.embedded import HOST, Cluster, free_port
+from waqiti_rollback.embedded import HOST, Cluster
 from waqiti_rollback.embedded.places import server_programs
 
 pytestmark = pytest.mark.integration
@@ -155,35 +154,11 @@ def test_above_the_limit_it_is_a_point_in_time_and_the_shown_commands_lead_back_
     assert "older than the policy allows" in grades.lacking(rule, evidence(execution), in_eight_days)
 
     archive.target.do("DELETE FROM wallets WHERE id > 500", "SELECT pg_switch_wal()")
-    assert rows_after(dumps.dump(backup).to_the_point, backup, place, archive) == 105
-
-
-def rows_after(commands: str, backup: Backup, place: Path, archive: Archiving) -> int:
-    """Run the commands as they are shown, on a port that is free here; how many wallets there are then."""
-    account, port = server_account(), free_port()
-    home = archive.base.parent / "by-hand"
-    home.mkdir()
-    if account:
-        os.chown(home, *account)
-        subprocess.run(["chown", "-R", f"{account.uid}:{account.gid}", str(archive.base)], check=True)
-    who = {"user": account.uid, "group": account.gid, "extra_groups": []} if account else {}
-    path = f"{server_programs()}:{os.environ['PATH']}"
-    shown = commands.replace("port=5499", f"port={port}")
-    done = subprocess.run(
-        ["sh", "-e", "-c", shown], cwd=home, env={"PATH": path}, capture_output=True, text=True, **who
-    )
-    try:
-        assert done.returncode == 0, done.stderr
-        there = psycopg.conninfo.make_conninfo(archive.superuser_dsn, port=port)
-        while True:  # pg_ctl returns once readers are let in; the point is a moment later
-            with psycopg.connect(there, autocommit=True) as connection:
-                if connection.execute("SELECT pg_is_in_recovery()").fetchone() == (False,):
-                    row = connection.execute("SELECT count(*) FROM wallets").fetchone()
-                    assert row is not None
-                    return int(row[0])
-    finally:
-        stop = f"pg_ctl --pgdata=restored-{backup.pk} --mode=immediate stop"
-        subprocess.run(["sh", "-c", stop], cwd=home, env={"PATH": path}, capture_output=True, **who)
+    with (
+        restored_by_hand(archive, dumps.dump(backup).to_the_point) as there,
+        psycopg.connect(there) as connection,
+    ):
+        assert connection.execute("SELECT count(*) FROM wallets").fetchone() == (105,)
 
 
 def test_the_dump_of_what_goes_restores_with_the_commands_that_are_shown(
@@ -253,22 +228,11 @@ def excepted(execution: Execution) -> BackupException:
     return granted(factories.load_world(), factories.again(execution.rollback_target.rollback))
 
 
-def looked(execution: Execution) -> tuple[bool, str]:
-    """What a preflight by the worker finds: is the backup beyond reach for its size, and how it stands."""
-    preflight.look(factories.again(execution.rollback_target.rollback), execution)
-    data = Evidence.objects.filter(kind=Evidence.Kind.PREFLIGHT).latest("id").data
-    # The portal's own point about the gate comes before the worker's.
-    told = [point["verdict"] for point in data["points"] if point["key"] in ("backup", "above_limit")]
-    return data["above_limit"], told[-1]
-
-
 def test_by_exception_what_the_script_destroys_is_dumped_and_verified_and_never_called_a_backup(
     execution: Execution, archive: Archiving
 ) -> None:
     refused(execution, "No physical backup of its server with a tested restore is on record")
-    assert looked(execution) == (True, "stop")
     exception = excepted(execution)
-    assert looked(execution) == (False, "look")
     with closing(connect(archive.target.executor)) as connection:
         rule = policy.rule_for(execution.rollback_target.rollback)
         leave = partial(backup_exceptions.in_force, exception.rollback_id, execution.change_digest)
