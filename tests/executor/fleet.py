@@ -4,19 +4,36 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 from django.utils import timezone
 
-from approvals import checklist, decisions, fleets, history, rollbacks
-from approvals.models import OPEN, ChecklistEntry, FleetRun, Job, Role, RollbackRequest, Target
+from approvals import checklist, decisions, fleets, history, rollbacks, schedules, windows
+from approvals.errors import Refused
+from approvals.models import (
+    OPEN,
+    CalendarEntry,
+    ChecklistEntry,
+    FleetRun,
+    Job,
+    Role,
+    RollbackRequest,
+    Schedule,
+    Target,
+)
+from approvals.openings import Span
 from approvals.policy import missing_signatures
+from executor.children import end, spawn
 from tests.approvals.factories import complete
 from tests.executor import portal as made
 from tests.executor.portal import SLOW, UNDO_KEY, Portal, wait_for
-from tests.servers import Database
+from tests.servers import ROOT, Database
 from waqiti_rollback.embedded import HOST
 
 
@@ -24,8 +41,15 @@ class Shards:
     """So many shards of the service in staging, copies of one database with V1 to V4 applied, and a script
     that takes V4 back, as slowly as each shard's table `pace` says."""
 
-    def __init__(self, portal: Portal, fresh_database: Callable[..., Database], count: int) -> None:
+    def __init__(
+        self,
+        portal: Portal,
+        fresh_database: Callable[..., Database],
+        count: int,
+        zones: Sequence[str] = (),
+    ) -> None:
         self.portal, cluster = portal, portal.production_cluster
+        self.zones = zones or ("UTC",) * count
         first = fresh_database(cluster, owner=made.OWNER_ROLE)
         made.fill(first)
         copies = [
@@ -53,6 +77,7 @@ class Shards:
             port=self.portal.production_cluster.port,
             dbname=database.name,
             owner_role=made.OWNER_ROLE,
+            time_zone=self.zones[number - 1],
         )
 
     def _give_logins(self) -> None:
@@ -146,3 +171,64 @@ class Shards:
         """How what began ended, in the order of the targets; what was set aside is left out."""
         found = run.executions.filter(set_aside=False).order_by("rollback_target__position", "queued_at")
         return list(found.values_list("status", flat=True))
+
+
+@contextmanager
+def beat(portal: Portal, schedule: Path) -> Iterator[None]:
+    """A real beat process, by whose ticks the worker looks what is due; it keeps its own record in a file."""
+    argv = [sys.executable, "-m", "celery", "--app", "waqiti_rollback", "--quiet", "beat"]
+    argv += ["--schedule", str(schedule), "--pidfile", ""]
+    with schedule.with_suffix(".log").open("ab") as log:
+        process = spawn(argv, env=portal.worker.environment, cwd=ROOT, stdout=log, stderr=subprocess.STDOUT)
+    try:
+        yield
+    finally:
+        end(process, 20.0)
+
+
+def opens(portal: Portal, target: Target, after: float, *, lasting: float = 3600.0) -> Span:
+    """Two people agree on a window of the target; all in seconds."""
+    begins = timezone.now() + timedelta(seconds=after)
+    found = Span(begins, begins + timedelta(seconds=lasting))
+    entry = windows.propose(
+        target,
+        CalendarEntry.Kind.DATED,
+        actor=portal.world.adam,
+        begins_at=found.begins,
+        ends_at=found.ends,
+    )
+    windows.confirm(entry, actor=portal.world.dora)
+    return found
+
+
+def scheduled_soon(portal: Portal, shards: Shards, rollback: RollbackRequest) -> tuple[datetime, Schedule]:
+    """Ops schedule the run for the next window of the canary, which is every day at a time that comes in a
+    few seconds on its own clock; in more where this machine was too slow for those."""
+    canary = shards.targets[0]
+    for seconds in (4, 10, 30, 60):
+        begins = timezone.now() + timedelta(seconds=seconds)
+        local = begins.astimezone(windows.zone_of(canary))
+        entry = windows.propose(
+            canary,
+            CalendarEntry.Kind.WEEKLY,
+            actor=portal.world.adam,
+            days=range(7),
+            starts=local.time(),
+            ends=(local + timedelta(hours=1)).time(),
+        )
+        windows.confirm(entry, actor=portal.world.dora)
+        now = portal.again(rollback)
+        try:
+            made = schedules.schedule(
+                now,
+                actor=portal.world.olga,
+                digest=now.request_digest,
+                confirmed_at=timezone.now(),
+                wave_size=1,
+                stop_after=1,
+            )
+        except Refused:  # it is open already
+            CalendarEntry.objects.filter(pk=entry.pk).update(removed_at=timezone.now())
+        else:
+            return begins, made
+    raise AssertionError("This machine is too slow to schedule anything.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -121,3 +122,33 @@ def test_ending_the_run_ends_the_backends_and_says_how_many_are_done(portal: Por
     assert shards.outcomes(run) == ["succeeded", "rolled_back", "rolled_back"]
     assert portal.again(rollback).status == "partly_executed"
     assert shards.each(MARKERS) == [1, 0, 0, 0, 0, 0]
+
+
+def test_by_the_clock_each_target_begins_as_its_window_opens_and_one_that_missed_it_is_left_out(
+    portal: Portal, fresh_database: Callable[..., Database], tmp_path: Path
+) -> None:
+    from django.utils import timezone
+
+    from approvals.models import FleetRun
+    from tests.executor.fleet import Shards, beat, opens, scheduled_soon
+    from tests.executor.portal import UNDO_KEY, wait_for
+
+    shards = Shards(portal, fresh_database, 3, zones=("Asia/Tokyo", "America/St_Johns", "Africa/Lagos"))
+    portal.write(WHILE_SLOW + UNDO_KEY)
+    shards.do("UPDATE pace SET seconds = 1", 0)
+    _canary, later, missed = shards.targets
+    with beat(portal, tmp_path / "beat"):
+        begins, schedule = scheduled_soon(portal, shards, shards.approved())
+        run = wait_for("the run to begin", FleetRun.objects.filter(schedule=schedule).first)
+        shards.run_on(run, 1)
+        window, too_short = opens(portal, later, 1.0), opens(portal, missed, 0.2, lasting=1.5)
+        wait_for("a window to be over", lambda: timezone.now() > too_short.ends or None)
+        shards.do("UPDATE pace SET seconds = 0", 0)
+        run = shards.rests(run, "finished")
+    first, second, left_out = run.executions.order_by("rollback_target__position")
+    assert (first.queued_at >= begins, second.queued_at >= window.begins) == (True, True)
+    assert [each.status for each in (first, second)] == ["succeeded"] * 2
+    assert (left_out.status, left_out.missed, left_out.claimed_at) == ("no_effect", True, None)
+    assert left_out.sentence.startswith("It missed its window, which closed ")
+    assert shards.taken_back() == "aac"
+    assert (run.started_by, portal.again(run.rollback).status) == (portal.world.olga, "partly_executed")
