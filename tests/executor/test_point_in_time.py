@@ -31,7 +31,7 @@ from approvals.models import (
     Scope,
 )
 from approvals.pages import dumps
-from executor import foreseen, points, taking, vault
+from executor import foreseen, points, preflight, taking, vault
 from executor.connect import Endpoint, connect
 from executor.errors import BackupFailed, BackupRefused
 from executor.pgtools import tool
@@ -228,11 +228,22 @@ def excepted(execution: Execution) -> BackupException:
     return granted(factories.load_world(), factories.again(execution.rollback_target.rollback))
 
 
+def looked(execution: Execution) -> tuple[bool, str]:
+    """What a preflight by the worker finds: is the backup beyond reach for its size, and how it stands."""
+    preflight.look(factories.again(execution.rollback_target.rollback), execution)
+    data = Evidence.objects.filter(kind=Evidence.Kind.PREFLIGHT).latest("id").data
+    # The portal's own point about the gate comes before the worker's.
+    told = [point["verdict"] for point in data["points"] if point["key"] in ("backup", "above_limit")]
+    return data["above_limit"], told[-1]
+
+
 def test_by_exception_what_the_script_destroys_is_dumped_and_verified_and_never_called_a_backup(
     execution: Execution, archive: Archiving
 ) -> None:
     refused(execution, "No physical backup of its server with a tested restore is on record")
+    assert looked(execution) == (True, "stop")
     exception = excepted(execution)
+    assert looked(execution) == (False, "look")
     with closing(connect(archive.target.executor)) as connection:
         rule = policy.rule_for(execution.rollback_target.rollback)
         leave = partial(backup_exceptions.in_force, exception.rollback_id, execution.change_digest)
