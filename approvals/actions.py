@@ -290,10 +290,8 @@ def _break_glass(s: Standing) -> Action | None:
 
 
 def _backup_exception(s: Standing) -> Action | None:
-    """Offered only where a worker found that the backup can't be had."""
+    """Offered only where a worker found that the backup can't be had; of a fleet, that of any target."""
     if s.status not in backup_exceptions.ASKABLE or not s.user.roles & backup_exceptions.ASKS:
-        return None
-    if not any(gate.key == "backup" and (gate.forced or not gate.holds) for gate in s.gates):
         return None
     why_not = backup_exceptions.why_not_ask(s.rollback, s.user, s.known)
     return None if why_not else Action("backup_exception", _("Exception instead of a backup…"))

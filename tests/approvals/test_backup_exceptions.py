@@ -21,10 +21,12 @@ from approvals import (
     dbroles,
     executions,
     exports,
+    fleets,
     gates,
     preflights,
     rollbacks,
 )
+from approvals.actions import available_actions
 from approvals.errors import Conflict, Denied, Refused
 from approvals.known import Known
 from approvals.models import (
@@ -189,6 +191,26 @@ def test_a_preflight_that_finds_the_target_too_large_opens_it_too_and_goes_with_
     assert detail["backup"].startswith("By exception: Olga asked, Dora, Lea, Dan signed it.")
     now = again(rollback)
     assert (now.forced, now.excepted) == (True, True)
+
+
+def test_over_a_fleet_it_counts_on_each_target_that_a_worker_finds_too_large(world: World) -> None:
+    """The canary has its backup; another target, or the next one of a run that has begun, can't have one."""
+    shards = factories.shards(world, 3, environment="production")
+    rollback = factories.approved(world, factories.submitted(world, factories.fleet(world, shards)))
+    second = rollback.rollback_targets.get(position=2)
+    stop = {"key": "above_limit", "title": "B", "verdict": "stop", "says": WHY, "who": []}
+    preflights.record(again(rollback), [stop], [], rollback_target=second)
+    run = factories.started_run(world, rollback)
+    assert again(rollback).status == Status.EXECUTING
+    (found,) = Known(again(rollback)).beyond_reach
+    assert found.target == second.target
+    assert "backup_exception" in available_actions(again(rollback), world.olga)
+    exception = granted(world, rollback)
+    assert exception.evidence == found
+    assert forced(rollback) == set(), "the canary's own backup holds"
+    leave = backup_exceptions.in_force(rollback.pk, again(rollback).change_digest)
+    assert leave == exception
+    fleets.cancel(run, actor=world.olga, reason="Enough.")
 
 
 def test_any_edit_ends_it_even_where_the_change_is_the_same_again(world: World) -> None:
