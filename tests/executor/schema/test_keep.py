@@ -58,6 +58,17 @@ def there_and_back(
             id="tables that refer to each other, with serials and identities",
         ),
         pytest.param(
+            f"""{BANK} ALTER TABLE t ADD at int DEFAULT 0;
+                CREATE FUNCTION touch() RETURNS trigger LANGUAGE plpgsql
+                    AS $$ BEGIN NEW.at := NEW.at + 1; RETURN NEW; END $$;
+                CREATE TRIGGER touched BEFORE UPDATE ON t FOR EACH ROW EXECUTE FUNCTION touch();""",
+            """ALTER TABLE t ADD b int, ADD c int; CREATE TABLE u (id int PRIMARY KEY, at int);
+               CREATE TRIGGER touched BEFORE INSERT ON u FOR EACH ROW EXECUTE FUNCTION touch()""",
+            "UPDATE t SET b = 5, c = 6; INSERT INTO u VALUES (1, 7)",
+            "SELECT t.id, b, c, t.at, u.id, u.at FROM t, u ORDER BY 1",
+            id="under triggers that would hear them come back",
+        ),
+        pytest.param(
             "",
             """CREATE TYPE mood AS ENUM ('well', 'ill'); CREATE DOMAIN name AS text CHECK (VALUE <> '');
                CREATE TYPE pair AS (a int, m mood);
