@@ -8,30 +8,36 @@ from django.utils.translation import gettext as _
 
 from approvals import policy, windows
 from approvals.known import Known
-from approvals.models import BreakGlass
+from approvals.models import BreakGlass, RollbackTarget
 
 from .gate import Gate, Needed, judged, or_forced
 
 
 def window_ahead(known: Known) -> Gate:
     """Nobody signs what can't run before its time to execute is over."""
-    rollback, opens = known.rollback, bool(known.rollback_targets)
+    rollback = known.rollback
     by = rollback.expires_at if rollback.approved_at else None
     by = by or known.now + policy.execution_period(known.rule)
-    for each in known.concerned:
-        opens = opens and windows.opens_before(each.target, known.calendars[each.target_id], known.now, by)
-    says = known.standing.sentence if known.standing else _("The request names no target.")
-    late = _("No window opens in the time to execute. %(says)s") % {"says": says}
+    never = next((each for each in known.concerned if not _opens(known, each, by)), None)
+    says = said = known.standing.sentence if known.standing else _("The request names no target.")
+    if never is not None and never is not known.concerned[0]:
+        standing = windows.standing(never.target, known.calendars[never.target_id], known.now)
+        said = f"{never.target}: {standing.sentence}"
+    late = _("No window opens in the time to execute. %(says)s") % {"says": said}
     found = judged(
         "window_ahead",
         _("The target opens in time"),
-        holds=opens,
+        holds=bool(known.rollback_targets) and never is None,
         yes=says,
         no=late,
         who=_("an admin and a second person, on the page of the target"),
         needed=Needed.APPROVE,
     )
     return or_forced(known, found, BreakGlass.Skip.WINDOW, since=_frozen_since(known))
+
+
+def _opens(known: Known, where: RollbackTarget, by: datetime) -> bool:
+    return windows.opens_before(where.target, known.calendars[where.target_id], known.now, by)
 
 
 def window(known: Known) -> Gate:

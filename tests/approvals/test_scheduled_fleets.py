@@ -9,7 +9,7 @@ from django.db import IntegrityError, transaction
 from django.urls import reverse
 from django.utils import timezone
 
-from approvals import fleet_progress, fleet_windows, fleets, schedules, windows
+from approvals import fleet_progress, fleet_windows, fleets, gates, schedules, windows
 from approvals.errors import Refused
 from approvals.fleet_progress import stand, tries_of
 from approvals.fleet_windows import Opening
@@ -158,6 +158,19 @@ def test_a_fleet_is_scheduled_with_its_waves_and_by_hand_it_overtakes_the_clock(
     assert fleet_progress.wake() == 0
     with pytest.raises(IntegrityError, match="does not change"), transaction.atomic():
         FleetRun.objects.filter(pk=run.pk).update(schedule=found)
+
+
+def test_the_target_whose_window_does_not_come_in_time_is_named(world: World) -> None:
+    first, second = factories.shards(world, 2)
+    window(world, second, timedelta(days=400), timedelta(days=401))
+    found = {
+        gate.key: gate
+        for gate in gates.gates(factories.submitted(world, factories.fleet(world, [first, second])))
+    }
+    ahead = found["window_ahead"]
+    assert not ahead.holds
+    assert f"{second}: " in ahead.detail
+    assert "always open" not in ahead.detail, "which is true of the canary"
 
 
 def test_the_opening_that_counts_is_by_the_targets_own_clock(world: World) -> None:
