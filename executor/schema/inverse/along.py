@@ -15,7 +15,7 @@ from executor.schema.inverse.family import comma
 from executor.schema.inverse.heard import DELETE, UPDATE, lineage, listeners
 from executor.schema.lost import HEARD, ROWS, VALUES, Lost
 from executor.schema.names import dotted, quoted
-from executor.schema.objects import Ref, Snapshot
+from executor.schema.objects import Object, Ref, Snapshot
 
 MOST = 60
 """Entries for one DELETE that people still read."""
@@ -59,11 +59,43 @@ class _Key:
         )
 
 
+class Ways:
+    """Which keys lead to a table, and who listens there: asked of a schema once for each."""
+
+    def __init__(self, schema: Snapshot) -> None:
+        self.schema = schema
+        self._references: dict[tuple[str, ...], list[Object]] = {}
+        for thing in schema.of_kind("constraint"):
+            if thing["references"]:
+                self._references.setdefault(tuple(thing["references"]), []).append(thing)
+        self._keys: dict[Ref, list[_Key]] = {}
+        self._listeners: dict[tuple[Ref, int], list[Object]] = {}
+
+    def keys(self, table: Ref) -> list[_Key]:
+        """Foreign keys that refer to a table, or to what is above or below it."""
+        if table not in self._keys:
+            refs = lineage(self.schema, table)
+            self._keys[table] = [_read(each) for ref in refs for each in self._references.get(ref.path, ())]
+        return self._keys[table]
+
+    def listeners(self, table: Ref, event: int) -> list[Object]:
+        """Triggers and rules that hear an event there."""
+        if (table, event) not in self._listeners:
+            self._listeners[table, event] = list(listeners(self.schema, table, event))
+        return self._listeners[table, event]
+
+
+def _read(constraint: Object) -> _Key:
+    (piece,) = parser.parse(Source(f"ALTER TABLE t ADD CONSTRAINT k {constraint['definition']}"))
+    said = getattr(piece.node.cmds[0].alter_table_cmd, "def").constraint
+    return _Key(constraint.ref, Ref("table", constraint.ref.relation), said)
+
+
 class Along:
     """Follows a DELETE of rows of a table through a schema. Conditions pick rows as they stand before it."""
 
-    def __init__(self, schema: Snapshot, table: Ref, where: str) -> None:
-        self.schema = schema
+    def __init__(self, ways: Ways, table: Ref, where: str) -> None:
+        self.ways = ways
         self.table, self.where = table, where
 
     def losses(self) -> Iterator[Lost]:
@@ -80,13 +112,13 @@ class Along:
         """Tables to which any keys lead that take something along."""
         found = [self.table]
         for table in found:
-            keys = (key for key in self._keys(table) if key.said.fk_del_action in _CHANGES)
+            keys = (key for key in self.ways.keys(table) if key.said.fk_del_action in _CHANGES)
             found += dict.fromkeys(key.child for key in keys if key.child not in found)
         return found[1:]
 
     def _deleted(self, table: Ref, where: str, through: frozenset[Ref]) -> Iterator[Lost]:
         """Rows of a table go; `through` are the keys that led here."""
-        keys = list(self._keys(table))
+        keys = self.ways.keys(table)
         for key in keys:
             if key.said.fk_del_action == CASCADE and key.child == table:
                 descending = key.descending(table, where)
@@ -115,27 +147,18 @@ class Along:
             yield Lost(VALUES, _pair(key.child), name, condition=where)
         yield from self._heard(key.child, UPDATE, where)
         through |= {key.ref}
-        for other in self._keys(key.child):
+        for other in self.ways.keys(key.child):
             along = [mine for mine, theirs in zip(other.mine, other.theirs, strict=True) if theirs in columns]
             if along and other.said.fk_upd_action in _CHANGES and other.ref not in through:
                 yield from self._changed(other, along, other.referring(key.child, where), through)
 
     def _heard(self, table: Ref, event: int, where: str) -> Iterator[Lost]:
         """Whoever hears of it. A trigger for each statement hears a foreign key's, too, that finds no row."""
-        for each in listeners(self.schema, table, event):
+        for each in self.ways.listeners(table, event):
             who = f"{each.ref.kind} {quoted(each.ref.name)} of {dotted(each.ref.relation)}"
             by_row = each.ref.kind == "rule" or " FOR EACH ROW " in each["definition"]
             rows, condition = (table, where) if by_row else (self.table, self.where)
             yield Lost(HEARD, _pair(rows), becomes=who, condition=condition)
-
-    def _keys(self, table: Ref) -> Iterator[_Key]:
-        """Foreign keys that refer to a table, or to what is above or below it."""
-        tables = {ref.path for ref in lineage(self.schema, table)}
-        for thing in self.schema.of_kind("constraint"):
-            if thing["references"] and tuple(thing["references"]) in tables:
-                (piece,) = parser.parse(Source(f"ALTER TABLE t ADD CONSTRAINT k {thing['definition']}"))
-                said = getattr(piece.node.cmds[0].alter_table_cmd, "def").constraint
-                yield _Key(thing.ref, Ref("table", thing.ref.relation), said)
 
 
 def _listed(names: Collection[str]) -> str:

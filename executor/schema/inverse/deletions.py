@@ -6,7 +6,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from executor.schema.inverse.action import Action, Statement
-from executor.schema.inverse.along import Along
+from executor.schema.inverse.along import Along, Ways
 from executor.schema.inverse.family import comma
 from executor.schema.inverse.rewritten import rewritten
 from executor.schema.keys import unique_keys
@@ -39,7 +39,7 @@ class Deletion:
         """Find anew what goes along, by the foreign keys of another schema than that of `then`. Rows of
         tables that are new since are not data that anybody had."""
         own, known = self.action.loses[0], then.by_address
-        for_each = Along(schema, self.action.ref, own.condition).losses()
+        for_each = Along(Ways(schema), self.action.ref, own.condition).losses()
         tables = ((lost, Ref("table", lost.relation)) for lost in for_each)
         had = (lost for lost, table in tables if table in then or schema[table].address in known)
         self.action.loses = (own, *had)
@@ -50,6 +50,7 @@ class Deletions:
 
     def __init__(self, after: Snapshot) -> None:
         self.after = after
+        self.ways = Ways(after)
 
     def key(self, table: Object, columns: list[str], rows: list[list[str | None]]) -> list[str]:
         """Columns of a key whose values all rows give; [] where there is none."""
@@ -91,7 +92,7 @@ class Deletions:
             table.ref,
             (Statement(sql, fills=True),),
             why=why,
-            loses=(own, *Along(self.after, table.ref, where).losses()),
+            loses=(own, *Along(self.ways, table.ref, where).losses()),
         )
         refs = (Ref("column", (*table.ref.path, name)) for name in names)
         return Deletion(action, len(rows), line, column, frozenset({table.ref, *refs}))
