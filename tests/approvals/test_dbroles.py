@@ -19,6 +19,7 @@ from approvals import alarms, attempts, audit, dbroles, executions, history, job
 from approvals.models import ExecutionLog, ExecutionStatus, Job, Status
 from tests.approvals import factories
 from tests.approvals.factories import World, rollback_in
+from tests.approvals.test_backup_exceptions import asked, beyond_reach, lesser, signed
 from tests.servers import OWNER_ROLE, Database
 
 pytestmark = pytest.mark.integration
@@ -167,11 +168,16 @@ def test_where_the_roles_are_missing_nothing_fails(monkeypatch: pytest.MonkeyPat
 
 
 def test_a_worker_does_all_its_work_as_its_own_role(committed_world: World, committed: Database) -> None:
-    """An execution that fails and one that succeeds, a rehearsal, readings and what time does."""
+    """An execution that fails and one that succeeds, a rehearsal, what is taken by exception, readings and
+    what time does."""
     world = committed_world
     first, second = rollback_in(world, Status.APPROVED), rollback_in(world, Status.APPROVED, "high")
     failing, succeeding = factories.start(world, first), factories.start(world, second)
     rehearsal = executions.ask_for_rehearsal(rollback_in(world, Status.DRAFT), actor=world.alice)
+    too_large = rollback_in(world, Status.IN_REVIEW, "critical")
+    beyond_reach(world, too_large)
+    exception = signed(asked(world, too_large), world.dora, world.lea, world.dan)
+    excepted = executions.ask_for_rehearsal(factories.again(too_large), actor=world.alice)
     with signed_in_as(WORKER, committed):
         for job in Job.objects.filter(state="waiting"):
             jobs.finish(jobs.claim(job.pk, worker="w") or job)
@@ -190,6 +196,7 @@ def test_a_worker_does_all_its_work_as_its_own_role(committed_world: World, comm
             execution.steps.update(state="done")
             ExecutionLog.objects.create(execution=execution, text="A notice.")
             factories.end(execution, outcome)
+        assert lesser(factories.claimed(excepted)).exception == exception
         attempts.record_rehearsal(rehearsal, holds=True, sentence="Passed.", data={})
         factories.apply(world, world.high, "1234")
         assert alarms.check_reappeared(world.high) == 1
