@@ -37,7 +37,7 @@ def rate(
         if item.script is None:
             ratings.append(_unknown(str(item.migration)))
             continue
-        forward = analysis.analyze(item.revision.sql, name=item.revision.path)
+        forward = _forward(item.revision.sql, item.revision.path)
         plan = analysis.plan_script(filling.sql_of(item))
         ratings.append(analysis.rate([forward], plan, known))
         checks += [
@@ -46,6 +46,12 @@ def rate(
     risk = max((rating.risk for rating in ratings), default=analysis.Risk.CRITICAL)
     reasons = sorted((r for rating in ratings for r in rating.reasons), key=lambda reason: -reason.risk)
     return Rated(risk, analysis.as_json(reasons), checks)
+
+
+@lru_cache(maxsize=32)
+def _forward(sql: str, path: str) -> analysis.Analysis:
+    """Follows from the text alone, and is asked for each target of a fleet."""
+    return analysis.analyze(sql, name=path)
 
 
 def _unknown(subject: str) -> analysis.Rating:

@@ -151,7 +151,7 @@ def identity(connection: Connection) -> Identity:
                current_setting('server_version_num')::int,
                pg_postmaster_start_time(),
                pg_backend_pid(),
-               (SELECT backend_start FROM pg_stat_activity WHERE pid = pg_backend_pid()),
+               (SELECT backend_start FROM pg_stat_get_activity(pg_backend_pid())),
                (SELECT rolsuper FROM pg_roles WHERE rolname = session_user)
         """,
     )

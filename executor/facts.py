@@ -13,7 +13,7 @@ from psycopg import sql
 
 from approvals.flyway.history import HistoryRow, applied
 from approvals.flyway.versions import Version
-from executor.connect import Connection, set_local
+from executor.connect import Connection, Row, set_local
 from executor.history import read_history
 
 __all__ = ["Dependent", "TableFacts", "current_version", "read_history", "table_facts", "values"]
@@ -55,8 +55,16 @@ def table_facts(
 ) -> list[TableFacts]:
     """Facts about each relation, in the order asked. The connection is in no transaction and may read the
     tables. Raises psycopg.Error where it may not, or where a table is locked for longer than a second."""
-    until = time.monotonic() + exact_s
-    return [_facts(connection, relation, search_path, until) for relation in relations]
+    until, asked = time.monotonic() + exact_s, list(relations)
+    with _reading(connection, search_path):
+        rows = connection.execute(_RELATIONS, (asked,)).fetchall()
+        oids = [row[1] for row in rows]
+        dependents = connection.execute(_DEPENDENTS, (oids,)).fetchall() if oids else []
+    of: dict[int, list[Dependent]] = {oid: [] for oid in oids}
+    for oid, kind, name in dependents:
+        of[oid].append(Dependent(kind, name))
+    found = {row[0]: _facts(connection, row, of[row[1]], until) for row in rows}
+    return [found.get(relation, TableFacts(relation, None)) for relation in asked]
 
 
 def values(
@@ -88,53 +96,54 @@ def values(
     return found
 
 
-_RELATION = """
-    SELECT c.oid, nspname, c.relname, relkind, greatest(reltuples, 0)::bigint,
+_RELATIONS = """
+    SELECT asked.relation, c.oid::bigint, nspname, c.relname, relkind, greatest(reltuples, 0)::bigint,
            -- A partitioned table holds nothing itself; its partitions do.
            coalesce((SELECT sum(pg_total_relation_size(relid)) FROM pg_partition_tree(c.oid)),
                     pg_total_relation_size(c.oid))::bigint,
-           greatest(s.last_analyze, s.last_autoanalyze, s.last_vacuum, s.last_autovacuum), reltuples < 0
-      FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace
-      LEFT JOIN pg_stat_all_tables s ON s.relid = c.oid
-     WHERE c.oid = to_regclass(%s) AND relkind IN ('r', 'p', 'm', 'f', 'v')
+           greatest(pg_stat_get_last_analyze_time(c.oid), pg_stat_get_last_autoanalyze_time(c.oid),
+                    pg_stat_get_last_vacuum_time(c.oid), pg_stat_get_last_autovacuum_time(c.oid)),
+           reltuples < 0
+      FROM unnest(%s::text[]) AS asked (relation) JOIN pg_class c ON c.oid = to_regclass(asked.relation)
+      JOIN pg_namespace n ON n.oid = relnamespace
+     WHERE relkind IN ('r', 'p', 'm', 'f', 'v')
 """
 
 # Views on views, too. A rewrite rule stands for its view; a composite type for its table.
 _DEPENDENTS = """
-    WITH RECURSIVE gone (oid) AS (
-        SELECT %(oid)s::oid
+    WITH RECURSIVE gone (relation, oid) AS (
+        SELECT asked, asked FROM unnest(%s::bigint[]::oid[]) AS asked
         UNION
-        SELECT r.ev_class FROM gone JOIN pg_depend d ON d.refclassid = 'pg_class'::regclass
+        SELECT gone.relation, r.ev_class FROM gone JOIN pg_depend d ON d.refclassid = 'pg_class'::regclass
                                                     AND d.refobjid = gone.oid
                                                     AND d.classid = 'pg_rewrite'::regclass
                           JOIN pg_rewrite r ON r.oid = d.objid
     )
-    SELECT CASE relkind WHEN 'm' THEN 'materialized view' ELSE 'view' END, c.oid::regclass::text
-      FROM gone JOIN pg_class c USING (oid) WHERE c.oid <> %(oid)s AND relkind IN ('v', 'm')
+    SELECT relation::bigint, CASE relkind WHEN 'm' THEN 'materialized view' ELSE 'view' END,
+           c.oid::regclass::text
+      FROM gone JOIN pg_class c USING (oid) WHERE c.oid <> relation AND relkind IN ('v', 'm')
     UNION
-    SELECT 'foreign key', format('%%s of %%s', conname, conrelid::regclass)
-      FROM pg_constraint
-     WHERE contype = 'f' AND confrelid = %(oid)s AND conrelid <> %(oid)s AND conparentid = 0
+    SELECT confrelid::bigint, 'foreign key', format('%%s of %%s', conname, conrelid::regclass)
+      FROM gone JOIN pg_constraint ON confrelid = gone.oid
+     WHERE gone.oid = relation AND contype = 'f' AND conrelid <> confrelid AND conparentid = 0
     UNION
-    SELECT 'function', p.oid::regprocedure::text
-      FROM pg_depend d JOIN pg_proc p ON d.classid = 'pg_proc'::regclass AND p.oid = d.objid
-     WHERE d.refclassid = 'pg_class'::regclass AND d.refobjid IN (SELECT oid FROM gone)
-        OR d.refclassid = 'pg_type'::regclass
-           AND d.refobjid IN (SELECT t.oid FROM pg_type t JOIN gone ON t.typrelid = gone.oid)
+    SELECT relation::bigint, 'function', p.oid::regprocedure::text
+      FROM gone JOIN pg_depend d ON d.refclassid = 'pg_class'::regclass AND d.refobjid = gone.oid
+      JOIN pg_proc p ON d.classid = 'pg_proc'::regclass AND p.oid = d.objid
     UNION
-    SELECT 'trigger', format('%%s on %%s', tgname, tgrelid::regclass)
-      FROM pg_trigger WHERE tgrelid = %(oid)s AND NOT tgisinternal
-     ORDER BY 1, 2
+    SELECT relation::bigint, 'function', p.oid::regprocedure::text
+      FROM gone JOIN pg_type t ON t.typrelid = gone.oid
+      JOIN pg_depend d ON d.refclassid = 'pg_type'::regclass AND d.refobjid = t.oid
+      JOIN pg_proc p ON d.classid = 'pg_proc'::regclass AND p.oid = d.objid
+    UNION
+    SELECT tgrelid::bigint, 'trigger', format('%%s on %%s', tgname, tgrelid::regclass)
+      FROM gone JOIN pg_trigger ON tgrelid = gone.oid WHERE gone.oid = relation AND NOT tgisinternal
+     ORDER BY 1, 2, 3
 """
 
 
-def _facts(connection: Connection, relation: str, search_path: str, until: float) -> TableFacts:
-    with _reading(connection, search_path):
-        row = connection.execute(_RELATION, (relation,)).fetchone()
-        if row is None:
-            return TableFacts(relation, None)
-        oid, schema, table, kind, estimate, size, gathered_at, never_gathered = row
-        dependents = connection.execute(_DEPENDENTS, {"oid": oid}).fetchall()
+def _facts(connection: Connection, row: Row, dependents: Iterable[Dependent], until: float) -> TableFacts:
+    relation, _oid, schema, table, kind, estimate, size, gathered_at, never_gathered = row
     query = sql.SQL("SELECT count(*) FROM {}").format(sql.Identifier(schema, table))
     rows = None if kind in "vf" else _exact(connection, query, until)
     exact = rows is not None
@@ -145,7 +154,7 @@ def _facts(connection: Connection, relation: str, search_path: str, until: float
         exact=exact,
         estimated_at=None if exact else gathered_at,
         bytes=size,
-        dependents=tuple(Dependent(*each) for each in dependents),
+        dependents=tuple(dependents),
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any
 
 from approvals.analysis import names, parser
@@ -22,8 +23,11 @@ REFUSES_TRANSACTION = "refuses-transaction"
 _WRITES = ("insert_stmt", "update_stmt", "delete_stmt", "merge_stmt")
 
 
+@lru_cache(maxsize=32)
 def plan_script(sql: str, *, history_table: str = "flyway_schema_history") -> Plan:
-    """Read a rollback script and say how it would be run. Never raises: what is wrong becomes a problem."""
+    """Read a rollback script and say how it would be run. Never raises: what is wrong becomes a problem.
+
+    It follows from the text alone, and one execution asks for it several times: the last ones are kept."""
     source = Source(sql)
     try:
         pieces = parser.parse(source)
