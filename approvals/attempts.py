@@ -58,7 +58,6 @@ PHASES = {
 REAL = Execution.Purpose.REAL
 ENDED_WELL = (ExecutionStatus.SUCCEEDED, ExecutionStatus.COMMITTED_CHECK_FAILED)
 _Step = ExecutionStep.State
-_BACKEND = ("xid", "pid", "backend_start", "system_identifier", "timeline", "postmaster_start")
 _KINDS = {REAL.value: Job.Kind.EXECUTE, Execution.Purpose.REHEARSAL.value: Job.Kind.REHEARSE}
 
 
@@ -77,35 +76,79 @@ def locked(execution: Execution, *, ending: bool = False) -> Execution:
     return found
 
 
-def claim(execution_id: uuid.UUID, *, worker: str) -> Execution | None:
+# All that a worker asks of an execution's rollback, read with it.
+_CLAIMED = (
+    "target",
+    "continues",
+    *(f"rollback_target__rollback__{name}" for name in ("service", "requester", "incident")),
+    "rollback_target__rollback__policy_version",
+)
+
+
+def claim(execution_id: uuid.UUID, *, worker: str, reading: signed.Reading | None = None) -> Execution | None:
     """Take a queued execution by compare-and-set; None (and an event) if somebody has it already.
 
     The bytes about to run are hashed again here: if they are not the approved ones it ends without effect.
+    `reading` keeps what was read for that.
     """
-    found = Execution.objects.only("run").get(pk=execution_id)
-    with audit.unit_of_work("execution.claimed", actor=None, execution=found) as facts:
-        execution = locked(found, ending=True)
-        facts.about(execution=execution)
+    execution = Execution.objects.select_related(*_CLAIMED).get(pk=execution_id)
+    execution.rollback_target.target = execution.target
+    with audit.unit_of_work("execution.claimed", actor=None, execution=execution) as facts:
         facts["worker"] = worker
-        if execution.status != ExecutionStatus.QUEUED:
-            facts.action = "execution.duplicate_claim_ignored"
-            return None
-        now = timezone.now()
-        if execution.run is not None and (why_not := fleet_progress.why_not_begin(execution)):
+        # Before any lock is taken: whoever begins or ends another of its run waits for that.
+        problem = _unapproved(execution, reading) if execution.status == ExecutionStatus.QUEUED else ""
+        if execution.run_id is not None:
+            execution.run = fleet_progress.lock(execution.run_id)
+        why_not = fleet_progress.why_not_begin(execution)
+        if why_not and _held(execution).status == ExecutionStatus.QUEUED:
             facts["refused"] = why_not
             fleet_progress.set_aside(execution, why_not)
             return None
-        execution.status, execution.worker = ExecutionStatus.CLAIMED, worker
-        execution.claimed_at = execution.heartbeat_at = now
-        execution.save(update_fields=["status", "worker", "claimed_at", "heartbeat_at"])
-        problem = signed.unapproved(execution)
-        if not problem and execution.continues_id is not None:
-            problem = halfway.unsigned(execution)
+        if not _take(execution, worker):
+            facts.action = "execution.duplicate_claim_ignored"
+            return None
         if problem:
             facts["refused"] = problem
-            facts |= end(execution, ExecutionStatus.NO_EFFECT, problem)
+            facts |= end(locked(execution, ending=True), ExecutionStatus.NO_EFFECT, problem)
             return None
     return execution
+
+
+def _take(execution: Execution, worker: str) -> bool:
+    """The compare-and-set of a claim: is it this worker's now?"""
+    now = timezone.now()
+    claimed = {"status": ExecutionStatus.CLAIMED, "worker": worker, "claimed_at": now, "heartbeat_at": now}
+    for name, value in claimed.items():
+        setattr(execution, name, value)
+    queued = Execution.objects.filter(pk=execution.pk, status=ExecutionStatus.QUEUED)
+    return bool(queued.update(**claimed))
+
+
+def set_aside_if_held(execution: Execution) -> str:
+    """Asked by a worker that has prepared an execution and waited for its turn: where its run does not go on
+    by now, its target counts as not begun. Returns why, as a sentence; empty where it may begin."""
+    if execution.run_id is None:
+        return ""
+    execution.run = FleetRun.objects.get(pk=execution.run_id)
+    if not (why_not := fleet_progress.why_not_begin(execution)):
+        return ""
+    with audit.unit_of_work("execution.set_aside", actor=None, execution=execution) as facts:
+        fresh = locked(execution, ending=True)
+        facts["refused"] = why_not
+        if not fresh.is_open or fresh.run is None:
+            facts.action = "execution.late_outcome_ignored"
+            return why_not
+        fleet_progress.set_aside(fresh, why_not)
+        facts |= fleet_progress.advance(fresh.run)
+    return why_not
+
+
+def _unapproved(execution: Execution, reading: signed.Reading | None) -> str:
+    """Why what would run is not what people signed, as a sentence; empty if it is."""
+    problem = signed.unapproved(execution, reading)
+    if not problem and execution.continues_id is not None:
+        problem = halfway.unsigned(execution)
+    return problem
 
 
 def preflight(execution: Execution) -> list[str]:
@@ -128,10 +171,11 @@ def enter(execution: Execution, status: ExecutionStatus) -> None:
     Raises Refused for a step back: once the script runs there is no preflight any more, after COMMIT no
     script.
     """
+    before = [each for each in BUSY if PHASES[ExecutionStatus(each)] <= PHASES.get(status, 0)]
     with audit.unit_of_work(f"execution.{status}", actor=None, execution=execution):
-        fresh = _held(execution)
-        _require_busy(fresh)
-        if PHASES.get(status, 0) < PHASES[ExecutionStatus(fresh.status)]:
+        if not Execution.objects.filter(pk=execution.pk, status__in=before).update(status=status):
+            fresh = _held(execution)
+            _require_busy(fresh)
             raise Refused(
                 _("%(execution)s is %(status)s and can't become %(goal)s.")
                 % {
@@ -140,8 +184,6 @@ def enter(execution: Execution, status: ExecutionStatus) -> None:
                     "goal": ExecutionStatus(status).label.lower(),
                 }
             )
-        fresh.status = status
-        fresh.save(update_fields=["status"])
     execution.status = status
 
 
@@ -157,13 +199,17 @@ def record_backend(
 ) -> None:
     """Which backend is about to run the script: evidence for the resolver, written before it begins."""
     with audit.unit_of_work("execution.running", actor=None, execution=execution) as facts:
-        fresh = _held(execution)
-        _require_busy(fresh)
-        fresh.status = ExecutionStatus.RUNNING
-        fresh.xid, fresh.pid, fresh.backend_start = xid, pid, backend_start
-        fresh.system_identifier, fresh.timeline = system_identifier, timeline
-        fresh.postmaster_start = postmaster_start
-        fresh.save(update_fields=["status", *_BACKEND])
+        written = Execution.objects.filter(pk=execution.pk, status__in=BUSY).update(
+            status=ExecutionStatus.RUNNING,
+            xid=xid,
+            pid=pid,
+            backend_start=backend_start,
+            system_identifier=system_identifier,
+            timeline=timeline,
+            postmaster_start=postmaster_start,
+        )
+        if not written:
+            _require_busy(_held(execution))
         facts |= {"xid": xid, "pid": pid, "system_identifier": system_identifier, "timeline": timeline}
 
 
@@ -362,7 +408,8 @@ def _carry_over_to_run(execution: Execution, run: FleetRun) -> dict[str, Any]:
     if execution.continues_id is not None:
         _settle_continued(execution, execution.continues_id)
     done = fleet_progress.advance(run)
-    execution.rollback_target.rollback.refresh_from_db(fields=["status"])
+    if run.ended_at is not None:
+        execution.rollback_target.rollback.refresh_from_db(fields=["status"])
     return done
 
 

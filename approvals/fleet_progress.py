@@ -231,10 +231,11 @@ def call_off(run: FleetRun) -> int:
 
 
 def set_aside(execution: Execution, sentence: str) -> None:
-    """End an execution that a worker was given too late: its target counts as not begun."""
+    """End an execution that a worker was given too late, or that waited there for its turn: its target counts
+    as not begun, and as not tried."""
     execution.status, execution.set_aside, execution.sentence = _S.NO_EFFECT, True, sentence
-    execution.finished_at = timezone.now()
-    execution.save(update_fields=["status", "set_aside", "sentence", "finished_at"])
+    execution.finished_at, execution.claimed_at = timezone.now(), None
+    execution.save(update_fields=["status", "set_aside", "sentence", "finished_at", "claimed_at"])
 
 
 def _conclude(run: FleetRun, by_target: Sequence[Sequence[Execution]]) -> None:

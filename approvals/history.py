@@ -57,7 +57,7 @@ def record_sync(
         target = Target.objects.select_for_update(no_key=True).get(pk=target.pk)
         if target.system_identifier and target.system_identifier != system_identifier:
             facts["system_identifier_was"] = target.system_identifier
-        _store(target, rows)
+        _store(target.pk, rows)
         target.system_identifier, target.database_oid = system_identifier, database_oid
         target.server_version, target.synced_at = server_version, timezone.now()
         target.health, target.health_text = Target.Health.GOOD, "\n".join(lacking)
@@ -69,16 +69,22 @@ def record_sync(
 
 def store_after(target_id: int, rows: Sequence[flyway_history.HistoryRow]) -> None:
     """The history as whoever committed there read it right after, in the caller's transaction."""
-    target = Target.objects.select_for_update(no_key=True).get(pk=target_id)
-    _store(target, rows)
-    target.synced_at = timezone.now()
-    target.save(update_fields=["synced_at"])
+    Target.objects.filter(pk=target_id).update(synced_at=timezone.now())  # its lock, too
+    _store(target_id, rows)
 
 
-def _store(target: Target, rows: Sequence[flyway_history.HistoryRow]) -> None:
-    if list(rows_of(target)) != [_to_the_second(row) for row in rows]:
-        target.history.all().delete()
-        HistoryRow.objects.bulk_create([_stored(target, row) for row in rows])
+def _store(target_id: int, rows: Sequence[flyway_history.HistoryRow]) -> None:
+    """The difference to what is stored; the caller holds the target locked."""
+    history = HistoryRow.objects.filter(target=target_id).order_by()
+    stored = {row.installed_rank: row for row in read_back(history)}
+    now = {row.installed_rank: _to_the_second(row) for row in rows}
+    if gone := [rank for rank, row in stored.items() if now.get(rank) != row]:
+        history.filter(installed_rank__in=gone).delete()
+    new = [row for row in rows if stored.get(row.installed_rank) != now[row.installed_rank]]
+    if len(now) < len(rows):  # a rank twice, which no history has: refused by the constraint, not passed over
+        new = list(rows)
+    if new:
+        HistoryRow.objects.bulk_create([_stored(target_id, row) for row in new])
 
 
 def record_sync_failure(target: Target, sentence: str) -> None:
@@ -92,9 +98,9 @@ def _to_the_second(row: flyway_history.HistoryRow) -> flyway_history.HistoryRow:
     return row._replace(installed_on=row.installed_on.replace(microsecond=0))
 
 
-def _stored(target: Target, row: flyway_history.HistoryRow) -> HistoryRow:
+def _stored(target_id: int, row: flyway_history.HistoryRow) -> HistoryRow:
     return HistoryRow(
-        target=target,
+        target_id=target_id,
         installed_rank=row.installed_rank,
         version=row.version,
         description=row.description,

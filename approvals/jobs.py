@@ -37,6 +37,8 @@ RESEND_AFTER = timedelta(seconds=30)
 READINGS = (Job.Kind.SYNC, Job.Kind.FACTS, Job.Kind.IMPORT, Job.Kind.PREFLIGHT)
 READ_AGAIN_AFTER = timedelta(minutes=5)
 
+TAKE = """UPDATE approvals_job SET state = %s, claimed_at = %s, claimed_by = %s
+           WHERE id = %s AND state = %s RETURNING *"""
 
 # Work that can only be asked for again: whoever does it says every second that it goes on.
 BEATING = (Job.Kind.GENERATE, Job.Kind.PROVE, Job.Kind.TRY)
@@ -97,11 +99,8 @@ def send_waiting() -> int:
 
 def claim(job_id: int, *, worker: str) -> Job | None:
     """Take a job by compare-and-set; None if somebody else has it, which is what a second delivery gets."""
-    now = timezone.now()
-    taken = Job.objects.filter(pk=job_id, state=Job.State.WAITING).update(
-        state=Job.State.CLAIMED, claimed_at=now, claimed_by=worker
-    )
-    return Job.objects.select_related("asked_by").get(pk=job_id) if taken else None
+    values = [Job.State.CLAIMED, timezone.now(), worker, job_id, Job.State.WAITING]
+    return next(iter(Job.objects.raw(TAKE, values)), None)
 
 
 def heartbeat(job_id: int) -> None:

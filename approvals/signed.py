@@ -3,17 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 
 from django.utils.translation import gettext as _
 
 from . import digests, policy
-from .models import Execution, RollbackItem, RollbackRequest
+from .models import Execution, PolicyRule, RollbackItem, RollbackRequest
 
 
-def unapproved(execution: Execution) -> str:
-    """Why what is stored now is not what was asked for and approved, as a sentence; empty if it is."""
+@dataclass
+class Reading:
+    """What was read to answer `unapproved`, so that what is done next is done with the very rows that were
+    hashed; `rule` is there only where signatures were asked for."""
+
+    items: list[RollbackItem] = field(default_factory=list)
+    rule: PolicyRule | None = None
+
+
+def unapproved(execution: Execution, reading: Reading | None = None) -> str:
+    """Why what is stored now is not what was asked for and approved, as a sentence; empty if it is. What was
+    read for it is left in `reading`."""
+    reading = reading or Reading()
     rollback = execution.rollback_target.rollback
-    items = digests.items_of(rollback)
+    reading.items = items = digests.items_of(rollback)
     if problem := _other_script(items):
         return problem
     if digests.change_digest(rollback, items) != execution.change_digest:
@@ -25,8 +37,10 @@ def unapproved(execution: Execution) -> str:
     if problem := changed(rollback, items):
         return problem
     # The way back has signatures of its own, and must not be shut with somebody's account.
-    back = execution.course == Execution.Course.TAKE_BACK
-    if not back and policy.missing_signatures(rollback):
+    if execution.course == Execution.Course.TAKE_BACK:
+        return ""
+    reading.rule = policy.rule_for(rollback)
+    if policy.missing_signatures(rollback, reading.rule):
         return _("An approval is missing or no longer counts.")
     return ""
 

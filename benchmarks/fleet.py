@@ -1,10 +1,12 @@
 """A run over many targets against `xargs -P psql -1 -f`: the same script, databases and run.
 
-    python -m benchmarks.fleet [--targets 200] [--concurrency 8] [--backup] [--limit 1.2]
+    python -m benchmarks.fleet [--targets 200] [--concurrency 8] [--processes 12] [--backup] [--limit 1.2]
 
-Real embedded servers, a real Celery worker with so many processes, the portal with all that a run has:
-canary, then one wave of all others; every gate, preflight, marker, locks, checks, audit. The targets are of
-staging, where the policy asks for no backup; with --backup it does: each is dumped, restored and compared.
+Real embedded servers, a real Celery worker that runs so many scripts at once, as many as xargs does, in more
+processes than that (half as many more where nothing is said), so that the others prepare what comes next; the
+portal with all that a run has: canary, then one wave of all others; every gate, preflight, marker, locks,
+checks, audit. The targets are of staging, where the policy asks for no backup; with --backup it does: each is
+dumped, restored and compared.
 Twice: once with a script of about a second on each target (`pg_sleep(1)` within), once with a trivial one,
 which shows the fixed cost per target and where it goes: the mean time between the events of an execution, and
 whose processor time it is. xargs only runs the script and deletes the history row. It ends with an error only
@@ -47,7 +49,7 @@ EVENTS = ("claimed", "preflight", "preflight.recorded", "running", "committing",
 
 
 @contextlib.contextmanager
-def shards(targets: int, concurrency: int, directory: Path) -> Iterator[Shards]:
+def shards(targets: int, concurrency: int, directory: Path, *, processes: int = 0) -> Iterator[Shards]:
     """The portal, its worker, and the targets with V1 to V4 applied; all of it removed at the end."""
     from tests import environment, servers
 
@@ -76,7 +78,8 @@ def shards(targets: int, concurrency: int, directory: Path) -> Iterator[Shards]:
         for cluster in (estate.production, estate.staging):
             made_portal.prepare_server(cluster)
         environ = made_portal.worker_environment(database, estate, world, directory)
-        worker = made_portal.Worker(environ, directory / "worker.log", concurrency=concurrency)
+        environ["WORKER_SCRIPTS_AT_ONCE"] = str(concurrency)
+        worker = made_portal.Worker(environ, directory / "worker.log", concurrency=processes or concurrency)
         made_portal.PATIENCE = PATIENCE_S
         try:
             worker.start()
@@ -180,12 +183,13 @@ def where_it_goes(run: FleetRun) -> dict[str, float]:
     return {name: round(sum(each) / len(each) * 1000, 1) for name, each in spans.items()}
 
 
-def compare(targets: int, concurrency: int, *, backup: bool) -> dict[str, Any]:
+def compare(targets: int, concurrency: int, processes: int, *, backup: bool) -> dict[str, Any]:
     """Both scripts, both ways."""
-    answer: dict[str, Any] = {"targets": targets, "concurrency": concurrency, "backup": backup}
+    answer: dict[str, Any] = {"targets": targets, "concurrency": concurrency, "processes": processes}
+    answer["backup"] = backup
     with (
         tempfile.TemporaryDirectory(prefix="waqiti-benchmark-") as name,
-        shards(targets, concurrency, Path(name)) as site,
+        shards(targets, concurrency, Path(name), processes=processes) as site,
     ):
         everywhere = range(targets)
         if backup:
@@ -213,6 +217,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--targets", type=int, default=200)
     parser.add_argument("--concurrency", type=int, default=8)
+    parser.add_argument("--processes", type=int, default=0, help="of the worker; 0: half as many more")
     parser.add_argument("--backup", action="store_true", help="the policy asks for a verified backup")
     parser.add_argument("--limit", type=float, default=0.0)
     options = parser.parse_args()
@@ -221,7 +226,8 @@ def main() -> None:
     import tests.environment  # noqa: F401 (sets the environment before Django reads it)
 
     django.setup()
-    answer = compare(options.targets, options.concurrency, backup=options.backup)
+    processes = options.processes or options.concurrency * 3 // 2
+    answer = compare(options.targets, options.concurrency, processes, backup=options.backup)
     print(json.dumps(answer, indent=2, ensure_ascii=False))
     if options.limit and answer["a second"]["ratio"] > options.limit:
         sys.exit(f"ratio {answer['a second']['ratio']} is above {options.limit}")

@@ -16,11 +16,14 @@ from executor.spec import CheckSpec, HistoryPin, ItemSpec, Limits, LoneStep, Run
 from executor.stored import require_planned, require_signed
 
 
-def signed_spec(execution: Execution, *, on_clone: bool = False) -> RunSpec:
+def signed_spec(
+    execution: Execution, *, on_clone: bool = False, rows: list[RollbackItem] | None = None
+) -> RunSpec:
     """`run_spec` to run now. Raises ExecutorError unless its very statements, with the values of placeholders
-    in them, have the digest that was signed or asked for, and the stored steps are these statements."""
+    in them, have the digest that was signed or asked for, and the stored steps are these statements. `rows`
+    (of `digests.items_of`) spares reading them, where nothing long happened since."""
     rollback = execution.rollback_target.rollback
-    rows = digests.items_of(rollback)
+    rows = digests.items_of(rollback) if rows is None else rows
     if digests.change_digest(rollback, rows) != execution.change_digest:
         raise ExecutorError("Not started: what would run is no longer what was asked for.")
     require_signed(execution)
@@ -38,9 +41,9 @@ def run_spec(
     rollback, target = execution.rollback_target.rollback, execution.target
     rows = digests.items_of(rollback) if rows is None else rows
     planned = halfway.planned(rows)
-    require_planned(execution, planned)
-    cut = halfway.parts_of(planned)
     steps = _Steps(execution, planned)
+    require_planned(execution, planned, steps.rows)
+    cut = halfway.parts_of(planned)
     back = execution.course == Execution.Course.TAKE_BACK
     transaction = not back and (execution.continues is None or not halfway.is_committed(execution.continues))
     return RunSpec(
@@ -189,9 +192,10 @@ def outline(rollback_target: RollbackTarget, rows: Sequence[RollbackItem] | None
     )
 
 
-def lone_statements(rollback: RollbackRequest) -> list[tuple[int, str]]:
-    """What of a rollback runs alone, each with its place in the plan, from 1; nothing that could not run."""
-    steps = halfway.planned(rollback.items.select_related("script").order_by("position"))
+def lone_statements(rows: Sequence[RollbackItem]) -> list[tuple[int, str]]:
+    """What of a rollback's items (in their order) runs alone, each with its place in the plan, from 1;
+    nothing that could not run."""
+    steps = halfway.planned(rows)
     cut = halfway.parts_of(steps)
     return [] if cut.problems else [(n + 1, steps[n]["statement"]["sql"]) for n in sorted(cut.alone)]
 

@@ -3,54 +3,118 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 
 import psycopg
 
-from approvals import attempts, continuable, digests, policy
-from approvals.models import Execution, ExecutionStatus, Job, PolicyRule
+from approvals import attempts, continuable, digests, policy, signed
+from approvals.models import Execution, ExecutionLog, ExecutionStatus, Job, PolicyRule, RollbackItem
 from executor import briefing, credentials, preflight, vault
 from executor.attempt import carry_out, record
-from executor.errors import ExecutorError
+from executor.errors import Cancelled, ExecutorError
 from executor.line import Left, Line
 from executor.read import in_plain_words, read_facts, sync
-from executor.recorder import alive, worker_name
-from executor.spec import COMMITTED
+from executor.recorder import Pulse, alive, worker_name
+from executor.slots import Slot
+from executor.spec import COMMITTED, Outcome
 from executor.taking import take_backup
 
+CANCELLED = "Cancelled before the script began."
 GAPLESS_S = 30 * 60.0
 """So much longer a run may take from this side where its backup is taken within."""
+STALE_S = 5.0
+"""What was prepared and then waited for its turn for longer is prepared anew."""
+
+
+class _SetAside(Exception):
+    """It waited for its turn, and its run does not go on by now; that is on record."""
 
 
 def job(job: Job) -> str:
     """Execute the job's execution, once. Returns the sentence that was recorded."""
-    execution = attempts.claim(uuid.UUID(job.subject), worker=worker_name())
+    reading = signed.Reading()
+    execution = attempts.claim(uuid.UUID(job.subject), worker=worker_name(), reading=reading)
     if execution is None:
         return "Nothing to do: it was taken before, or what is stored is not what was approved."
-    rule = policy.rule_for(execution.rollback_target.rollback)
-    with alive(execution) as pulse, _line(execution) as line:
-        if no_go := _ready(execution, rule, line):
+    rule = reading.rule or policy.rule_for(execution.rollback_target.rollback)
+    with alive(execution) as pulse, _line(execution) as line, Slot() as slot:
+        try:
+            no_go = _prepare(execution, rule, reading, line, partial(_turn, execution, pulse, slot))
+        except _SetAside as aside:
+            return str(aside)
+        except Cancelled as cancelled:
+            no_go = str(cancelled)
+        if no_go:
             attempts.record_outcome(execution, ExecutionStatus.NO_EFFECT, no_go)
             return no_go
-        target = credentials.endpoint(execution.target, "executor")
-        try:
-            spec = briefing.signed_spec(execution)
-        except ExecutorError as error:
-            attempts.record_outcome(execution, ExecutionStatus.NO_EFFECT, str(error))
-            return str(error)
-        back_up = None
-        if continuable.takes_backup(execution, rule) and rule.backup_gapless:
-            back_up = partial(_within, execution)
-            limits = replace(spec.limits, client_deadline_s=spec.limits.client_deadline_s + GAPLESS_S)
-            spec = replace(spec, limits=limits)
-        result = carry_out(execution, spec, target, pulse, back_up=back_up, line=line)
-        record(execution, result, _left(execution, line) if result.outcome in COMMITTED else Left())
-        return result.sentence
+        return _run(execution, rule, reading, line, pulse, slot)
+
+
+def _prepare(
+    execution: Execution, rule: PolicyRule, reading: signed.Reading, line: Line, turn: Callable[[], float]
+) -> str:
+    """All that comes before the attempt, until it is its turn; the reason not to go, or nothing."""
+    rollback = execution.rollback_target.rollback
+    if continuable.takes_backup(execution, rule):  # nothing is to wait between the backup and the script
+        if turn() > STALE_S:
+            reading.items = digests.items_of(rollback)
+        return _ready(execution, rule, reading.items, line)
+    no_go = _ready(execution, rule, reading.items, line)
+    if no_go or turn() <= STALE_S:
+        return no_go
+    reading.items = digests.items_of(rollback)
+    return _ready(execution, policy.rule_for(rollback), reading.items, line)
+
+
+def _turn(execution: Execution, pulse: Pulse, slot: Slot) -> float:
+    """Wait until this worker runs fewer scripts than it may; for how many seconds. Raises Cancelled,
+    or _SetAside where its run does not go on by then."""
+    waited = slot.take(lambda: pulse.cancelled, partial(_say_that_it_waits, execution))
+    if waited and (why_not := attempts.set_aside_if_held(execution)):
+        raise _SetAside(why_not)
+    if waited and pulse.cancelled:
+        raise Cancelled(CANCELLED)
+    return waited
+
+
+def _run(
+    execution: Execution,
+    rule: PolicyRule,
+    reading: signed.Reading,
+    line: Line,
+    pulse: Pulse,
+    slot: Slot,
+) -> str:
+    """The attempt, and its outcome."""
+    backs_up = continuable.takes_backup(execution, rule)
+    try:
+        # A backup takes its time: what is stored is read and hashed once more behind it.
+        spec = briefing.signed_spec(execution, rows=None if backs_up else reading.items)
+    except ExecutorError as error:
+        attempts.record_outcome(execution, ExecutionStatus.NO_EFFECT, str(error))
+        return str(error)
+    back_up = None
+    if backs_up and rule.backup_gapless:
+        back_up = partial(_within, execution)
+        limits = replace(spec.limits, client_deadline_s=spec.limits.client_deadline_s + GAPLESS_S)
+        spec = replace(spec, limits=limits)
+    target = credentials.endpoint(execution.target, "executor")
+    result = carry_out(execution, spec, target, pulse, back_up=back_up, line=line)
+    if result.outcome is Outcome.SUCCEEDED:  # what did not succeed may stop others, once it is on record
+        slot.give()
+    record(execution, result, _left(execution, line) if result.outcome in COMMITTED else Left())
+    return result.sentence
 
 
 def _line(execution: Execution) -> Line:
     return Line(partial(credentials.endpoint, execution.target, "executor"))
+
+
+def _say_that_it_waits(execution: Execution) -> None:
+    text = "Waits for its turn: this worker runs as many scripts at once as it may."
+    ExecutionLog.objects.create(execution=execution, level="info", text=text)
 
 
 def _left(execution: Execution, line: Line) -> Left:
@@ -63,13 +127,12 @@ def _within(execution: Execution, snapshot: str) -> None:
     vault.check(backup.path, backup.sha256)
 
 
-def _ready(execution: Execution, rule: PolicyRule, line: Line) -> str:
+def _ready(execution: Execution, rule: PolicyRule, items: list[RollbackItem], line: Line) -> str:
     """Preflight and backup, before any lock on the target; the reason not to go, or nothing. A backup without
     a gap comes later. What continues another asks less, and what is over for it is not read again."""
     rollback = execution.rollback_target.rollback
     try:
         attempts.enter(execution, ExecutionStatus.PREFLIGHT)
-        items = digests.items_of(rollback)
         if not continuable.has_transaction(execution):
             sync(execution.target)
         else:
@@ -81,7 +144,7 @@ def _ready(execution: Execution, rule: PolicyRule, line: Line) -> str:
             backup = take_backup(execution)
             vault.check(backup.path, backup.sha256)
         if attempts.cancel_requested(execution.pk):
-            return "Cancelled before the script began."
+            return CANCELLED
     except (ExecutorError, psycopg.Error) as error:
         return f"Not started: {in_plain_words(error)}"
     return ""

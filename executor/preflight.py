@@ -107,7 +107,7 @@ def _look(
     about, needs = foreseen.backup(connection, rollback_target, rule, leave) if backs_up else ([], None)
     found = list(obstacles(connection, spec, wanted, backup=backs_up, needs=needs))
     found += about
-    found.append(rights.point(connection, spec, briefing.lone_statements(rollback_target.rollback), wanted))
+    found.append(rights.point(connection, spec, briefing.lone_statements(items), wanted))
     harm = list(breaks(connection, spec, wanted))
     if execution is not None and execution.continues is not None:
         found += left.points(connection, execution.continues, spec)

@@ -33,6 +33,8 @@ from executor.schema.snapshot import snapshot
 
 log = logging.getLogger(__name__)
 
+FIRST = 1
+
 
 def in_plain_words(error: BaseException) -> str:
     """A sentence for people: our own errors say themselves what to do, of others only the kind is told."""
@@ -167,7 +169,7 @@ def _read_one(
     }
     try:
         with synced(target) as (connection, rows, _sentence):
-            data = _facts(rollback, target, items, connection, rows)
+            data = _facts(rollback_target, items, connection, rows)
     except (ExecutorError, psycopg.Error) as error:
         sentence = in_plain_words(error)
         rollbacks.record_facts(rollback, holds=False, sentence=sentence, data={}, **about)
@@ -185,12 +187,12 @@ def _read_one(
 
 
 def _facts(
-    rollback: RollbackRequest,
-    target: Target,
+    rollback_target: RollbackTarget,
     items: Sequence[RollbackItem],
     connection: Connection,
     rows: Rows,
 ) -> dict[str, Any]:
+    target = rollback_target.target
     plans = [analysis.plan_script(filling.sql_of(item)) for item in items if item.script is not None]
     destroyed = {gone for plan in plans for gone in plan.destroys}
     relations = {name for plan in plans for name in plan.relations} | {gone.relation for gone in destroyed}
@@ -198,7 +200,7 @@ def _facts(
     tables = facts.table_facts(connection, sorted(relations), search_path=target.search_path)
     values = facts.values(connection, columns, search_path=target.search_path)
     version = facts.current_version(rows)
-    schema = _schema_of(connection, rollback)
+    schema = _schema_of(connection, rollback_target)
     return schema | {
         "tables": [_table(each) for each in tables if each.rows is not None or each.bytes],
         "values": [
@@ -210,9 +212,10 @@ def _facts(
     }
 
 
-def _schema_of(connection: Connection, rollback: RollbackRequest) -> dict[str, Any]:
+def _schema_of(connection: Connection, rollback_target: RollbackTarget) -> dict[str, Any]:
     """The digest of a target's schema, where the request has several that must be alike."""
-    if rollback.rollback_targets.count() == 1:
+    is_first = rollback_target.position == FIRST
+    if is_first and rollback_target.rollback.rollback_targets.count() == 1:
         return {}
     with connection.transaction():
         return {alike.SCHEMA: sameness.digest(snapshot(connection))}

@@ -17,10 +17,15 @@ from executor.errors import ExecutorError
 _How = ExecutionStep.How
 
 
-def require_planned(execution: Execution, planned: Sequence[dict[str, Any]]) -> None:
+def require_planned(
+    execution: Execution, planned: Sequence[dict[str, Any]], rows: Sequence[ExecutionStep] | None = None
+) -> None:
     """Raise ExecutorError unless the rows of the execution, or of the first one that it continues, are those
-    of `planned` (`approvals.halfway.planned`): also before anybody concludes from them how it ended."""
-    if _of_first(halfway.chain(execution)[0]) != _as_planned(planned):
+    of `planned` (`approvals.halfway.planned`): also before anybody concludes from them how it ended.
+    `rows`, those of the execution in their order, spare reading them."""
+    if execution.continues_id is not None or rows is None:
+        rows = list(halfway.chain(execution)[0].steps.order_by("position"))
+    if _as_stored(rows) != _as_planned(planned):
         raise ExecutorError(
             "Its stored steps are not those of the plan that was signed: somebody changed them, "
             "or the values of its placeholders."
@@ -43,8 +48,7 @@ def require_signed(execution: Execution) -> None:
         raise ExecutorError("Not started: the stored steps are not those that were signed for.")
 
 
-def _of_first(first: Execution) -> list[tuple[object, ...]]:
-    rows = first.steps.order_by("position")
+def _as_stored(rows: Sequence[ExecutionStep]) -> list[tuple[object, ...]]:
     return [(row.position, row.item_position, row.how, row.sql, row.statements, row.of_id) for row in rows]
 
 

@@ -227,6 +227,8 @@ if IS_PRODUCTION:
 BACKUP_KEEP_DAYS = env.int("BACKUP_KEEP_DAYS", default=90)
 # Of each process of a worker's pool.
 WORKER_MEMORY_MIB = env.int("WORKER_MEMORY_MIB", default=2048)
+# So many scripts run at once in a worker, whose other processes prepare what comes next; 0: one in each.
+WORKER_SCRIPTS_AT_ONCE = env.int("WORKER_SCRIPTS_AT_ONCE", default=0)
 
 # A rehearsal relies on a verified backup that is this young, and takes one where there is none; 0: always.
 REHEARSAL_BACKUP_HOURS = env.float("REHEARSAL_BACKUP_HOURS", default=24.0)

@@ -117,6 +117,7 @@ WORDS: dict[str, tuple[str | Promise, str, str]] = {
     "execution.unresolved": (lazy("does not know the outcome yet"), "lost", LOST),
     "execution.partial": (lazy("got only part of it done"), "warn", WARN),
     "execution.awaiting_restart": (lazy("waits for a restart of the server"), "restart", WARN),
+    "execution.set_aside": (lazy("did not begin it: the run does not go on"), "void", PLAIN),
     "execution.step_claimed": (lazy("claimed a step that runs alone"), "lock", PLAIN),
     "execution.step_done": (lazy("ran a step alone"), "ok", PLAIN),
     "execution.step_undone": (lazy("took a step back"), "ok", PLAIN),

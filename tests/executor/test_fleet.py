@@ -124,6 +124,37 @@ def test_ending_the_run_ends_the_backends_and_says_how_many_are_done(portal: Por
     assert shards.each(MARKERS) == [1, 0, 0, 0, 0, 0]
 
 
+def test_what_is_prepared_and_waits_for_its_turn_does_not_begin_in_a_run_that_is_held(
+    portal: Portal, shards: Shards
+) -> None:
+    from approvals import fleets
+    from approvals.models import ExecutionLog
+    from tests.executor.portal import UNDO_KEY, Worker, wait_for
+
+    portal.worker.stop()  # started again by whoever needs it next
+    one_script = portal.worker.environment | {"WORKER_SCRIPTS_AT_ONCE": "1"}
+    worker = Worker(one_script, portal.worker.log.with_name("one-script.log"), concurrency=3).start()
+    try:
+        portal.write(WHILE_SLOW + UNDO_KEY)
+        rollback = shards.approved()
+        shards.do("UPDATE pace SET seconds = 1", 1, 2, 3)
+        run = shards.start(rollback, wave_size=3)
+        waiting = ExecutionLog.objects.filter(execution__run=run, text__startswith="Waits for its turn")
+        wait_for("two to wait for their turn", lambda: waiting.count() == 2 or None)
+        assert run.executions.filter(status="running").count() == 1
+        fleets.hold(run, actor=portal.world.olga, reason="Look first.")
+        shards.do("UPDATE pace SET seconds = 0", 1, 2, 3)
+        run = shards.rests(run, "held")
+        assert shards.outcomes(run) == ["succeeded"] * 2
+        assert shards.taken_back().count("c") == 4
+        assert run.executions.filter(set_aside=True, claimed_at=None).count() == 2
+        run = shards.rests(shards.go_on(run, seen=0), "finished")
+    finally:
+        worker.stop()
+    assert shards.taken_back() == "aaaaaa"
+    assert shards.each(MARKERS) == [1] * 6
+
+
 def test_by_the_clock_each_target_begins_as_its_window_opens_and_one_that_missed_it_is_left_out(
     portal: Portal, fresh_database: Callable[..., Database], tmp_path: Path
 ) -> None:
