@@ -9,6 +9,7 @@ import pytest
 from django.utils import timezone
 
 from approvals import preflights, schedules, windows
+from approvals.errors import Refused
 from approvals.models import (
     CalendarEntry,
     Evidence,
@@ -50,15 +51,19 @@ def test_what_stops_it_is_named_before_it_is_started_and_when_it_is(portal: Port
         somebody.execute("SET application_name = 'pg_dump'")
         somebody.execute("BEGIN")
         somebody.execute("LOCK TABLE wallets IN ACCESS SHARE MODE")
-        found = looked(portal, rollback)
-        assert not found.holds
-        assert verdicts(found)["maintenance"] == "stop"
         execution = portal.ended(portal.start(rollback))
         assert execution.status == ExecutionStatus.NO_EFFECT
         assert execution.sentence.startswith("No-go. A dump of what the plan touches runs, and fails if it")
         assert "user postgres, pg_dump" in execution.sentence
         assert newest(rollback).data["execution"] == str(execution.pk)
         assert portal.again(rollback).status == Status.APPROVED
+        found = looked(portal, rollback)
+        assert not found.holds
+        assert verdicts(found)["maintenance"] == "stop"
+    with pytest.raises(Refused, match="says no-go: A dump of what the plan touches runs"):
+        portal.start(rollback)
+    assert portal.again(rollback).attempts == 1
+    assert looked(portal, rollback).holds, "it is over"
     assert portal.ended(portal.start(rollback)).status == ExecutionStatus.SUCCEEDED
     assert newest(rollback).holds
 
