@@ -651,7 +651,7 @@ def test_a_verified_backup_is_evidence(world: World) -> None:
     backup = factories.back_up(claimed(execution))
     assert (backup.state, backup.bytes, backup.verified_at is not None) == ("verified", 2 << 20, True)
     evidence = Evidence.objects.latest("id")
-    said = {"backup": backup.pk, "grade": Grade.FULL, "base_taken_at": ""}
+    said = {"backup": backup.pk, "grade": Grade.FULL, "base_taken_at": "", "above_limit": False}
     assert (evidence.kind, evidence.holds, evidence.data) == ("backup", True, said)
 
 
