@@ -86,8 +86,8 @@ def test_a_night_by_its_pages_and_wherever_it_is_read_it_is_said_what_stands_the
     incident = rollback.incident
     assert incident is not None
     shown = {
-        "/rollbacks/": "Backup exception",
-        f"/search/?q={rollback.label}": "Backup exception",
+        "/rollbacks/": "By exception",
+        f"/search/?q={rollback.label}": "By exception",
         review: words,
         reverse("execution_detail", args=[execution.pk]): words,
         reverse("incident_detail", args=[incident.pk]): words,
