@@ -6,6 +6,7 @@ which byte, and lets go of it when that process ends, however it ends.
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import fcntl
 import tempfile
@@ -20,6 +21,7 @@ SAY_S = 1.0
 """Whoever waits for longer says so."""
 
 _shared = tempfile.TemporaryFile()  # noqa: SIM115 (opened before the pool forks, and kept as long as the worker)
+atexit.register(_shared.close)
 
 
 class Slot(contextlib.AbstractContextManager["Slot"]):
