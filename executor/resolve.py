@@ -7,7 +7,7 @@ import enum
 import time
 import uuid
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import psycopg
@@ -19,6 +19,8 @@ from executor.errors import ConnectFailed, ExecutorError, plain
 from executor.spec import Backend, HistoryPin, LoneFound, RunSpec
 from executor.watch import Deadline
 
+ABORTED, NEVER = "aborted", "never happened here"
+"""What PostgreSQL says of a transaction id; the second is ours, for one that lies ahead of its own."""
 DEADLINE_S = 45.0
 END_BACKENDS_S = 20.0
 
@@ -47,7 +49,7 @@ class Resolution:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Attempt:
     """What the portal knows of the attempt. `backend` is None where it was lost before that was recorded;
-    the history's place and `pins` are needed only without a marker."""
+    the history's place and `pins` are asked where there is no marker."""
 
     execution_id: uuid.UUID
     request_digest: str
@@ -194,6 +196,9 @@ def _by_marker(connection: Connection, attempt: Attempt, who: Identity, ended: i
     if row is None:
         if attempt.backend and attempt.backend.system_identifier != who.system_identifier:
             return _unknown(f"{moved} There is no marker here, which proves nothing on another server.")
+        evidence = _xact_status(connection, attempt.backend)
+        if contradiction := _contradiction(connection, attempt, evidence):
+            return replace(_unknown(f"{contradiction} {moved}".rstrip()), evidence=evidence)
         marker.tombstone(connection, attempt.execution_id, attempt.request_digest)
         row = marker.read(connection, attempt.execution_id)
     verdict, sentence = _reading(row, attempt)
@@ -204,6 +209,26 @@ def _by_marker(connection: Connection, attempt: Attempt, who: Identity, ended: i
         evidence=_xact_status(connection, attempt.backend),
         ended_backends=ended,
     )
+
+
+def _contradiction(connection: Connection, attempt: Attempt, evidence: str) -> str:
+    """Why a marker that is not there proves nothing, as a sentence; empty where it does. What did not commit
+    has left its history rows standing, unless the server itself says that the transaction was aborted."""
+    if attempt.backend is None or evidence in (ABORTED, NEVER):
+        return ""
+    present, rows = _rows_standing(connection, attempt)
+    if present == len(attempt.pins):
+        return ""
+    return (
+        f"There is no marker, and yet {rows}; the transaction's status is “{evidence or 'unknown'}”. "
+        "Somebody has to look: was the marker's schema made anew, or the database restored?"
+    )
+
+
+def _rows_standing(connection: Connection, attempt: Attempt) -> tuple[int, str]:
+    """How many of the rows that were to go are there, and that in words."""
+    present = history.pins_standing(connection, attempt.history_schema, attempt.history_table, attempt.pins)
+    return present, f"{present} of {len(attempt.pins)} history rows still stand"
 
 
 def _reading(row: marker.Marker | None, attempt: Attempt) -> tuple[Verdict, str]:
@@ -227,11 +252,10 @@ def _by_evidence(connection: Connection, attempt: Attempt, who: Identity, ended:
     """The reduced guarantee: the transaction's status and the history rows must agree, and nothing may have
     happened to the server in between."""
     status = _xact_status(connection, attempt.backend)
-    present = history.pins_standing(connection, attempt.history_schema, attempt.history_table, attempt.pins)
+    present, rows = _rows_standing(connection, attempt)
     moved = _moved(attempt.backend, who)
-    rows = f"{present} of {len(attempt.pins)} history rows still stand"
     verdict = Verdict.UNKNOWN
-    if attempt.backend is None or status == "aborted":
+    if attempt.backend is None or status == ABORTED:
         verdict = Verdict.NOT_COMMITTED if present == len(attempt.pins) else Verdict.UNKNOWN
     elif status == "committed" and present == 0 and not moved:
         verdict = Verdict.COMMITTED
@@ -275,7 +299,7 @@ def _xact_status(connection: Connection, backend: Backend | None) -> str:
     with contextlib.suppress(psycopg.errors.InvalidParameterValue):  # "is in the future": a failover lost it
         row = connection.execute("SELECT pg_xact_status(%s::text::xid8)", (str(backend.xid),)).fetchone()
         return str(row[0]) if row and row[0] else ""
-    return "never happened here"
+    return NEVER
 
 
 def _unknown(sentence: str) -> Resolution:

@@ -275,3 +275,15 @@ def test_a_crash_of_the_target_in_the_script_is_not_committed(
 
 def system_identifier(target: Target) -> str:
     return str(target.value("SELECT system_identifier::text FROM pg_control_system()"))
+
+
+def test_a_marker_that_vanished_does_not_make_undone_what_was_committed(target: Target) -> None:
+    """The schema of the marker was dropped and set up again, or came without rows out of a dump."""
+    run = spec(DROP_STATUS)
+    result = target.run(run)
+    target.do("TRUNCATE waqiti_rollback.execution_marker")
+    for _again in range(2):
+        found = resolve(target.executor, Attempt.of(run, result.backend))
+        assert found.verdict is Verdict.UNKNOWN, found.sentence
+        assert "0 of 1 history rows still stand" in found.sentence
+        assert target.marker_of(run) is None
