@@ -125,8 +125,8 @@ def _after_restart(result: Result, copy: Endpoint, spec: RunSpec) -> Result:
     seen = restarts.ask(copy, spec, result.restart.postmaster_start)
     if seen is None:
         raise ExecutorError("The throw-away server says that it was not restarted.")
-    sentence, results, waiting = seen
-    well = not waiting and all(each.passed for each in results)
+    sentence, results, amiss = seen
+    well = not amiss and all(each.passed for each in results)
     return replace(
         result,
         outcome=Outcome.SUCCEEDED if well else Outcome.COMMITTED_CHECK_FAILED,

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import pytest
+
+from tests.executor.target import Target, lone, spec
 
 if TYPE_CHECKING:
     from approvals.models import Execution
@@ -94,3 +98,39 @@ def test_a_check_that_fails_after_the_restart_is_told_as_that(configured: Portal
     ended = looked(configured, execution)
     assert ended.status == "committed_check_failed"
     assert "The check “So many people” (after restart) expected “100”" in ended.sentence
+
+
+LENGTH = "log_parameter_max_length_on_error"
+
+
+@pytest.mark.parametrize(
+    ("meanwhile", "says"),
+    [
+        ("SELECT 1", ""),
+        (f"ALTER SYSTEM SET {LENGTH} = 78", f"postgresql.auto.conf has {LENGTH} = 78."),
+        (f"ALTER SYSTEM RESET {LENGTH}", f"No {LENGTH} is in the file."),  # as after a failover
+    ],
+)
+def test_a_setting_that_is_another_by_the_restart_is_no_success(
+    target: Target, meanwhile: str, says: str
+) -> None:
+    from executor.restarts import ask
+
+    role, long_ago = target.executor.user, datetime(2020, 1, 1, tzinfo=UTC)
+    target.do(
+        f"GRANT ALTER SYSTEM ON PARAMETER {LENGTH} TO {role}",
+        f"GRANT EXECUTE ON FUNCTION pg_show_all_file_settings() TO {role}",
+        f"GRANT SELECT ON pg_file_settings TO {role}",
+    )
+    steps = lone(f"ALTER SYSTEM SET {LENGTH} = 76", f"ALTER SYSTEM SET {LENGTH} = 77")
+    ran = spec(before=steps, locks=(), parameters=(LENGTH,))
+    try:
+        assert target.run(ran).outcome == "succeeded"
+        target.do(meanwhile)
+        seen = ask(target.executor, ran, long_ago)
+    finally:
+        target.do(f"ALTER SYSTEM RESET {LENGTH}")
+    assert seen is not None
+    assert seen[2] == bool(says)
+    assert says in seen[0]
+    assert ask(target.executor, replace(ran, expected_system_identifier="1"), long_ago) is None
