@@ -152,9 +152,13 @@ def _unapproved(execution: Execution, reading: signed.Reading | None) -> str:
 
 
 def preflight(execution: Execution) -> list[str]:
-    """Every gate again, and the rating with the newest facts; the reasons for no-go, none if it may go."""
+    """Every gate again, and the rating with the newest facts; the reasons for no-go, none if it may go. Of
+    what continues another: what that asks."""
     target = execution.rollback_target
-    found = preflights.objections(target.rollback, only=target)
+    if execution.continues_id is not None:
+        found = preflights.objections_to_continuing(execution)
+    else:
+        found = preflights.objections(target.rollback, only=target)
     return preflights.sentences([point for point in found if point["verdict"] == "stop"])
 
 
@@ -342,7 +346,8 @@ def record_outcome(
     with audit.unit_of_work(f"execution.{status}", actor=None, execution=execution) as facts:
         fresh = locked(execution, ending=True)
         facts |= {"sentence_sha256": audit.digest_of(sentence), "resolved": resolved, "sqlstate": sqlstate}
-        if not fresh.is_open:
+        # Whoever resolved it before it was recorded which backend runs has asked about something else.
+        if not fresh.is_open or (resolved and fresh.xid != execution.xid):
             facts.action = "execution.late_outcome_ignored"
             facts |= {"said": status, "is": fresh.status}
             return None

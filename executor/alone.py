@@ -235,7 +235,8 @@ def look_again(
 
     Tombstones first, so that nothing new begins; then whatever got in before them is ended (`end_sessions`);
     then the target is asked. `before` is what was recorded before each step began; `answered` are those of
-    which it was recorded that the server had done them. Raises psycopg.Error.
+    which it was recorded that the server had done them: where the claim of one of these is gone, and what it
+    did with it, nobody here knows why. Raises psycopg.Error.
     """
     for step in spec.alone:
         marker.tombstone(connection, step.claim, spec.request_digest)
@@ -256,7 +257,8 @@ def _looked(
 ) -> LoneFound:
     connection.execute("RESET ROLE")
     row = marker.read(connection, step.claim)
-    if row is None or row.kind == "tombstone":
+    begun = row is not None and row.kind == "claim"
+    if not begun and not answered:
         says = "It had not begun, and a tombstone keeps it from beginning."
         return LoneFound(position=step.position, state=StepState.PENDING, says=says)
     if before is None:
@@ -264,7 +266,12 @@ def _looked(
         return LoneFound(position=step.position, state=StepState.UNKNOWN, says=says)
     asks = looker(step.sql)
     become(connection, spec, asks)
-    return reading(step, asks.look(connection, before), answered=answered and asks.repeatable)
+    look = asks.look(connection, before)
+    if begun:
+        return reading(step, look, answered=answered and asks.repeatable)
+    found = reading(step, look)
+    says = f"It was done by our record, and its claim is not here: a failover or a restore. {look.says}"
+    return replace(found, says=says, state=found.state if found.state in ENDED else StepState.UNKNOWN)
 
 
 def restart_needed(connection: Connection, spec: RunSpec) -> Restart:

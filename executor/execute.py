@@ -28,6 +28,10 @@ STALE_S = 5.0
 """What was prepared and then waited for its turn for longer is prepared anew."""
 
 
+class _NoLonger(ExecutorError):
+    """What held as the execution began does not hold any more."""
+
+
 class _SetAside(Exception):
     """It waited for its turn, and its run does not go on by now; that is on record."""
 
@@ -97,7 +101,7 @@ def _run(
         return str(error)
     back_up = None
     if backs_up and rule.backup_gapless:
-        back_up = partial(_within, execution)
+        back_up = partial(_back_up, execution)
         limits = replace(spec.limits, client_deadline_s=spec.limits.client_deadline_s + GAPLESS_S)
         spec = replace(spec, limits=limits)
     target = credentials.endpoint(execution.target, "executor")
@@ -121,10 +125,13 @@ def _left(execution: Execution, line: Line) -> Left:
     return line.left(execution.target.history_schema, execution.target.history_table)
 
 
-def _within(execution: Execution, snapshot: str) -> None:
-    """The backup by the snapshot of the script's own transaction, which keeps writers out."""
+def _back_up(execution: Execution, snapshot: str | None = None) -> None:
+    """The backup, `snapshot` as with `take_backup`, checked right before it is relied on. It may take half an
+    hour: so all that the portal asks of a start is asked once more behind it. Raises ExecutorError."""
     backup = take_backup(execution, snapshot=snapshot)
     vault.check(backup.path, backup.sha256)
+    if why_not := attempts.preflight(execution):
+        raise _NoLonger(f"While the backup was taken this changed: {' '.join(why_not)}")
 
 
 def _ready(execution: Execution, rule: PolicyRule, items: list[RollbackItem], line: Line) -> str:
@@ -141,8 +148,7 @@ def _ready(execution: Execution, rule: PolicyRule, items: list[RollbackItem], li
         if no_go := preflight.at_start(execution, rule, items, line):
             return no_go
         if continuable.takes_backup(execution, rule) and not rule.backup_gapless:
-            backup = take_backup(execution)
-            vault.check(backup.path, backup.sha256)
+            _back_up(execution)
         if attempts.cancel_requested(execution.pk):
             return CANCELLED
     except (ExecutorError, psycopg.Error) as error:

@@ -540,6 +540,18 @@ def test_the_resolver_tells_later(status: ExecutionStatus, goal: str, world: Wor
     assert body(f"execution.{status}")["facts"]["resolved"] is True
 
 
+def test_a_resolver_that_asked_before_the_script_began_says_nothing_of_what_runs_since(world: World) -> None:
+    """Without a marker nothing on the target keeps a worker out that was only slow."""
+    seen = claimed(start(world, rollback_in(world, Status.APPROVED)))
+    factories.run(seen)
+    now = Execution.objects.get(pk=seen.pk)
+    seen.xid = ""  # as it was read before
+    assert attempts.record_outcome(seen, NO_EFFECT, "It never began.", resolved=True) is None
+    now.refresh_from_db()
+    assert now.status == "running"
+    assert attempts.record_outcome(now, SUCCEEDED, "It did.", resolved=True) is not None
+
+
 def test_an_outcome_is_recorded_once(world: World) -> None:
     execution = factories.executed(world, rollback_in(world, Status.APPROVED), SUCCEEDED)
     assert attempts.record_outcome(execution, ROLLED_BACK, "Late.") is None

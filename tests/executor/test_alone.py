@@ -261,3 +261,19 @@ def test_kill_9_between_two_steps_leaves_exactly_those_done_that_had_their_claim
     assert target.versions() == ["1", "2", "3"]
     assert target.value("SELECT to_regclass('wallets_by_balance') IS NULL")
     assert target.value("SELECT to_regclass('old') IS NULL") == (expected[0] == "done")
+
+
+def test_a_step_on_record_as_done_whose_claim_is_gone_is_not_called_not_begun(target: Target) -> None:
+    """As after a failover to a standby that lacked it, or a restore."""
+    target.do("CREATE INDEX old ON users (email)")
+    ran = only_alone(*lone("DROP INDEX CONCURRENTLY old", BUILD))
+    with target.superuser() as connection:
+        before = {each.position: looker(each.sql).before(connection) for each in ran.before}
+
+    def found() -> list[tuple[str, bool]]:
+        answer = resolve_alone(target.executor, ran, None, before, answered=[1])
+        return [(each.state.value, "its claim is not here" in each.says) for each in answer]
+
+    assert found() == [("unknown", True), ("pending", False)]
+    target.do("DROP INDEX old")
+    assert found() == [("done", True), ("pending", False)]

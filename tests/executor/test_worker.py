@@ -583,6 +583,22 @@ def test_whoever_cancels_during_the_backup_ends_it_and_the_approvals_stay(portal
     assert portal.again(rollback).status == "approved"
 
 
+def test_a_freeze_that_comes_while_the_backup_is_taken_stops_the_script(portal: Portal) -> None:
+    from tests.executor.test_partly_done import frozen
+
+    rollback = portal.ready()
+    with ExitStack() as freeze:
+        with holding(portal, "LOCK TABLE elsewhere IN ACCESS EXCLUSIVE MODE"):  # pg_dump waits for it
+            execution = portal.reaches(portal.start(rollback), "backup")
+            freeze.enter_context(frozen(portal))
+        execution = portal.ended(execution)
+    assert execution.status == "no_effect"
+    assert "While the backup was taken this changed:" in execution.sentence
+    assert "Month end." in execution.sentence
+    assert execution.backups.get().state == "verified"
+    assert untouched(portal)
+
+
 def test_a_time_limit_takes_all_of_it_back(portal: Portal) -> None:
     from tests.executor.portal import SLOW, UNDO_KEY
 
