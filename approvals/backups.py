@@ -7,7 +7,9 @@ from typing import Any
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import Q
+from django.db.models import BigIntegerField, Q
+from django.db.models.fields.json import KeyTextTransform
+from django.db.models.functions import Cast
 from django.utils import timezone
 
 from . import audit, workflow
@@ -106,17 +108,21 @@ def fetched(backup: Backup) -> None:
 
 
 def to_remove() -> list[Backup]:
-    """Backups whose files have rested long enough (BACKUP_KEEP_DAYS): never the newest verified one of a
-    target, and none of a rollback that is still under way."""
+    """Backups whose files have rested long enough (BACKUP_KEEP_DAYS): never the newest verified one of each
+    grade of a target, and none of a rollback that is still under way or that a rehearsal of one relies on."""
     old = timezone.now() - timedelta(days=settings.BACKUP_KEEP_DAYS)
     verified = Backup.objects.filter(state=Backup.State.VERIFIED, exception=None)
-    newest = verified.order_by("target_id", "-created_at")
-    kept = newest.distinct("target_id").values("pk")
+    newest = verified.order_by("target_id", "grade", "-created_at")
+    kept = newest.distinct("target_id", "grade").values("pk")
+    under_way = Evidence.objects.filter(kind=Evidence.Kind.BACKUP, holds=True)
+    under_way = under_way.exclude(rollback__status__in=workflow.ENDED)
+    relied_on = under_way.values_list(Cast(KeyTextTransform("backup", "data"), BigIntegerField()))
     return list(
         Backup.objects.filter(created_at__lt=old)
         .exclude(path="")
         .exclude(state__in=(Backup.State.REMOVED, Backup.State.RUNNING))
         .exclude(pk__in=kept)
+        .exclude(pk__in=[each for (each,) in relied_on])
         .filter(Q(execution=None) | Q(execution__rollback_target__rollback__status__in=workflow.ENDED))
         .select_related("target", "execution")
         .order_by("pk")

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from django.utils import timezone
 
-from approvals import attempts, backups
-from approvals.models import AuditEvent, Backup, ExecutionStatus, Status, Target
+from approvals import attempts, backups, clones
+from approvals.models import AuditEvent, Backup, ExecutionStatus, Grade, Status, Target
 from executor import retention, vault
 from tests.approvals import factories
 from tests.approvals.factories import World, rollback_in
@@ -69,6 +69,20 @@ def test_a_rollback_under_way_keeps_its_backups(world: World) -> None:
     assert backups.to_remove() == []
     attempts.record_outcome(factories.claimed(execution), ExecutionStatus.ROLLED_BACK, "A check failed.")
     assert backups.to_remove() == [backup]
+
+
+def test_a_backup_that_another_rollback_relies_on_stays_and_the_newest_of_each_grade(world: World) -> None:
+    taken(world.staging, 50)
+    of_tables = taken(world.staging, 40)
+    Backup.objects.filter(pk=of_tables.pk).update(grade=Grade.TABLES)
+    full = taken(world.production, 50)
+    taken(world.production, 1)
+    execution = factories.start(world, rollback_in(world, Status.APPROVED))
+    assert backups.to_remove() == [full]
+    clones.rely_on(execution, full, "It was there.")
+    assert backups.to_remove() == []
+    attempts.record_outcome(factories.claimed(execution), ExecutionStatus.ROLLED_BACK, "A check failed.")
+    assert backups.to_remove() == [full]
 
 
 def test_what_can_not_be_removed_is_tried_again(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
