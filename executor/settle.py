@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import psycopg
 
 from approvals import attempts
@@ -100,7 +102,7 @@ class _Settling:
     def _ended(self, sentence: str, *, committed: bool) -> None:
         """All of it ran; the checks after commit are still owed, and perhaps a restart."""
         failed, results = _owed_checks(self.target, self.spec)
-        restart = _restart(self.target, self.spec)
+        restart = _restart(self.target, self.spec, backend_of(self.execution))
         waits = bool(of_stage(self.spec.checks, "after restart") or restart.settings)
         status = ExecutionStatus.AWAITING_RESTART if waits else ExecutionStatus.SUCCEEDED
         attempts.record_outcome(
@@ -132,12 +134,16 @@ def _owed_checks(target: Endpoint, spec: RunSpec) -> tuple[str, list[CheckResult
     return ", ".join(f"“{result.check.name}”" for result in results if not result.passed), results
 
 
-def _restart(target: Endpoint, spec: RunSpec) -> Restart:
+def _restart(target: Endpoint, spec: RunSpec, backend: Backend | None) -> Restart:
+    """What is waited for, from the start of the server on under which it ran: it may have been restarted
+    since. Raises Unanswered."""
     try:
         with connect(target) as connection:
-            return restart_needed(connection, spec)
+            found = restart_needed(connection, spec)
     except psycopg.Error as error:
         raise Unanswered(f"Whether a restart is needed is not known yet: {plain(error)}") from error
+    since = found.postmaster_start if backend is None else backend.postmaster_start
+    return replace(found, postmaster_start=min(since, found.postmaster_start))
 
 
 def backend_of(execution: Execution) -> Backend | None:
@@ -155,8 +161,8 @@ def backend_of(execution: Execution) -> Backend | None:
 
 
 def _still_unresolved(execution: Execution, sentence: str) -> None:
-    """Say so once; the next try comes by itself."""
-    if execution.status != ExecutionStatus.UNRESOLVED:
+    """Say so, and again where it is for another reason by now; the next try comes by itself."""
+    if execution.status != ExecutionStatus.UNRESOLVED or execution.sentence != sentence:
         attempts.record_outcome(execution, ExecutionStatus.UNRESOLVED, sentence, resolved=True)
 
 

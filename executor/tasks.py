@@ -78,7 +78,10 @@ def resolve_stale() -> None:
     """Ask the targets about every execution whose worker fell silent; end other work of such workers."""
     jobs.end_silent()
     for execution in attempts.silent():
-        settle.settle(execution)
+        try:
+            settle.settle(execution)
+        except Exception:  # what is wrong with one says nothing about the others, which wait, too
+            log.exception("%s could not be resolved", execution)
 
 
 @shared_task(name="executor.send_waiting_jobs")
