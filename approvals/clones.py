@@ -102,6 +102,7 @@ def rely_on(execution: Execution, backup: Backup, sentence: str) -> None:
         facts |= {"backup": backup.pk, "sha256": backup.sha256, "change": execution.change_digest}
         Evidence.objects.create(
             rollback=execution.rollback_target.rollback,
+            target=execution.target,
             kind=Evidence.Kind.BACKUP,
             change_digest=execution.change_digest,
             holds=True,

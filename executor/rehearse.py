@@ -74,6 +74,8 @@ def _rehearse_from(
         return _rehearse_on_own_server(execution, ground, spec, backup, pulse, relied_on=relied_on)
     server = credentials.endpoint(execution.target.rehearsal_target or execution.target, "clone")
     name = clone_name(execution)
+    if relied_on:  # a clone that is kept does without it, but it becomes evidence that it is there
+        vault.check(backup.path, backup.sha256)
     try:
         clone, kept = copy_of(backup, execution.target, ground.masking, name, say=ground.say)
         ground.stands_on(backup, kept.filled, kept, relied_on=relied_on)

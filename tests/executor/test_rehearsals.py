@@ -91,6 +91,15 @@ def test_a_clone_is_kept_masked_and_used_again_until_something_changed(portal: P
     kept.refresh_from_db()
     assert kept.uses == 2
 
+    # The clone is there, but its backup is damaged by now: nobody relies on that.
+    stored = Path(portal.worker.environment["BACKUP_DIR"], "kept", kept.backup.path)
+    before = stored.read_bytes()
+    stored.write_bytes(before[:-1])
+    damaged = portal.rehearse(portal.again(rollback))
+    assert damaged.status == "succeeded", damaged.sentence
+    assert Backup.objects.filter(execution=damaged, state="verified").update(state="failed") == 1
+    stored.write_bytes(before)
+
     # Another rule is another clone, of the same backup; its masking is what the rule says.
     rule = masking.propose(
         portal.target.service, columns="*.users.name", method="erase", actor=portal.world.adam
