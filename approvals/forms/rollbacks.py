@@ -42,6 +42,7 @@ class FilterForm(PortalForm):
     )
     mine = forms.BooleanField(label=_("Only those I asked for"), required=False)
     forced = forms.BooleanField(label=_("Only forced ones"), required=False)
+    excepted = forms.BooleanField(label=_("Only those by exception"), required=False)
 
     def __init__(self, *args: Any, user: User, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -58,6 +59,7 @@ class FilterForm(PortalForm):
             "risk": clean.get("risk"),
             "mine": clean.get("mine", False),
             "forced": clean.get("forced", False),
+            "excepted": clean.get("excepted", False),
             "sort": clean.get("sort", ""),
         }
 

@@ -62,6 +62,7 @@ def listed(
     risk: int | None = None,
     mine: bool = False,
     forced: bool = False,
+    excepted: bool = False,
     sort: str = "",
 ) -> QuerySet[RollbackRequest]:
     """The rollbacks this person may see, filtered and sorted; three queries with versions and targets."""
@@ -76,6 +77,8 @@ def listed(
         found = found.filter(requester=user)
     if forced:
         found = found.filter(forced=True)
+    if excepted:
+        found = found.filter(excepted=True)
     return queries.with_standing(found.order_by(*SORTS[sort][1])).prefetch_related(
         Prefetch("items", RollbackItem.objects.select_related("migration").order_by("position")),
         Prefetch("rollback_targets", RollbackTarget.objects.select_related("target")),
