@@ -82,6 +82,11 @@ class BackupException(models.Model):
         return list(lacking.elements())
 
     @property
+    def missing_words(self) -> str:
+        """Whose signatures it lacks: `2 × Senior DBA, Platform lead`."""
+        return Role.counted(self.missing)
+
+    @property
     def waits(self) -> bool:
         """Does it wait for signatures, which would still be in time?"""
         return self.granted_at is None and self.removed_at is None and timezone.now() < self.expires_at

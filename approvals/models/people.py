@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Iterable
 from functools import cached_property
 
 from django.contrib.auth.models import AbstractUser
@@ -19,6 +21,12 @@ class Role(models.TextChoices):
     OPS = "ops", _("Ops")
     AUDITOR = "auditor", _("Auditor")
     ADMIN = "admin", _("Admin")
+
+    @classmethod
+    def counted(cls, roles: Iterable[Role]) -> str:
+        """So many of each, as people read it: `2 × Senior DBA, Platform lead`."""
+        found = Counter(cls(role).label for role in roles)
+        return ", ".join(f"{n} × {word}" if n > 1 else str(word) for word, n in found.items())
 
 
 class User(AbstractUser):

@@ -6,11 +6,18 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
-from django.db.models import F, Q
+from django.db.models import F, Prefetch, Q
 from django.utils.translation import gettext as _
 
 from approvals import access, backup_exceptions
-from approvals.models import BackupException, ExceptionSignature, Role, RollbackRequest, User
+from approvals.models import (
+    BackupException,
+    ExceptionSignature,
+    Role,
+    RollbackRequest,
+    RollbackTarget,
+    User,
+)
 
 
 @dataclass(frozen=True)
@@ -26,6 +33,11 @@ class Line:
     def waits(self) -> bool:
         """Does it wait for signatures, for the request as it is?"""
         return _waits(self.exception, self.rollback)
+
+    @property
+    def may_run(self) -> bool:
+        """Is its rollback one that may still run, or runs?"""
+        return self.rollback.status in backup_exceptions.ASKABLE
 
     @property
     def in_force(self) -> bool:
@@ -68,6 +80,12 @@ def lines(
     return [Line(exception, rollback, reader, now) for exception in found]
 
 
+def standing(found: Iterable[Line]) -> Line | None:
+    """The one that decides now whether it may run without that backup, if there is one: in force, or waiting;
+    of a rollback that is over none does."""
+    return next((line for line in found if line.may_run and (line.waits or line.in_force)), None)
+
+
 def told(rollback: RollbackRequest, found: Iterable[BackupException]) -> list[BackupException]:
     """Those that a page about the rollback says first: granted for the request as it is, or waiting."""
     return [e for e in found if (e.granted_at and e.counts_for(rollback)) or _waits(e, rollback)]
@@ -98,6 +116,10 @@ def pending(user: User, now: datetime, limit: int) -> list[BackupException]:
         | Q(rollback__in=written)
         | Q(pk__in=ExceptionSignature.objects.filter(person=user).values("exception"))
     )
-    read = found.select_related("proposed_by").prefetch_related("signatures__person")
+    where = RollbackTarget.objects.select_related("target")
+    rollbacks = RollbackRequest.objects.only("pk").prefetch_related(Prefetch("rollback_targets", where))
+    read = found.select_related("proposed_by").prefetch_related(
+        "signatures__person", Prefetch("rollback", rollbacks)
+    )
     first = read.order_by("expires_at", "id")[:limit]
     return [exception for exception in first if user.roles & set(exception.missing)]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import cached_property
@@ -110,8 +109,7 @@ class Decision:
     @property
     def missing_words(self) -> str:
         """Whose signatures are missing: `2 × Senior DBA, Platform lead`."""
-        found = Counter(role.label for role in self.missing)
-        return ", ".join(f"{n} × {word}" if n > 1 else str(word) for word, n in found.items())
+        return Role.counted(self.missing)
 
 
 @dataclass(frozen=True)

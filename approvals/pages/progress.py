@@ -155,9 +155,16 @@ def progress(execution: Execution, user: User, request: HttpRequest | None = Non
     backups = execution.backups.order_by("-created_at", "-id").defer("tables")
     rehearsal = _rehearsal(execution)
     began = phases.began(execution)
+    preflight = preflight_panel.of_execution(execution)
     return Progress(
         execution=execution,
-        story=outcomes.story(execution, steps, backups=list(backups[:1]), post_mortem_due=due),
+        story=outcomes.story(
+            execution,
+            steps,
+            backups=list(backups[:1]),
+            post_mortem_due=due,
+            no_go=preflight is not None and not preflight.go,
+        ),
         post_mortem_due=due,
         phases=phases.phases(execution, began),
         steps=_shown(request or HttpRequest(), execution, steps),
@@ -176,7 +183,7 @@ def progress(execution: Execution, user: User, request: HttpRequest | None = Non
         actions=execution_actions(execution, user),
         glasses=break_glass.behind(execution),
         exceptions=backup_exceptions.behind(execution),
-        preflight=preflight_panel.of_execution(execution),
+        preflight=preflight,
         partly=partly.partly(execution, user),
         alone=any(step.how == ExecutionStep.How.ALONE for step in steps),
         silent_for=outcomes.silence(execution),

@@ -119,8 +119,8 @@ def _approved(page: Sheet) -> Verdict:
             "warn",
         )
     if page.forced:
-        forced = {"what": "; ".join(gate.title for gate in page.forced)}
-        return Verdict(_("Approved, and forced past: %(what)s.") % forced, at_stake(page), "fail")
+        lacking = {"what": "; ".join(gate.title for gate in page.forced)}
+        return Verdict(_("Approved, though this does not hold: “%(what)s”") % lacking, at_stake(page), "fail")
     return Verdict(_("Approved. Nothing runs until ops start it."), at_stake(page), "run")
 
 

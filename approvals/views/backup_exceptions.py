@@ -89,10 +89,12 @@ def _show(
     request: Request, page: review.Sheet, *, form: AskForm, status: int, refused: Refused | None = None
 ) -> HttpResponse:
     known, rollback = page.known, page.rollback
+    lines = exception_page.lines(rollback, known.backup_exceptions, request.user, known.now)
     context: dict[str, Any] = {
         "rollback": rollback,
         "page": page,
-        "lines": exception_page.lines(rollback, known.backup_exceptions, request.user, known.now),
+        "lines": lines,
+        "standing": exception_page.standing(lines),
         "form": form,
         "why_not_ask": backup_exceptions.why_not_ask(rollback, request.user, known),
         "may_ask": bool(request.user.roles & backup_exceptions.ASKS),

@@ -27,9 +27,11 @@ def story(
     *,
     backups: Sequence[Backup] = (),
     post_mortem_due: datetime | None = None,
+    no_go: bool = False,
 ) -> Story:
-    """The state of an execution in words. `steps` are its steps in order, `backups` end with the newest."""
-    told = Told(execution, steps, post_mortem_due, backups)
+    """The state of an execution in words. `steps` are its steps in order, `backups` end with the newest;
+    `no_go`: so its preflight said."""
+    told = Told(execution, steps, post_mortem_due, backups, no_go)
     status = ExecutionStatus(execution.status)
     stories = real.STORIES if told.real else rehearsal.STORIES
     return (stories.get(status) or under_way.STORIES[status])(told)

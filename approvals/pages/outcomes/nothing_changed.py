@@ -38,6 +38,11 @@ def _why_no_effect(told: Told) -> tuple[str, str]:
             _("Nothing changed on %(target)s: session %(pid)s did not let go of a lock"),
             _("Ask whoever owns that session to finish, or end it."),
         )
+    if told.no_go:
+        return (
+            _("Nothing changed on %(target)s: the preflight said no-go"),
+            _("Clear what stood in the way; the preflight below names it."),
+        )
     if told.backups and told.backups[-1].state in NOT_BACKED_UP:
         return (
             _("Nothing changed on %(target)s: there was no verified backup"),

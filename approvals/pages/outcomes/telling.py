@@ -44,6 +44,8 @@ class Told:
     steps: Sequence[Step]
     post_mortem_due: datetime | None
     backups: Sequence[Backup] = ()
+    # Its preflight said no-go.
+    no_go: bool = False
 
     @property
     def real(self) -> bool:

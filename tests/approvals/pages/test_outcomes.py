@@ -65,8 +65,11 @@ def steps(*states: str) -> list[ExecutionStep]:
     ]
 
 
-def told(status: str, *states: str, due: datetime | None = None, **fields: object) -> outcomes.Story:
-    return outcomes.story(execution(status, **fields), steps(*states), post_mortem_due=due)  # type: ignore[arg-type]
+def told(
+    status: str, *states: str, due: datetime | None = None, no_go: bool = False, **fields: object
+) -> outcomes.Story:
+    found = execution(status, **fields)  # type: ignore[arg-type]
+    return outcomes.story(found, steps(*states), post_mortem_due=due, no_go=no_go)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("purpose", ["real", "rehearsal"])
@@ -152,6 +155,12 @@ def test_no_effect_keeps_the_approvals_and_counts_the_attempts() -> None:
     assert story.title == "Nothing changed on wallet-production"
     assert "2 of 3 attempts are made" in story.todo[-1]
     assert "every approval is void" in told(S.NO_EFFECT, rollback=Status.FAILED).todo[-1]
+
+
+def test_no_effect_because_of_a_no_go_says_so_first() -> None:
+    story = told(S.NO_EFFECT, rollback=Status.APPROVED, attempts=1, no_go=True)
+    assert story.title == "Nothing changed on wallet-production: the preflight said no-go"
+    assert story.todo[0] == "Clear what stood in the way; the preflight below names it."
 
 
 def test_no_effect_because_of_a_lock_says_whom_to_ask() -> None:

@@ -66,18 +66,27 @@ def test_a_night_by_its_pages_and_wherever_it_is_read_it_is_said_what_stands_the
     page = send(olga, here, reason="Payments are down.", digest=form.fields["digest"])
     assert "Nothing changes before two senior DBAs and a platform lead sign" in page
     assert "waits for signatures" in page
+    assert "3 signatures are missing: 2 × Senior DBA, Platform lead." in page
+    assert "One can be yours" not in page
+    filtered = reverse("rollback_list") + "?excepted=on"
+    assert "No rollback matches these filters." in see(olga, filtered), "asked for is not granted"
     (exception,) = rollback.backup_exceptions.all()
     for client in (dora, lea):
-        assert "Exceptions instead of a backup that wait for your signature" in see(client, "/")
+        dashboard = see(client, "/")
+        assert "Exceptions instead of a backup that wait for your signature" in dashboard
+        assert "3 signatures are missing: 2 × Senior DBA, Platform lead." in dashboard
+        assert "One can be yours" in see(client, here)
         assert "asks to run it without the backup" in see(client, review)
     assert "wait for your signature" not in see(olga, "/")
     for client in (dora, lea, dan):
         sent = {"exception": exception.pk, "label": rollback.label}
         page = send(client, reverse(SIGN, args=[rollback.pk]), **sent)
-    assert "in force" in page
+    assert "In force: all three have signed." in page
+    assert f"{rollback.label} may run on" in page
     assert "wait for your signature" not in see(dora, "/")
     rollback = factories.approved(world, again(rollback))
-    assert "Approved, and forced past: There is the backup that the policy asks for." in see(olga, review)
+    page = see(olga, review)
+    assert "Approved, though this does not hold: “There is the backup that the policy asks for”" in page
     execution = factories.claimed(factories.start(world, rollback))
     lesser(execution)
     factories.run(execution)
@@ -87,6 +96,7 @@ def test_a_night_by_its_pages_and_wherever_it_is_read_it_is_said_what_stands_the
     assert incident is not None
     shown = {
         "/rollbacks/": "By exception",
+        filtered: rollback.label,
         f"/search/?q={rollback.label}": "By exception",
         review: words,
         reverse("execution_detail", args=[execution.pk]): words,
