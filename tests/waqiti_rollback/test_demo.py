@@ -153,6 +153,26 @@ def test_one_was_forced_past_its_rehearsal_and_waits_for_its_review(demo: Demo) 
     assert ask(query) == [(["rehearsal"], True, "approved")]
 
 
+def test_one_may_run_by_exception_instead_of_a_backup_and_one_waits_for_two_signatures(demo: Demo) -> None:
+    query = """SELECT r.status, r.excepted, array_agg(s.role ORDER BY s.role), v.sentence
+                 FROM approvals_backupexception e
+                 JOIN approvals_rollbackrequest r ON r.id = e.rollback_id
+                 JOIN approvals_exceptionsignature s ON s.exception_id = e.id
+                 JOIN approvals_evidence v ON v.id = e.evidence_id GROUP BY r.id, v.id ORDER BY r.id"""
+    in_force, waits = ask(query)
+    assert in_force[:3] == ("approved", True, ["platform_lead", "senior_dba", "senior_dba"])
+    assert waits[:3] == ("in_review", False, ["senior_dba"])
+    for said in (in_force[3], waits[3]):
+        assert "above the 0.4 MB" in said
+        assert "No physical backup of its server with a tested restore is on record" in said
+    taken = """SELECT b.state, b.sentence FROM approvals_backup b
+                 JOIN approvals_execution e ON e.id = b.execution_id
+                WHERE b.exception_id IS NOT NULL AND e.purpose = 'rehearsal' AND e.status = 'succeeded'"""
+    ((state, sentence),) = ask(taken)
+    assert state == "verified"
+    assert "What the script destroys is in a dump that was restored and compared: 2 tables" in sentence
+
+
 def test_two_attempts_were_stopped_by_what_others_did_on_their_target(demo: Demo) -> None:
     query = """SELECT e.sentence, e.blocker ->> 'application' FROM approvals_execution e
                  JOIN approvals_target t ON t.id = e.target_id

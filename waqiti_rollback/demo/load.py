@@ -13,7 +13,7 @@ from approvals.models import Check, Migration, Service, Target, Team
 from waqiti_rollback.embedded import HOST, Estate
 from waqiti_rollback.embedded.server import Say
 
-from . import journey, shards, stories, ways_back
+from . import excepted, journey, shards, stories, ways_back
 from .calendars import fill_calendars
 from .checks import CHECKS
 from .forced import force
@@ -47,6 +47,8 @@ def load_stories(servers: Estate, *, say: Say) -> None:
     stories.settings(servers)
     say("Two that wait for approvals, each rehearsed on a clone …")
     stories.waiting()
+    say("Two on an archive too large to be dumped: one runs by exception, one waits for signatures …")
+    excepted.ask_for_both(servers)
     force()
     fill_calendars()
     killed = stories.preview()
@@ -67,6 +69,7 @@ def create_catalog(servers: Estate, targets: Iterable[DemoTarget] = TARGETS) -> 
             if name == service.name:
                 _add_checks(Migration.objects.get(service=stored, kind="V", version=version), checks)
     for target in targets:
+        limit = target.backup_limit_bytes
         Target.objects.create(
             name=target.name,
             service=Service.objects.get(name=target.service.name),
@@ -76,6 +79,7 @@ def create_catalog(servers: Estate, targets: Iterable[DemoTarget] = TARGETS) -> 
             dbname=target.database,
             owner_role=target.service.owner_role,
             rehearsal_target=Target.objects.filter(name=target.rehearses_on).first(),
+            **({} if limit is None else {"backup_limit_bytes": limit}),
         )
 
 

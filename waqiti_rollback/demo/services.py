@@ -32,7 +32,8 @@ class DemoService:
 class DemoTarget:
     """A target: its cluster is its environment's. `newest` is the last version that is applied there.
 
-    `alter_system` names the server's settings that the service's owner was allowed to change.
+    `alter_system` names the server's settings that the service's owner was allowed to change, and
+    `backup_limit_bytes` is up to where it is dumped in full, if not up to what every target is.
     """
 
     name: str
@@ -42,6 +43,7 @@ class DemoTarget:
     rows: int
     rehearses_on: str | None = None
     alter_system: tuple[str, ...] = ()
+    backup_limit_bytes: int | None = None
 
     @property
     def database(self) -> str:
@@ -59,6 +61,7 @@ NOTIFICATIONS = DemoService("notification-service", "payments", "notification_ow
 SERVICES = (WALLET, LEDGER, NOTIFICATIONS)
 
 WALLET_PRODUCTION, WALLET_STAGING = "wallet-production", "wallet-staging"
+WALLET_ARCHIVE = "wallet-archive"
 LEDGER_PRODUCTION, LEDGER_STAGING, LEDGER_PREVIEW = "ledger-production", "ledger-staging", "ledger-preview"
 SHARDS = tuple(f"notification-shard-{number}" for number in range(1, 7))
 SERVER_SETTINGS = (
@@ -75,6 +78,10 @@ TARGETS = (
     DemoTarget(LEDGER_PREVIEW, LEDGER, "staging", "001", 1_000),
     DemoTarget(WALLET_PRODUCTION, WALLET, "production", "2025.11.25.001", 50_000, WALLET_STAGING),
     DemoTarget(LEDGER_PRODUCTION, LEDGER, "production", "001", 20_000, LEDGER_STAGING),
+    # A limit so low that a small database stands for one of terabytes.
+    DemoTarget(
+        WALLET_ARCHIVE, WALLET, "production", "10", 1_000, WALLET_STAGING, backup_limit_bytes=400 * 1024
+    ),
     *(DemoTarget(shard, NOTIFICATIONS, "staging", "2", 1_000) for shard in SHARDS),
 )
 BY_NAME = {target.name: target for target in TARGETS}

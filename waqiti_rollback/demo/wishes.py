@@ -10,11 +10,13 @@ from .services import (
     LEDGER_PRODUCTION,
     LEDGER_STAGING,
     SHARDS,
+    WALLET_ARCHIVE,
     WALLET_PRODUCTION,
     WALLET_STAGING,
 )
 
 LIMIT, KEYS, NICKNAMES = ("2025.11.25.001",), ("2025.11.22.001",), ("2025.11.27.001",)
+AMOUNTS, LANGUAGE = "10", "9"
 PARTITIONS, CONNECTIONS = ("001",), ("999",)
 SEVERAL_DEVICES = ("2",)
 
@@ -83,6 +85,29 @@ CASCADES_FORGOTTEN = Wish(
     forward_fix="A copy of the tokens could be kept elsewhere; that is planned for next year.",
     app_version="wallet-service 4.11.1",
     urgency=Urgency.PLANNED,
+)
+LANGUAGES_IN_ARCHIVE = Wish(
+    by="amina",
+    target=WALLET_ARCHIVE,
+    versions=(AMOUNTS, LANGUAGE),
+    title="The regulator's report stops at the archive",
+    reason="The report refuses a table of people with a column that it does not know.",
+    impact="No report went out since the archive was migrated; the next one is due at six in the morning.",
+    forward_fix="The program is the regulator's own, and they release it twice a year.",
+    fate=FileFate.SUPERSEDED,
+    app_version="wallet-archive 1.3.0",
+    urgency=Urgency.EMERGENCY,
+)
+AMOUNTS_IN_ARCHIVE = Wish(
+    by="bram",
+    target=WALLET_ARCHIVE,
+    versions=(AMOUNTS,),
+    title="Refunds of zero don't reach the archive",
+    reason="The job that moves payments to the archive stops at the first refund of zero.",
+    impact="Production keeps the payments of last quarter until it runs again.",
+    forward_fix="Leaving these refunds out would let the archive differ from the books.",
+    fate=FileFate.SUPERSEDED,
+    app_version="wallet-archive 1.3.0",
 )
 DEVICES = Wish(
     by="bram",
