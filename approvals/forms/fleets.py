@@ -5,14 +5,20 @@ from __future__ import annotations
 from typing import Any, cast
 
 from django import forms
+from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator
+from django.utils.translation import gettext as now_
 from django.utils.translation import gettext_lazy as _
 
 from approvals.models import RollbackRequest, Target
+from approvals.pages.offered_targets import Offered
 
 from . import PortalForm
 from .decisions import StartForm
 from .windows import ScheduleForm
+
+# So many names that can't be chosen are told.
+TOLD = 5
 
 
 class WavesForm(PortalForm):
@@ -70,24 +76,44 @@ class GoOnForm(PortalForm):
 
 
 class TargetsForm(PortalForm):
-    """The targets of a request, the canary among them."""
+    """The targets of a request by name, the canary among them."""
 
-    canary = forms.CharField(required=False)
-    targets = forms.ModelMultipleChoiceField(
-        queryset=Target.objects.none(),
-        to_field_name="name",
-        error_messages={
-            "required": _("Choose at least one target."),
-            "invalid_choice": _("%(value)s is none of the targets that can go along."),
-        },
+    canary = forms.CharField(required=False, widget=forms.HiddenInput)
+    targets = forms.Field(
+        widget=forms.MultipleHiddenInput, error_messages={"required": _("Choose at least one target.")}
     )
 
-    def __init__(self, *args: Any, offered: Any, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, offered: Offered, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        cast("forms.ModelMultipleChoiceField[Target]", self.fields["targets"]).queryset = offered
+        self.offered = offered
+
+    @property
+    def named(self) -> list[str]:
+        """The names as they were sent, right or wrong."""
+        return list(dict.fromkeys(self["targets"].value() or []))
+
+    def clean_targets(self) -> list[Target]:
+        """Those that were named; a name that can't go along is refused with the reason."""
+        fitting = {target.name: target for target in self.offered.fitting}
+        if wrong := [name for name in self.named if name not in fitting]:
+            raise ValidationError([self._why_not(name) for name in wrong[:TOLD]])
+        return [fitting[name] for name in self.named]
+
+    def _why_not(self, name: str) -> str:
+        reasons = {target.name: why for target, why in self.offered.why_not.items()}
+        unknown = now_("%(value)s is none of the targets that can go along.")
+        return reasons.get(name) or unknown % {"value": name}
+
+    def clean(self) -> dict[str, Any]:
+        """The canary is one of them; where none was named, the first by name."""
+        cleaned = super().clean() or {}
+        canary, chosen = cleaned.get("canary"), cleaned.get("targets")
+        if canary and chosen and canary not in self.named:
+            self.add_error("targets", now_("The canary %(name)s is not among the chosen.") % {"name": canary})
+        return cleaned
 
     def chosen(self) -> list[Target]:
-        """The canary first, the others by name."""
-        found = sorted(self.cleaned_data["targets"], key=lambda each: each.name)
-        canary = self.cleaned_data["canary"]
-        return sorted(found, key=lambda each: each.name != canary)
+        """All columns of the canary first, then of the others by name; one query."""
+        keys = [target.pk for target in self.cleaned_data["targets"]]
+        found = Target.objects.select_related("service").filter(pk__in=keys).order_by("name")
+        return sorted(found, key=lambda each: each.name != self.cleaned_data["canary"])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -11,7 +11,7 @@ from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_noop
 
-from approvals import alike, fleet_progress, fleet_windows, fleets, windows
+from approvals import fleet_progress, fleet_windows, fleets, windows
 from approvals.fleet_windows import Chance, Opening
 from approvals.models import (
     Execution,
@@ -21,13 +21,11 @@ from approvals.models import (
     RollbackRequest,
     RollbackTarget,
     Status,
-    Target,
     User,
 )
 from approvals.waves import Stand
 
 from . import fleet_story
-from .rollback_queries import asks_for
 
 # How a cell looks: shape, tone, letter and the word for it; by what it stands for, in the order of filters.
 LOOKS: dict[str, tuple[str, str, str, str]] = {
@@ -237,30 +235,3 @@ def acts(view: View, user: User) -> list[Act]:
         found.append(Act("go_on", _("Go on…"), reverse("fleet_go_on", args=[run.rollback_id]), why_not))
     found.append(Act("end", _("End the run…"), reverse("fleet_end", args=[run.rollback_id])))
     return found
-
-
-@dataclass(frozen=True)
-class Offered:
-    """The targets of a service beside a request's canary: those that are set up like it, and the names of the
-    others by the words for what is different there."""
-
-    fitting: list[Target]
-    unlike: dict[str, list[str]]
-
-    @property
-    def others(self) -> int:
-        """How many can't go along."""
-        return sum(len(names) for names in self.unlike.values())
-
-
-def offered(user: User, rollback: RollbackRequest, *, canary: Target) -> Offered:
-    """Which targets may go along with the canary, by name; one query for some columns of them."""
-    found = asks_for(user).filter(service=rollback.service_id).select_related(None)
-    fitting: list[Target] = []
-    unlike: dict[tuple[str, ...], list[str]] = defaultdict(list)
-    for target in found.only("name", "health", *alike.COLUMNS).order_by("name"):
-        if words := alike.differences(target, canary):
-            unlike[words].append(target.name)
-        else:
-            fitting.append(target)
-    return Offered(fitting, {", ".join(map(_, words)): names for words, names in unlike.items()})

@@ -8,8 +8,6 @@ from functools import partial
 from typing import Any
 
 from django.contrib import messages
-from django.core.paginator import Page
-from django.db.models import QuerySet
 from django.http import Http404, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
@@ -23,8 +21,17 @@ from approvals.forms.asking import ChecklistStep, DraftForm, FileStep, ItemScrip
 from approvals.known import Known
 from approvals.models import ChecklistEntry, Job, RollbackRequest, Status, Target, User
 from approvals.next_deployment import NextDeployment
-from approvals.pages import deployment_panel, form_steps, paging, proof_panel, review, rollback_queries
+from approvals.pages import (
+    deployment_panel,
+    form_steps,
+    offered_targets,
+    paging,
+    proof_panel,
+    review,
+    rollback_queries,
+)
 from approvals.pages.form_steps import Along, Step
+from approvals.pages.search import Wanted
 from approvals.requests import Request
 from approvals.views.rollbacks import posted_revision
 
@@ -34,8 +41,8 @@ def rollback_new(request: Request) -> HttpResponse:
     targets = rollback_queries.asks_for(request.user)
     if "target" not in request.GET:
         lines = form_steps.lines_before(Step.TARGET)
-        offered = {"targets": _in_pages(request, targets), "lines": lines, "step": Step.TARGET}
-        return render(request, "rollbacks/form/target.html", offered)
+        context = _offered(request) | {"lines": lines, "step": Step.TARGET}
+        return render(request, "rollbacks/form/target.html", context)
     target = get_object_or_404(targets, name=request.GET["target"])
     form = PortalForm(posted(request))
     chosen, context = _migrations(request, target, request.GET.get("down_to", ""))
@@ -49,8 +56,13 @@ def rollback_new(request: Request) -> HttpResponse:
     return render(request, "rollbacks/form/migrations.html", context, status=form.status)
 
 
-def _in_pages(request: Request, targets: QuerySet[Target]) -> Page[Target]:
-    return paging.page(request, targets.order_by("name"))
+def _offered(request: Request) -> dict[str, Any]:
+    """The targets to begin with in pages, those alone that the filter finds."""
+    wanted = Wanted.read(request.GET.get("q", ""))
+    found = rollback_queries.asks_for(request.user).order_by("name")
+    if wanted.words:
+        found = found.filter(wanted.in_any(*offered_targets.SEARCHED, "service__name"))
+    return {"targets": paging.page(request, found), "words": wanted.text}
 
 
 def _create(user: User, target: Target, chosen: list[Along]) -> str:
@@ -112,8 +124,7 @@ def _draft_form(request: Request, rollback: RollbackRequest, step: str) -> Draft
 
 def _target(request: Request, rollback: RollbackRequest) -> HttpResponse:
     """Where it is to run. That is settled: what was read, rehearsed and backed up belongs to this target."""
-    others = _in_pages(request, rollback_queries.asks_for(request.user))
-    return _page(request, rollback, Step.TARGET, targets=others)
+    return _page(request, rollback, Step.TARGET, **_offered(request))
 
 
 def _choose(request: Request, rollback: RollbackRequest) -> HttpResponse:

@@ -27,7 +27,17 @@ from approvals.forms import posted
 from approvals.forms.fleets import GoOnForm, RunForm, TargetsForm
 from approvals.forms.rollbacks import ReasonForm
 from approvals.models import FleetRun, RollbackRequest, Status, Target
-from approvals.pages import exception_page, fleet_page, paging, preflight_panel, review, rollback_queries
+from approvals.pages import (
+    exception_page,
+    fleet_page,
+    offered_targets,
+    paging,
+    preflight_panel,
+    review,
+    rollback_queries,
+    target_choice,
+)
+from approvals.pages.target_choice import Choice
 from approvals.requests import Request
 
 from .drafts import own, shown_revision
@@ -55,12 +65,12 @@ def _context(request: Request, pk: int) -> dict[str, Any]:
 
 
 def rollback_targets(request: Request, pk: int) -> HttpResponse:
-    """Choose on which targets of the service a draft is to run, and which of them is the canary."""
+    """Choose on which targets of the service a draft is to run and which of them is the canary (GET: the
+    choice lives in the address), read the choice as a list, and take it (POST)."""
     rollback = own(request, pk)
     present = [each.target for each in rollback.rollback_targets.select_related("target")]
-    offered = fleet_page.offered(request.user, rollback, canary=present[0])
-    fitting = Target.objects.filter(pk__in=[target.pk for target in offered.fitting])
-    form = TargetsForm(posted(request), offered=fitting)
+    offered = offered_targets.offered(request.user, rollback, canary=present[0])
+    form = TargetsForm(posted(request), offered=offered)
     if form.is_valid():
         try:
             rollbacks.edit(
@@ -71,15 +81,25 @@ def rollback_targets(request: Request, pk: int) -> HttpResponse:
         else:
             messages.success(request, _("Chosen. A worker reads the targets; what it finds shows here."))
             return redirect("rollback_detail", rollback.pk)
-    context = {
-        "rollback": rollback,
-        "form": form,
-        "revision": shown_revision(request, rollback, form),
-        "offered": offered,
-        "chosen": set(request.POST.getlist("targets")) if form.is_bound else {each.name for each in present},
-        "canary": request.POST.get("canary") if form.is_bound else present[0].name,
-    }
-    return render(request, "fleets/targets.html", context, status=form.status)
+    context = {"rollback": rollback, "form": form, "offered": offered}
+    context["revision"] = shown_revision(request, rollback, form)
+    if form.is_bound:
+        choice = Choice.of_names(offered, form.named, str(form["canary"].value() or ""), present)
+        return _chosen(request, context, choice, present, status=form.status)
+    view = target_choice.read(request, rollback, offered, present)
+    context["revision"] = request.GET.get("revision", context["revision"])
+    if view.reviewed:
+        return _chosen(request, context | {"notes": view.notes}, view.choice, present)
+    return render(request, "fleets/targets.html", context | {"view": view, "choice": view.choice})
+
+
+def _chosen(
+    request: Request, context: dict[str, Any], choice: Choice, present: list[Target], status: int = 200
+) -> HttpResponse:
+    """The choice as a list, before it is taken: what comes along and what no longer does."""
+    gone = [each.name for each in present if each.pk not in choice.chosen]
+    context |= {"choice": choice, "present": present, "gone": gone}
+    return render(request, "fleets/chosen.html", context, status=status)
 
 
 def fleet_start(request: Request, pk: int) -> HttpResponse:

@@ -1,6 +1,7 @@
 // Single keys for walking and deciding. Never inside a field, never with Ctrl, Alt or Meta, and not at all for
 // whoever switched them off in their account (WCAG 2.1.4).
-//   [data-rows] holds [data-row]s: j and k walk, o opens a row's first link (Enter does so by itself).
+//   [data-rows] holds [data-row]s: j and k walk, o opens a row's first link (Enter does so by itself), or ticks its
+//   box where there is no link.
 //   [data-key="a"]: a presses that link, button or summary, or goes to that field.
 //   / goes to the search, ? shows the keys of this page; [data-show-keys] does so by mouse.
 const TYPED = "input:not([type=checkbox], [type=radio], [type=button], [type=submit]), textarea, select, [contenteditable]";
@@ -9,7 +10,7 @@ let last = { row: null, href: null, index: -1 };
 
 const seen = (element) => element.getClientRects().length > 0 && !element.matches(":disabled, [aria-disabled=true]");
 const all = (selector) => [...document.querySelectorAll(selector)].filter(seen);
-const opener = (row) => row.querySelector("a[href]");
+const opener = (row) => row.querySelector("a[href]") ?? row.querySelector("input[type=checkbox]:not(:disabled)");
 
 // Where the reader is: in the focused row, or where they were before a part of the page was replaced.
 function place(rows) {

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import json
 from collections.abc import Callable
+from copy import deepcopy
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -20,7 +21,8 @@ from django.urls import reverse
 from django.utils import timezone
 
 from approvals import break_glass, permissions, windows
-from approvals.models import BreakGlass, CalendarEntry, ExecutionStatus, RollbackRequest, Status, User
+from approvals.models import BreakGlass, CalendarEntry, ExecutionStatus, RollbackRequest, Status, Target, User
+from approvals.pages.target_choice import packed
 from tests.approvals import factories, many
 from tests.approvals.factories import World
 from tests.approvals.test_backup_exceptions import asked, beyond_reach, lesser, signed
@@ -115,6 +117,7 @@ def fill(directory: Path) -> tuple[dict[str, str], list[Visit]]:
     grown = many.begin(world)
     many.grow(grown, 10)
     sessions = {name: _session(world, name) for name in (*READERS, LEA)}
+    extra += _choosing(grown.fleets["fleet_start"])
     return sessions, [*_table(many.addresses(grown)), *extra, *_lists()]
 
 
@@ -199,6 +202,32 @@ def _lists() -> list[Visit]:
         Visit("404", "/no/such/page/", "dora", 404),
         Visit("403", "/rollbacks/1/edit/", "axel", 403),
     ]
+
+
+def _choosing(fleet: RollbackRequest) -> list[Visit]:
+    """A draft whose targets are still being chosen, among more than a page of them."""
+    world, canary = factories.load_world(), fleet.rollback_targets.all()[0].target
+    draft = factories.draft(world, "4", where=canary)
+    cells = Target.objects.bulk_create(_cells(canary, 60))
+    kept = packed(each.pk for each in cells)
+    where = reverse("rollback_targets", args=[draft.pk])
+    return [
+        Visit("targets to choose", where, "alice", again=True),
+        Visit("targets that the filter finds not", f"{where}?q=nowhere", "alice", again=True),
+        Visit("targets chosen", f"{where}?do=review&kept={kept}&canary={canary.pk}", "alice", again=True),
+    ]
+
+
+def _cells(like: Target, count: int) -> list[Target]:
+    """So many targets that are set up like this one."""
+    found = []
+    for number in range(1, count + 1):
+        cell = deepcopy(like)
+        cell.pk, cell.name, cell.database_oid = None, f"wallet-service-cell-{number:02}", 30_000 + number
+        cell.dbname = f"cell_{number:02}"
+        cell._state.adding = True
+        found.append(cell)
+    return found
 
 
 def _endings(world: World) -> list[Visit]:

@@ -80,7 +80,7 @@ def test_alice_chooses_targets_of_her_service_and_reads_why_others_cannot_go_alo
     page = send(
         as_(world.alice), where, **(form | {"targets": [stranger], "revision": again(rollback).revision})
     )
-    assert f"{stranger} is none of the targets that can go along" in page
+    assert f"{stranger} can’t go along: it differs in environment" in page
 
 
 def test_approvers_read_every_target_by_name_and_database(world: World, shards: list[Target]) -> None:
