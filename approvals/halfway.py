@@ -200,7 +200,8 @@ def _back(standing: Sequence[Stand], committed: bool) -> Offer:
         elif stand.in_place and (stand.before or {}).get("for_good"):
             entries.append(_entry(stand.step, "stays", []))
         else:
-            half = isinstance(about, Detached) and stand.leftover
+            # Half detached, half dropped: there is no way back but to its end, and from there.
+            half = isinstance(about, Detached | IndexDropped) and stand.leftover
             undo = _undo(stand) if stand.in_place or half else []
             entries.append(_entry(stand.step, "take back", [*stand.leftover, *undo]))
     entries = [entry for entry in entries if entry["statements"] or entry["does"] == "stays"] + last

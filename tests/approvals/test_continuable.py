@@ -205,18 +205,26 @@ SAME = (
 DETACH = "ALTER TABLE wallets DETACH PARTITION old_wallets CONCURRENTLY"
 FINALIZE = "ALTER TABLE public.wallets DETACH PARTITION public.old_wallets FINALIZE"
 ATTACH = "ALTER TABLE public.wallets ATTACH PARTITION public.old_wallets DEFAULT"
+DROP = "DROP INDEX CONCURRENTLY wallets_by_user"
+DROP_REST = "DROP INDEX CONCURRENTLY IF EXISTS public.wallets_by_user"
+BUILD = "CREATE INDEX CONCURRENTLY wallets_by_user ON public.wallets USING btree (user_id)"
 
 
-def test_a_half_detached_partition_is_finalized_to_go_on_and_attached_again_to_take_back(
-    world: World,
+@pytest.mark.parametrize(
+    ("statement", "rest", "undo", "goes_on"),
+    [(DETACH, FINALIZE, ATTACH, FINALIZE), (DROP, DROP_REST, BUILD, DROP)],
+    ids=["detached", "dropped"],
+)
+def test_what_is_half_detached_or_half_dropped_goes_on_to_its_end_and_comes_back_from_there(
+    statement: str, rest: str, undo: str, goes_on: str, world: World
 ) -> None:
-    factories.write_script(world, "3", sql=f"{DETACH};\n{factories.UNDO['3']}")
+    factories.write_script(world, "3", sql=f"{statement};\n{factories.UNDO['3']}")
     approved = factories.approved(world, factories.submitted(world, factories.draft(world)))
     execution = factories.claimed(factories.start(world, approved))
-    attempts.step_claimed(execution, 1, before={}, undo=[ATTACH])
-    attempts.step_settled(execution, 1, state="failed", found="It is half detached.", leftover=[FINALIZE])
+    attempts.step_claimed(execution, 1, before={}, undo=[undo])
+    attempts.step_settled(execution, 1, state="failed", found="It is half done.", leftover=[rest])
     attempts.record_outcome(execution, ExecutionStatus.PARTIAL, "Partly done.")
     execution.refresh_from_db()
     on, back = (halfway.offer(execution, course) for course in ("go_on", "take_back"))
-    assert on.entries[0]["statements"] == [FINALIZE]
-    assert [entry["statements"] for entry in back.entries] == [[FINALIZE, ATTACH]]
+    assert on.entries[0]["statements"] == [goes_on]
+    assert [entry["statements"] for entry in back.entries] == [[rest, undo]]

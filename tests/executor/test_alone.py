@@ -208,6 +208,30 @@ def test_a_session_that_is_ended_in_a_build_is_found_with_its_invalid_index(targ
     assert target.marker_of(ran) == "tombstone"
 
 
+def test_an_index_that_was_half_dropped_is_built_anew_by_what_takes_it_back(target: Target) -> None:
+    """DROP INDEX CONCURRENTLY first takes the index out of use; whoever ends it then leaves it invalid."""
+    ran, recorder = only_alone(*lone(DROP), limits={"lock_phase_s": 60.0}), Recording()
+    before = target.value(INDEXES)
+    with reading(target):
+        thread = threading.Thread(target=lambda: target.run(ran, recorder))
+        thread.start()
+        mine = f"FROM pg_stat_activity WHERE application_name LIKE '%{ran.execution_id}'"
+        waits = f"SELECT count(*) {mine} AND query LIKE 'DROP INDEX%' AND wait_event_type = 'Lock'"
+        while target.value(waits) == 0 and thread.is_alive():
+            threading.Event().wait(0.05)
+        target.do(f"SELECT pg_terminate_backend(pid) {mine}")
+        thread.join()
+    ((found, _ms, _tag),) = recorder.told("settled")
+    assert found.state == "failed"
+    assert "is there and invalid" in found.says
+    way_back = back(ran, recorder)
+    (step,) = way_back.before
+    both = replace(step, statements=(*found.leftover, *step.statements))
+    assert target.run(replace(way_back, before=(both,))).outcome is Outcome.SUCCEEDED
+    assert target.value(INDEXES) == before
+    assert target.value("SELECT bool_and(indisvalid) FROM pg_index")
+
+
 def test_a_late_worker_behind_the_tombstones_runs_nothing_however_late(target: Target) -> None:
     ran, before = only_alone(*lone(BUILD, DROP)), target.fingerprint()
     found = resolve_alone(target.executor, ran, None, {})
