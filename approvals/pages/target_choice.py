@@ -21,6 +21,7 @@ from approvals.requests import Request
 
 from . import offered_targets, paging
 from .offered_targets import Offered
+from .packed_keys import key, packed, unpacked
 from .search import Wanted
 
 # The parts of the address: chosen and not shown, ticked in the rows, the canary, the filter, what to do, and
@@ -28,37 +29,8 @@ from .search import Wanted
 KEPT, TICKED, CANARY, WORDS, ACT, AT = "kept", "go", "canary", "q", "do", "at"
 # What to do beside looking: choose all that the filter finds, none of it, the canary alone; read the choice.
 ALL, NONE, CLEAR, REVIEW = "all", "none", "clear", "review"
-# No choice has more keys: what is beyond was made up.
-MOST_KEYS = 50_000
 # So many that can't go along are told by name.
 TOLD = 5
-
-
-def packed(keys: Iterable[int]) -> str:
-    """Keys as text for an address, runs of them as ranges: `3-50.77`."""
-    runs: list[list[int]] = []
-    for key in sorted(keys):
-        if runs and key == runs[-1][1] + 1:
-            runs[-1][1] = key
-        else:
-            runs.append([key, key])
-    return ".".join(f"{first}-{last}" if first != last else str(first) for first, last in runs)
-
-
-def unpacked(text: str) -> set[int]:
-    """The keys that `packed` made a text of; what is none is passed over."""
-    found: set[int] = set()
-    for part in text.split("."):
-        first, _dash, last = part.partition("-")
-        begin, end = _key(first), _key(last or first)
-        if begin and end - begin < MOST_KEYS - len(found):
-            found.update(range(begin, end + 1))
-    return found
-
-
-def _key(text: str) -> int:
-    """A key from the address; 0, which is nothing's, for what can't be one."""
-    return int(text) if text.isascii() and text.isdigit() and len(text) < 19 else 0
 
 
 @dataclass(frozen=True)
@@ -172,8 +144,8 @@ def read(request: Request, rollback: RollbackRequest, offered: Offered, present:
         matching = offered_targets.matching(request.user, rollback, wanted)
         found = [target for target in found if target.pk in matching]
     if KEPT in query:
-        first = _key(query.get(CANARY, ""))
-        keys = unpacked(query[KEPT]) | {_key(text) for text in query.getlist(TICKED)} | {first}
+        first = key(query.get(CANARY, ""))
+        keys = unpacked(query[KEPT]) | {key(text) for text in query.getlist(TICKED)} | {first}
     else:
         first, keys = present[0].pk, {target.pk for target in present}
     canary = offered.by_key.get(first, present[0])
@@ -187,7 +159,7 @@ def read(request: Request, rollback: RollbackRequest, offered: Offered, present:
     return View(
         choice=Choice(offered, frozenset(wanted_now), canary),
         words=wanted.text,
-        page=paging.page(request, found, default=_key(query.get(AT, "")) or 1),
+        page=paging.page(request, found, default=key(query.get(AT, "")) or 1),
         notes=notes,
         reviewed=query.get(ACT) == REVIEW,
     )

@@ -820,6 +820,7 @@ def addresses(grown: Grown) -> dict[str, str]:
             found[name] = reverse(name, kwargs={each: arguments[each] for each in _names(name)})
     found["rollback_new"] += f"?target={grown.target.name}"
     found["search"] += "?q=many"
+    found["rollback_targets"] += "?q=many"
     return found
 
 

@@ -22,7 +22,7 @@ from django.utils import timezone
 
 from approvals import break_glass, permissions, windows
 from approvals.models import BreakGlass, CalendarEntry, ExecutionStatus, RollbackRequest, Status, Target, User
-from approvals.pages.target_choice import packed
+from approvals.pages.packed_keys import packed
 from tests.approvals import factories, many
 from tests.approvals.factories import World
 from tests.approvals.test_backup_exceptions import asked, beyond_reach, lesser, signed

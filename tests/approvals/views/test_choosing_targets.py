@@ -15,7 +15,7 @@ from django.utils import timezone
 
 from approvals import alike, windows
 from approvals.models import CalendarEntry, RollbackRequest, Service, Target
-from approvals.pages.target_choice import MOST_KEYS, packed, unpacked
+from approvals.pages.packed_keys import MOST_KEYS, packed, unpacked
 from tests.approvals import factories
 from tests.approvals.factories import World, again
 from tests.approvals.views.visits import Page, as_, see, send
