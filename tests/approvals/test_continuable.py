@@ -123,7 +123,7 @@ def test_signatures_stand_for_three_attempts_while_none_has_had_an_effect(
         page = see(olga, reverse("execution_detail", args=[made.pk]))
         assert f"the signatures still count. {number} of 3 attempts are made." in page
         assert "as partly done as it was before" in page
-        assert "still applied" not in page, "who knows, behind a commit"
+        assert "before this attempt" not in page, "who knows, behind a commit"
         page = see(olga, reverse("execution_detail", args=[half.pk]))
         assert f"{number} attempt" in page
         assert "Ask anew: Go on on" in page, "or else two buttons said the same"

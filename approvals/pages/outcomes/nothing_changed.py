@@ -65,7 +65,7 @@ def no_effect(told: Told) -> Story:
     title, first = _why_no_effect(told)
     names = told.names | {"pid": (told.execution.blocker or {}).get("pid"), "worker": told.execution.worker}
     todo = [first % names]
-    certain = _("Nothing was committed.") + " " + still_applied(told)
+    certain = _("Nothing was committed.") + " " + as_before(told)
     if told.execution.continues_id is not None:
         todo.append(_of_continuing(told))
         certain = _("It sent nothing that stays: %(target)s is as partly done as it was before.") % names
@@ -110,12 +110,12 @@ def _of_continuing(told: Told) -> str:
     return said % words
 
 
-def still_applied(told: Told) -> str:
-    """That the migrations are what they were before."""
+def as_before(told: Told) -> str:
+    """That the migrations are what they were before: somebody else's psql may have been the cause of it."""
     return (
         ngettext(
-            "%(versions)s is still applied on %(target)s.",
-            "%(versions)s are still applied on %(target)s.",
+            "%(versions)s is on %(target)s as it was before this attempt.",
+            "%(versions)s are on %(target)s as they were before this attempt.",
             told.several,
         )
         % told.names
@@ -143,7 +143,7 @@ def rolled_back(told: Told) -> Story:
         _("Rolled back"),
         _why_rolled_back(told) % told.names,
         told.sentence,
-        _("PostgreSQL took every statement back.") + " " + still_applied(told),
+        _("PostgreSQL took every statement back.") + " " + as_before(told),
         (
             _("Say in the incident why it was ended.")
             if told.execution.cancel_requested_at

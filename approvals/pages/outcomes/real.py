@@ -55,8 +55,8 @@ def _succeeded(told: Told) -> Story:
         return _came_back(told)
     rollback = told.execution.rollback_target.rollback
     certain = _(
-        "The server answered COMMIT, every check passed, and the history of %(target)s no longer "
-        "counts %(versions)s as applied."
+        "%(target)s has said that it is committed, every check passed, and its history no longer counts "
+        "%(versions)s as applied."
     )
     if not told.execution.target.has_marker:
         certain += " " + _("It ran with a reduced guarantee: this target refuses the marker.")
@@ -249,17 +249,24 @@ def _numbers(positions: list[int]) -> str:
 
 
 def _taken_back(told: Told) -> Story:
-    """One that took back what was partly done, and came to its end."""
+    """One that took back what was partly done, and came to its end; an added enum value stays for good."""
+    title = _("%(target)s is as it was before the rollback of %(versions)s") % told.names
+    certain = _(
+        "Each statement was answered, and the target was asked: every step that had run is undone. The "
+        "history counts %(versions)s as applied."
+    )
+    if stays := [entry["says"] for entry in told.asked if entry["does"] == "stays"]:
+        names = told.names | {"stays": "; ".join(stays)}
+        title = _("%(target)s is as it was before the rollback of %(versions)s, but for what stays") % names
+        certain += " " + _("For good stays, since PostgreSQL has no way back from it: %(stays)s.")
+    else:
+        names = told.names
     return Story(
         "ok",
         _("Taken back"),
-        _("%(target)s is as it was before the rollback of %(versions)s") % told.names,
+        title,
         told.sentence,
-        _(
-            "Each statement was answered, and the target was asked: every step that had run is undone. The "
-            "history counts %(versions)s as applied."
-        )
-        % told.names,
+        certain % names,
         (
             _("This target counts as failed. See on the run's page what becomes of the others.")
             if told.in_run

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from django.utils import formats, timezone
 from django.utils.translation import gettext as _
@@ -73,6 +73,12 @@ class Told:
             "execution": str(self.execution),
             "service": self.execution.target.service.name,
         }
+
+    @property
+    def asked(self) -> list[dict[str, Any]]:
+        """What people signed for where it continues another: what becomes of each step of that."""
+        continuation = self.execution.continuation
+        return [] if continuation is None else continuation.steps["steps"]
 
     @property
     def sentence(self) -> str:

@@ -9,6 +9,7 @@ from django.utils import timezone
 
 from approvals.models import (
     BUSY,
+    Continuation,
     Execution,
     ExecutionStatus,
     ExecutionStep,
@@ -170,7 +171,7 @@ def test_no_effect_because_of_a_lock_says_whom_to_ask() -> None:
 def test_rolled_back_says_that_nothing_changed_and_approvals_are_void() -> None:
     story = told(S.ROLLED_BACK, "done", "failed", rollback=Status.FAILED)
     assert (story.tone, story.state) == ("fail", "Rolled back")
-    assert "still applied" in story.certain
+    assert "as they were before" in story.certain
     assert "Every approval is void." in story.todo[1]
 
 
@@ -218,6 +219,14 @@ def test_a_committed_transaction_counts_as_done() -> None:
 def test_what_was_taken_back_is_told_as_that() -> None:
     story = told(S.SUCCEEDED, "undone", course="take_back")
     assert story.title == "wallet-production is as it was before the rollback of V5, V4"
+
+
+def test_what_stays_for_good_is_named_where_the_rest_was_taken_back() -> None:
+    value = {"of": 1, "does": "stays", "says": "Adds the value sad to mood", "statements": []}
+    signed = Continuation(course="take_back", steps={"steps": [value]})
+    story = told(S.SUCCEEDED, "undone", course="take_back", continuation=signed)
+    assert story.title.endswith("but for what stays")
+    assert "For good stays, since PostgreSQL has no way back from it: Adds the value" in story.certain
 
 
 def test_what_waits_for_a_restart_names_the_settings() -> None:
