@@ -150,7 +150,8 @@ def record(
     mine = objections_to_continuing(execution) if execution is not None and continues else None
     mine = objections(rollback, only=rollback_target, items=items, rule=rule) if mine is None else mine
     seen = [_seen(point) for point in points if point["verdict"] == "stop"]
-    why = [*sentences(mine), *seen]
+    # What is forced is to be looked at; it stops nothing.
+    why = [*sentences([point for point in mine if point["verdict"] == "stop"]), *seen]
     points = [*(mine or [_all_hold(continues=continues)]), *points]
     harm = [_repeatables(rollback, items), *harm]
     stops = [point for point in points if point["verdict"] == "stop"]

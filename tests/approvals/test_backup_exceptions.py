@@ -128,7 +128,7 @@ def test_three_people_let_it_run_without_the_backup_and_it_is_never_shown_as_one
     assert factories.body("execution.requested")["excepted"] == "yes"
     found = preflights.record(again(rollback), [], [], execution=execution)
     points = Evidence.objects.filter(kind="preflight").latest("id").data["points"]
-    assert found.go
+    assert found == preflights.Found(True, "Go: nothing stands in the way; 1 point is worth knowing.")
     assert [(p["key"], p["verdict"]) for p in points] == [("backup", "look")]
     # The worker asks again, and by then it is over.
     monkeypatch.setattr(Known, "now", property(lambda _known: exception.expires_at))
