@@ -51,7 +51,7 @@ class Line:
         if self.exception.removed_at is not None:
             return "void", "idle", _("taken back")
         if self.in_force:
-            return "forced", "fail", _("in force")
+            return "forced", "fail", _("in force") if self.may_run else _("was granted")
         if self.now < self.exception.expires_at:
             return "void", "idle", _("void: the request was changed")
         if self.exception.granted_at is None:

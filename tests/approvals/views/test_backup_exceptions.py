@@ -102,7 +102,7 @@ def test_a_night_by_its_pages_and_wherever_it_is_read_it_is_said_what_stands_the
         reverse("execution_detail", args=[execution.pk]): words,
         reverse("incident_detail", args=[incident.pk]): words,
         reverse("rollback_story", args=[rollback.pk]): "signed an exception instead of a backup",
-        here: "in force",
+        here: "was granted",
     }
     for address, said in shown.items():
         assert said in see(axel, address), address
