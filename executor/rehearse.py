@@ -23,7 +23,7 @@ from executor.ground import Ground
 from executor.history import read_history
 from executor.kept import OtherHistory, copy_of, difference, left_out, pins_of
 from executor.marker import Setup
-from executor.read import in_plain_words
+from executor.read import in_plain_words, sync
 from executor.recorder import Pulse, alive, worker_name
 from executor.settle import clone_name
 from executor.spec import ObservedLock, Outcome, Result, RunSpec
@@ -56,6 +56,7 @@ def _rehearse(execution: Execution, pulse: Pulse) -> str:
     rule = policy.rule_for(execution.rollback_target.rollback)
     masking = masking_for(target.service, with_rows=rule.rehearsal_with_rows)
     ground = Ground(execution, masking)
+    sync(target)  # what a copy is compared with is the history as it is now
     younger = clones.newest_backup(target, hours=settings.REHEARSAL_BACKUP_HOURS)
     if younger is not None and not clones.is_of_another_history(younger, pins_of(target)):
         try:

@@ -118,7 +118,6 @@ def test_a_clone_is_kept_masked_and_used_again_until_something_changed(portal: P
             "INSERT INTO flyway_schema_history SELECT 5, '0.1', 'earlier', type, 'V0_1__earlier.sql', 1,"
             " installed_by, now(), 1, true FROM flyway_schema_history WHERE installed_rank = 4"
         )
-    portal.synced(portal.target)
     fourth = portal.rehearse(portal.again(rollback))
     assert Backup.objects.filter(execution=fourth, state="verified").exists(), fourth.sentence
     swept(portal)
