@@ -287,3 +287,9 @@ def test_a_marker_that_vanished_does_not_make_undone_what_was_committed(target: 
         assert found.verdict is Verdict.UNKNOWN, found.sentence
         assert "0 of 1 history rows still stand" in found.sentence
         assert target.marker_of(run) is None
+    # Whoever has looked says so on the target, as the manual has it.
+    assert result.backend is not None
+    target.do(f"""INSERT INTO waqiti_rollback.execution_marker
+        (execution_id, kind, request_digest, xid, backend_start)
+        VALUES ('{run.execution_id}', 'claim', '{run.request_digest}', '{result.backend.xid}', now())""")
+    assert resolve(target.executor, Attempt.of(run, result.backend)).verdict is Verdict.COMMITTED

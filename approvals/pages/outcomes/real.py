@@ -122,7 +122,11 @@ def _unresolved(told: Told) -> Story:
             % told.names
         ),
         (
-            _("Bring %(target)s back within reach. The outcome then shows here by itself.") % told.names,
+            _(
+                "See to what it says above: mostly, bring %(target)s back within reach. The outcome then "
+                "shows here by itself."
+            )
+            % told.names,
             _("Do not deploy %(service)s, and do not run the script by hand.") % told.names,
         ),
     )
@@ -208,20 +212,22 @@ def _partial_title(told: Told) -> str:
 
 
 def _steps_named(told: Told) -> str:
-    """Which steps are done, which are not, and which nobody knows, by number."""
+    """Which steps are done, left in between, not done, and which nobody knows, by number."""
     committed = halfway.COMMITTED in told.execution.marks
-    done, open_ones, unknown = [], [], []
+    done, between, open_ones, unknown = [], [], [], []
     for step in told.steps:
         if step.state in NOT_KNOWN:
             unknown.append(step.position)
         elif step.state in ENDED and (step.how == ExecutionStep.How.ALONE or committed):
             done.append(step.position)
+        elif step.how == ExecutionStep.How.ALONE and step.leftover:
+            between.append(step.position)
         else:
             open_ones.append(step.position)
-    words = [
-        _("Done, and stays done: %(steps)s.") % {"steps": _numbers(done)},
-        _("Not done: %(steps)s.") % {"steps": _numbers(open_ones)},
-    ]
+    words = [_("Done, and stays done: %(steps)s.") % {"steps": _numbers(done)}]
+    if between:
+        words.append(_("Begun, and left in between: %(steps)s.") % {"steps": _numbers(between)})
+    words.append(_("Not done: %(steps)s.") % {"steps": _numbers(open_ones)})
     if unknown:
         words.append(_("Not known: %(steps)s.") % {"steps": _numbers(unknown)})
     if committed:
