@@ -34,6 +34,8 @@ class Step(NamedTuple):
     state: str
     how: str
     claimed_at: datetime | None
+    # What clears away, or finishes, what a failure left of it.
+    leftover: Sequence[str] = ()
 
 
 @dataclass(frozen=True)

@@ -188,11 +188,12 @@ def test_a_failed_check_after_commit_is_never_called_failed_or_rolled_back() -> 
     assert story.certain.startswith("It is committed: it neither failed nor was rolled back.")
 
 
-def partly_done(*states: str, **fields: object) -> outcomes.Story:
-    """Steps that ran alone, the last one in the transaction."""
+def partly_done(*states: str, between: int = 0, **fields: object) -> outcomes.Story:
+    """Steps that ran alone, the last one in the transaction; of `between` a failure left something."""
     made = steps(*states)
     for step in made[:-1]:
         step.how = "alone"
+        step.leftover = ["VACUUM FULL many_3"] if step.position == between else []
     return outcomes.story(execution(S.PARTIAL, **fields), made)  # type: ignore[arg-type]
 
 
@@ -202,6 +203,12 @@ def test_partial_names_what_is_done_and_forbids_a_second_run() -> None:
     assert story.certain.endswith("The history counts V5, V4 as applied.")
     assert story.todo[0].startswith("Do not run the script again")
     assert any("go on with the rest, or take back" in todo for todo in story.todo)
+
+
+def test_what_a_failure_left_of_a_step_is_neither_done_nor_not_done() -> None:
+    story = partly_done("done", "failed", "pending", "pending", between=2)
+    said = "Done, and stays done: step 1. Begun, and left in between: step 2. Not done: steps 3–4."
+    assert story.certain.startswith(said)
 
 
 def test_what_nobody_knows_has_to_be_looked_at() -> None:
