@@ -36,7 +36,7 @@ WITH_A_RUN = (Status.EXECUTING, Status.EXECUTED, Status.PARTLY_EXECUTED, Status.
 
 def _run(page: Sheet, fleet: fleet_page.View) -> Verdict:
     """How many of the targets stand how, and what the run does."""
-    said = fleet.run.sentence if fleet.run else ""
+    said = fleet.happened if fleet.run else ""
     tone = "fail" if page.rollback.status == Status.FAILED else fleet.tone
     return Verdict(fleet.sentence, said, tone)
 
