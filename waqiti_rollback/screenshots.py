@@ -57,6 +57,7 @@ EDITOR = "main a[href^='/migrations/'] >> main a[href$='/script/']"
 MIGRATION = "main a[href^='/migrations/']"
 GENERATE, FIX = "main a[href*='/generate/']", "main a[href$='/fix/']"
 START = f"{LIST} >> a[href*='/start/']"
+EXCEPTION = f"{LIST} >> main a[href$='/backup-exception/']"
 REJECT = f"{LIST} >> a[href*='/decide/reject']"
 COMMENT = f"{LIST} >> main a[href*='/comment/']"
 STORY = f"{LIST} >> main a[href^='/audit/rollback/']"
@@ -80,6 +81,10 @@ PAGES = (
     Picture("rollback-failed", "amina", "/rollbacks/?status=failed", LIST),
     Picture("rollback-forced", "emeka", "/rollbacks/?forced=on", LIST),
     Picture("break-glass", "emeka", "/rollbacks/?forced=on", f"{LIST} >> main a[href*='/break-glass/']"),
+    Picture("rollback-excepted", "grace", "/rollbacks/?excepted=on", LIST),
+    Picture("backup-exception", "grace", "/rollbacks/?excepted=on", EXCEPTION),
+    Picture("backup-exception-to-sign", "emeka", "/", "main a[href*='/backup-exception/']"),
+    Picture("start-by-exception", "grace", "/rollbacks/?excepted=on", START),
     Picture("start", "grace", "/rollbacks/?status=approved&risk=3", START),
     Picture("execution-unresolved", "grace", "/rollbacks/?status=executing", EXECUTION),
     Picture("execution-no-go", "grace", "/rollbacks/?status=approved&risk=4", EXECUTION),

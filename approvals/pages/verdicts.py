@@ -119,8 +119,9 @@ def _approved(page: Sheet) -> Verdict:
             "warn",
         )
     if page.forced:
-        lacking = {"what": "; ".join(gate.title for gate in page.forced)}
-        return Verdict(_("Approved, though this does not hold: “%(what)s”") % lacking, at_stake(page), "fail")
+        lacking = "; ".join(_("“%(title)s”") % {"title": gate.title} for gate in page.forced)
+        said = _("Approved, though this does not hold: %(what)s") % {"what": lacking}
+        return Verdict(said, at_stake(page), "fail")
     return Verdict(_("Approved. Nothing runs until ops start it."), at_stake(page), "run")
 
 
