@@ -13,7 +13,7 @@ import os
 import secrets
 import time
 from collections.abc import Callable, Container, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -22,12 +22,13 @@ from typing import Literal
 import psycopg
 from psycopg import sql
 
-from executor.connect import Connection, Endpoint, connect, one, set_session
+from executor.connect import Connection, Endpoint, SocketCut, connect, one, set_session
 from executor.errors import AboveLimit, BackupFailed, ExecutorError, plain
 from executor.marker import SCHEMA
 from executor.restore import create_database, drop_database, restore, run_tool
 from executor.selection import Selection
 from executor.sums import Sums, differences, table_sums
+from executor.watch import no_longer_than
 
 Stage = Literal["dump", "restore", "compare"]
 Progress = Callable[[Stage, int, int], None]
@@ -40,6 +41,8 @@ Select = Callable[[Connection], Selection]
 
 LOCK_WAIT_MS = 10_000
 LOOK_S = 0.5
+ASK_S = 300.0
+"""So long what is asked before a dump begins may take."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,20 +106,21 @@ def dump(
     directory.mkdir(parents=True, exist_ok=True)
     started = time.monotonic()
     with contextlib.closing(connect(endpoint)) as connection, _as_failure(endpoint):
-        set_session(connection, {"lock_timeout": f"{lock_wait_ms}ms"})  # even asking for a size takes a lock
-        connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
-        if snapshot is not None:
-            connection.execute(sql.SQL("SET TRANSACTION SNAPSHOT {}").format(sql.Literal(snapshot)))
-        selection = select(connection) if select else None
-        size_of_tables = _refuse_large(connection, limit_bytes, selection)
-        if require_room is not None:
-            require_room(size_of_tables)
-        exported, taken_at, encoding, whole = one(
-            connection,
-            """SELECT pg_export_snapshot(), clock_timestamp(), pg_encoding_to_char(encoding),
-                      pg_database_size(oid)
-                 FROM pg_database WHERE datname = current_database()""",
-        )
+        with no_longer_than(ASK_S, connection):
+            set_session(connection, {"lock_timeout": f"{lock_wait_ms}ms"})  # to ask for a size takes a lock
+            connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+            if snapshot is not None:
+                connection.execute(sql.SQL("SET TRANSACTION SNAPSHOT {}").format(sql.Literal(snapshot)))
+            selection = select(connection) if select else None
+            size_of_tables = _refuse_large(connection, limit_bytes, selection)
+            if require_room is not None:
+                require_room(size_of_tables)
+            exported, taken_at, encoding, whole = one(
+                connection,
+                """SELECT pg_export_snapshot(), clock_timestamp(), pg_encoding_to_char(encoding),
+                          pg_database_size(oid)
+                     FROM pg_database WHERE datname = current_database()""",
+            )
         with _partial(directory, name) as partial:
             arguments = [
                 "--format=custom",
@@ -227,14 +231,21 @@ def _dump_and_sum(
         if sums.done():
             sums.result()  # no need to dump to the end what can't be compared
 
-    with ThreadPoolExecutor(1, thread_name_prefix="table sums") as pool:
+    with (
+        SocketCut(connection) as cut,
+        ThreadPoolExecutor(1, thread_name_prefix="table sums") as pool,
+    ):
         sums: Future[Sums] = pool.submit(table_sums, connection, only=only)
         try:
             run_tool("pg_dump", endpoint, arguments, while_running=look)
+            while wait([sums], LOOK_S).not_done:
+                while_running()
         except BaseException:
             if sums.done():
                 sums.result()  # where this failed first, pg_dump only lost its snapshot
-            connection.cancel_safe(timeout=5)
+            with contextlib.suppress(psycopg.Error):
+                connection.cancel_safe(timeout=5)
+            cut()  # its answer may never come
             raise
         return sums.result()
 

@@ -24,6 +24,10 @@ from executor.locks import Wanted
 from executor.obstacles import Point, obstacles
 from executor.read import in_plain_words, read_facts
 from executor.spec import RunSpec
+from executor.watch import no_longer_than
+
+LOOK_S = 300.0
+"""So long a look may take at most; each of its questions has 15 seconds."""
 
 
 def job(job: Job) -> str:
@@ -98,9 +102,21 @@ def _look(
     items: Sequence[RollbackItem],
     execution: Execution | None,
 ) -> tuple[list[Point], list[Point]]:
-    backs_up = rule.backup_required if execution is None else continuable.takes_backup(execution, rule)
     spec = briefing.outline(rollback_target, items)
     connection = line.looking(spec.search_path)
+    with no_longer_than(LOOK_S, connection):
+        return _asked(connection, spec, rollback_target, rule, items, execution)
+
+
+def _asked(
+    connection: Connection,
+    spec: RunSpec,
+    rollback_target: RollbackTarget,
+    rule: PolicyRule,
+    items: Sequence[RollbackItem],
+    execution: Execution | None,
+) -> tuple[list[Point], list[Point]]:
+    backs_up = rule.backup_required if execution is None else continuable.takes_backup(execution, rule)
     wanted = _wanted(connection, spec, preflights.rehearsed_locks(rollback_target))
     change = rollback_target.rollback.change_digest
     leave = partial(backup_exceptions.in_force, rollback_target.rollback_id, change)

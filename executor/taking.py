@@ -18,6 +18,7 @@ from executor import backup, credentials, points, vault
 from executor.choosing import Choice, choose_for
 from executor.connect import connect, set_session
 from executor.errors import AboveLimit, BackupFailed, BackupRefused, Cancelled, ExecutorError, plain
+from executor.watch import no_longer_than
 
 TELL_S = 0.5
 
@@ -82,7 +83,10 @@ class _Taking:
     def _choose(self) -> Choice:
         rule = policy.rule_for(self.execution.rollback_target.rollback)
         try:
-            with contextlib.closing(connect(self.reader)) as connection:
+            with (
+                contextlib.closing(connect(self.reader)) as connection,
+                no_longer_than(backup.ASK_S, connection),
+            ):
                 set_session(connection, {"lock_timeout": f"{backup.LOCK_WAIT_MS}ms"})
                 choice = choose_for(connection, self.execution.rollback_target, rule, self._leave)
         except psycopg.Error as error:
@@ -139,7 +143,10 @@ class _Taking:
     def _set_point(self) -> points.RestorePoint:
         """Set by the executor's login: the one that reads everything changes nothing."""
         login = credentials.endpoint(self.target, "executor")
-        with contextlib.closing(connect(login)) as connection:
+        with (
+            contextlib.closing(connect(login)) as connection,
+            no_longer_than(backup.ASK_S + points.patience(), connection),
+        ):
             name = points.name_of(self.execution.pk)
             return points.set_point(connection, name, while_waiting=self.progress.stop_if_cancelled)
 

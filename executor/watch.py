@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -14,7 +15,8 @@ from types import TracebackType
 import psycopg
 
 from executor import locks
-from executor.connect import Connection
+from executor.connect import Connection, SocketCut
+from executor.errors import ConnectFailed
 from executor.spec import Blocker, ObservedLock, Recorder, Waiters
 
 log = logging.getLogger(__name__)
@@ -67,6 +69,19 @@ class Deadline(AbstractContextManager["Deadline"]):
         self.expired = True
         for cut in self._cuts:
             cut()
+
+
+@contextlib.contextmanager
+def no_longer_than(seconds: float, connection: Connection) -> Iterator[None]:
+    """What is asked over this connection within the block is answered by then, or given up: a network that
+    swallows everything hangs up on nobody. Raises ConnectFailed then."""
+    with SocketCut(connection) as cut, Deadline(seconds, cut) as deadline:
+        try:
+            yield
+        except psycopg.Error as error:
+            if not deadline.expired:
+                raise
+            raise ConnectFailed(f"The target did not answer to the end within {seconds:g} s.") from error
 
 
 _RESTS = """SELECT state <> 'active' AND state_change < clock_timestamp() - make_interval(secs => %s::float)

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
+from executor import backup
+from executor.errors import Cancelled, ConnectFailed
 from executor.resolve import Attempt, Verdict, resolve
 from executor.run import run
 from executor.spec import Outcome
@@ -109,3 +113,23 @@ def nobody_is_left(target: Target, execution_id: object) -> None:
     """No session of the attempt is on the target any more, so no lock of it either."""
     of_it = "SELECT count(*) FROM pg_stat_activity WHERE application_name LIKE %s AND backend_xid IS NOT NULL"
     assert target.value(of_it, f"%{execution_id}%") == 0
+
+
+@pytest.mark.parametrize("at", [b"hashtextextended", b"pg_export_snapshot"])
+def test_a_network_that_swallows_everything_does_not_keep_a_backup_from_ending(
+    target: Target, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at: bytes
+) -> None:
+    """Rows are summed up until somebody cancels; what is asked before that is given up by itself."""
+    monkeypatch.setattr("executor.backup.ASK_S", 1.0)
+
+    def cancelled(*_args: object) -> None:
+        if through.reached.is_set():
+            raise Cancelled("It was cancelled on request.")
+
+    with (
+        proxy(target.backup, Fault.SWALLOW, at) as through,
+        pytest.raises((Cancelled, ConnectFailed)),
+    ):
+        backup.dump(through.endpoint, tmp_path, "a", progress=cancelled)
+    assert through.reached.is_set()
+    assert not list(tmp_path.iterdir())
