@@ -8,7 +8,7 @@ from django.conf import settings
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from . import audit, gates, looks, policy, proofs, rating, rollbacks, workflow
+from . import audit, gates, goes, looks, policy, proofs, rollbacks, workflow
 from .analysis import Risk
 from .errors import Conflict, Denied, Refused
 from .known import Known
@@ -24,7 +24,7 @@ def acknowledgement(rollback: RollbackRequest, known: Known | None = None) -> st
     declared = proofs.declared(known.items)
     if (rollback.risk or Risk.CRITICAL) < Risk.HIGH:
         return "; ".join(declared)
-    gone = rating.losses(rollback, known.evidence(Evidence.Kind.FACTS), known.items)
+    gone = goes.phrases(rollback, known.evidence(Evidence.Kind.FACTS), known.items)
     return "; ".join([*(gone or [_("no data goes")]), *declared])
 
 

@@ -30,7 +30,7 @@ def rate(
 
     CRITICAL without items, and for an item without a script.
     """
-    known = _facts(facts)
+    known = facts_of(facts)
     ratings: list[analysis.Rating] = []
     checks: list[dict[str, Any]] = []
     for item in digests.items_of(rollback) if items is None else items:
@@ -63,7 +63,8 @@ def _unknown(subject: str) -> analysis.Rating:
     return analysis.Rating(critical, (reason,))
 
 
-def _facts(evidence: Evidence | None) -> analysis.Facts:
+def facts_of(evidence: Evidence | None) -> analysis.Facts:
+    """What was counted, as the analysis wants it; nothing where the facts don't hold."""
     if evidence is None or not evidence.holds:
         return analysis.Facts()
     tables, values = evidence.data.get("tables", []), evidence.data.get("values", [])
@@ -72,31 +73,3 @@ def _facts(evidence: Evidence | None) -> analysis.Facts:
     counted = {v["column"]: v["values"] for v in values if v["values"] is not None}
     exact |= {v["column"] for v in values if v["exact"]}
     return analysis.Facts(rows=rows, values=counted, exact=frozenset(exact))
-
-
-@lru_cache(maxsize=256)
-def _destroyed(sql: str) -> tuple[analysis.Destroyed, ...]:
-    """What a script destroys follows from its text alone, so that it is worked out once per process."""
-    return analysis.plan_script(sql).destroys
-
-
-def losses(
-    rollback: RollbackRequest, facts: Evidence | None, items: Iterable[RollbackItem] | None = None
-) -> list[str]:
-    """What data goes when the scripts run, one phrase each with the counted number: `transactions: 50,000
-    rows`. `items` (with their scripts) spares reading those of the rollback."""
-    known = _facts(facts)
-    found = []
-    for item in rollback.items.select_related("script") if items is None else items:
-        if item.script is None:
-            continue
-        for gone in _destroyed(filling.sql_of(item)):
-            numbers, unit = (known.rows, "rows") if gone.column is None else (known.values, "values")
-            number = numbers.get(gone.name)
-            if number == 0 and gone.name in known.exact:
-                continue
-            about = "" if gone.name in known.exact else "about "
-            found.append(
-                f"{gone.name}: {'an unknown number of' if number is None else f'{about}{number:,}'} {unit}"
-            )
-    return list(dict.fromkeys(found))

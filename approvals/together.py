@@ -8,6 +8,7 @@ from typing import Any
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
+from . import goes
 from .alike import listed
 from .models import Evidence, RollbackTarget
 
@@ -59,6 +60,7 @@ def _sum(each: Sequence[dict[str, Any]]) -> dict[str, Any]:
     return {
         "tables": _added((data.get("tables", []) for data in each), "relation", ("rows", "bytes"), len(each)),
         "values": _added((data.get("values", []) for data in each), "column", ("values",), len(each)),
+        **_goes(each),
         "dependents": sorted({name for data in each for name in data.get("dependents", [])}),
         "schema_version": ", ".join(versions),
     }
@@ -86,3 +88,24 @@ def _added(
         one["exact"] = one["exact"] and len(same) == targets
         summed.append(one)
     return summed
+
+
+_SAME = ("kind", "name", "becomes", "condition", "unknown")
+
+
+def _goes(each: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """What goes on all of them: entries that say the same are one, with their numbers added up. Nothing where
+    not every target has told it."""
+    if any(goes.KEY not in data for data in each):
+        return {}
+    found: dict[tuple[Any, ...], dict[str, Any]] = {}
+    for entry in (entry for data in each for entry in data[goes.KEY]):
+        key = tuple(entry.get(name) for name in _SAME)
+        if (one := found.get(key)) is None:
+            found[key] = dict(entry)
+            continue
+        counts = one["count"], entry["count"]
+        one["count"] = None if None in counts else sum(counts)
+        one["exact"] = one["exact"] and entry["exact"]
+        one["stops"] = one.get("stops", 0) + entry.get("stops", 0)
+    return {goes.KEY: list(found.values())}

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from functools import cache
 from typing import Any
 
 import psycopg
@@ -24,11 +25,12 @@ from approvals import (
 from approvals.errors import Refused
 from approvals.flyway.history import Rows
 from approvals.models import Job, RollbackItem, RollbackRequest, RollbackTarget, Target
-from executor import credentials, facts, readiness
+from executor import credentials, facts, goes, readiness
 from executor.connect import Connection, Identity, connect, identity, set_session
 from executor.errors import ExecutorError, masked, plain
 from executor.history import read_history
 from executor.schema import sameness
+from executor.schema.objects import Snapshot
 from executor.schema.snapshot import snapshot
 
 log = logging.getLogger(__name__)
@@ -193,32 +195,47 @@ def _facts(
     rows: Rows,
 ) -> dict[str, Any]:
     target = rollback_target.target
-    plans = [analysis.plan_script(filling.sql_of(item)) for item in items if item.script is not None]
+    with_script = [item for item in items if item.script is not None]
+    plans = [analysis.plan_script(filling.sql_of(item)) for item in with_script]
     destroyed = {gone for plan in plans for gone in plan.destroys}
     relations = {name for plan in plans for name in plan.relations} | {gone.relation for gone in destroyed}
     columns = sorted((gone.relation, gone.column) for gone in destroyed if gone.column is not None)
     tables = facts.table_facts(connection, sorted(relations), search_path=target.search_path)
     values = facts.values(connection, columns, search_path=target.search_path)
     version = facts.current_version(rows)
-    schema = _schema_of(connection, rollback_target)
+    live = cache(lambda: _snapshot(connection))
+    schema = _schema_of(rollback_target, live)
+    scripts = [(str(item.migration), plan) for item, plan in zip(with_script, plans, strict=True)]
+    gone = goes.counted(
+        connection,
+        scripts,
+        live,
+        search_path=target.search_path,
+        known=goes.Known.of(tables, values),
+    )
     return schema | {
         "tables": [_table(each) for each in tables if each.rows is not None or each.bytes],
         "values": [
             {"column": f"{relation}.{column}", "values": count, "exact": count is not None}
             for (relation, column), count in values.items()
         ],
+        "goes": gone,
         "dependents": sorted({f"{d.kind} {d.name}" for each in tables for d in each.dependents}),
         "schema_version": version.text if version else "",
     }
 
 
-def _schema_of(connection: Connection, rollback_target: RollbackTarget) -> dict[str, Any]:
+def _schema_of(rollback_target: RollbackTarget, live: Callable[[], Snapshot]) -> dict[str, Any]:
     """The digest of a target's schema, where the request has several that must be alike."""
     is_first = rollback_target.position == FIRST
     if is_first and rollback_target.rollback.rollback_targets.count() == 1:
         return {}
+    return {alike.SCHEMA: sameness.digest(live())}
+
+
+def _snapshot(connection: Connection) -> Snapshot:
     with connection.transaction():
-        return {alike.SCHEMA: sameness.digest(snapshot(connection))}
+        return snapshot(connection)
 
 
 def _table(found: facts.TableFacts) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from typing import Any
 from django.urls import reverse
 from django.utils.translation import gettext as _
 
-from approvals import break_glass, checklist, filling, gates, policy, rating, workflow
+from approvals import break_glass, checklist, filling, gates, goes, policy, workflow
 from approvals.actions import Action, available_actions, why_nothing
 from approvals.analysis import Risk, StepKind
 from approvals.gates import Gate
@@ -40,6 +40,7 @@ from approvals.models import (
 
 from . import exception_page, fleet_page, ground, proof_panel, rollback_queries
 from .conversation import Talk, talk_about
+from .gone import Gone, told
 from .lockchart import LockChart, beyond_plan, lock_chart
 from .proof_panel import ProofView
 from .statements import Line, Lock, back_lines, forward_lines, strongest_locks
@@ -142,7 +143,13 @@ class Sheet:
 
     @cached_property
     def losses(self) -> list[str]:
-        return rating.losses(self.rollback, self.known.evidence(Evidence.Kind.FACTS), self.known.items)
+        return goes.phrases(self.rollback, self.known.evidence(Evidence.Kind.FACTS), self.known.items)
+
+    @cached_property
+    def gone(self) -> list[Gone]:
+        """What goes, one by one, as a worker has counted it; [] where nothing goes or nobody has counted."""
+        facts = self.known.evidence(Evidence.Kind.FACTS)
+        return [told(each) for each in facts.data.get(goes.KEY, ())] if facts and facts.holds else []
 
     @cached_property
     def locks(self) -> list[Lock]:

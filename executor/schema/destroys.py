@@ -1,5 +1,5 @@
-"""What a script of any origin takes away, read from its statements and completed from the live catalog:
-partitions, what CASCADE takes along, the tables of a schema, the columns of a type."""
+"""What scripts of any origin take away, read from their statements and completed from the live catalog:
+partitions, what CASCADE and foreign keys take along, the tables of a schema, the columns of a type."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ from typing import Any
 from approvals.analysis import names as written
 from approvals.analysis import parser
 from approvals.analysis.kinds.procedural import do_body
-from approvals.analysis.parser import Piece, Source, SqlError, pb
+from approvals.analysis.parser import Source, SqlError, pb
+from executor.schema.inverse.along import Along, Ways
 from executor.schema.lost import CHANGED, ROWS, VALUES, Lost, may_change
 from executor.schema.objects import Ref, Snapshot
-from executor.schema.sql_text import condition, of_object, range_parts
+from executor.schema.sql_text import condition, of_object, picked, range_parts
 
 _DROPPED = {
     pb.OBJECT_TABLE: "table",
@@ -28,26 +29,39 @@ _DROPPED = {
 }
 
 
+_WRITES = (pb.DeleteStmt, pb.UpdateStmt, pb.InsertStmt, pb.MergeStmt)
+# Functions that a count may call: PostgreSQL's own, which only compute.
+_COMPUTES = frozenset(
+    """
+    abs age btrim ceil date_part date_trunc floor left length lower ltrim make_date md5 now replace right
+    round rtrim split_part starts_with strpos substr substring to_char to_date to_timestamp upper
+    """.split()  # noqa: SIM905 (a list of so many strings reads worse)
+)
+
+
 @dataclass(frozen=True, slots=True)
 class Destroys:
-    """`goes`: statement (counted from 1) and what it takes away, names as they stand before the script.
+    """`goes`: statement (counted from 1) and what it takes away, names as they stand before the first one.
     `unknown`: statements of which it can't be read, and why."""
 
     goes: tuple[tuple[int, Lost], ...]
     unknown: tuple[tuple[int, str], ...]
 
 
-def destroys(script: str, live: Snapshot, *, search_path: Sequence[str] = ("public",)) -> Destroys:
-    """What a script takes away on a target whose schema is `live`. Raises SqlError where it can't be read."""
-    source = Source(script)
+def destroys(
+    statements: Iterable[str], live: Snapshot, *, search_path: Sequence[str] = ("public",)
+) -> Destroys:
+    """What these statements, one after the other, take away on a target whose schema is `live`. Raises
+    SqlError where one can't be read."""
     reader = _Reader(live, search_path)
-    for number, piece in enumerate(parser.parse(source), start=1):
-        reader.read(number, piece)
-    return Destroys(tuple(dict.fromkeys(reader.goes)), tuple(reader.unknown))
+    for number, statement in enumerate(statements, start=1):
+        for piece in parser.parse(Source(statement)):
+            reader.read(number, piece.which, piece.node)
+    return Destroys(tuple(dict.fromkeys(reader.goes)), tuple(dict.fromkeys(reader.unknown)))
 
 
 class _Reader:
-    """Goes through the statements; follows the renames of the script itself."""
+    """Goes through the statements; follows what they themselves rename and drop."""
 
     def __init__(self, live: Snapshot, search_path: Sequence[str]) -> None:
         self.live = live
@@ -55,12 +69,15 @@ class _Reader:
         self.goes: list[tuple[int, Lost]] = []
         self.unknown: list[tuple[int, str]] = []
         self.renamed: dict[tuple[str, str], tuple[str, str]] = {}
+        self.ways = Ways(live)
 
-    def read(self, number: int, piece: Piece) -> None:
-        """Take one statement."""
-        method = getattr(self, f"_{piece.which}", None)
+    def read(self, number: int, which: str, node: Any) -> None:
+        """Take one statement, and before it those that write within its WITH."""
+        for write in _within(node):
+            self.read(number, *write)
+        method = getattr(self, f"_{which}", None)
         if method is not None:
-            found = method(number, piece.node)
+            found = method(number, node)
             self.goes += [(number, lost) for lost in found or ()]
 
     # Statements
@@ -83,24 +100,20 @@ class _Reader:
                     yield from (Lost(ROWS, path) for path in self._referencing(table))
 
     def _delete_stmt(self, number: int, node: Any) -> Iterator[Lost]:
-        table = self._relation(node.relation)
-        if table is None:
+        table = self._written(number, node)
+        if table is None or (where := self._rows(number, node, table, node.using_clause)) is None:
             return
-        if node.using_clause or node.with_clause.ctes:
-            self.unknown.append((number, f"which rows of {table} go follows from other tables"))
-            return
-        yield Lost(ROWS, (table.path[0], table.path[1]), condition=self._condition(number, node, table))
+        yield Lost(ROWS, table.relation, condition=where)
+        yield from Along(self.ways, table, where or "true").losses()
 
     def _update_stmt(self, number: int, node: Any) -> Iterator[Lost]:
-        table = self._relation(node.relation)
-        if table is None:
+        table = self._written(number, node)
+        if table is None or (where := self._rows(number, node, table, node.from_clause)) is None:
             return
-        if node.from_clause or node.with_clause.ctes:
-            self.unknown.append((number, f"which rows of {table} are overwritten follows from other tables"))
-            return
-        where = self._condition(number, node, table)
-        for each in node.target_list:
-            yield Lost(VALUES, (table.path[0], table.path[1]), each.res_target.name, condition=where)
+        columns = [each.res_target.name for each in node.target_list]
+        for name in columns:
+            yield Lost(VALUES, table.relation, name, condition=where)
+        yield from Along(self.ways, table, where or "true").overwritten(columns)
 
     def _alter_table_stmt(self, number: int, node: Any) -> Iterator[Lost]:
         table = self._relation(node.relation)
@@ -108,6 +121,8 @@ class _Reader:
             return
         for each in node.cmds:
             command = each.alter_table_cmd
+            if command.subtype == pb.AT_DropConstraint:
+                self.ways = self.ways.without(Ref("constraint", (*table.path, command.name)))
             ref = Ref("column", (*table.path, command.name))
             if ref not in self.live:
                 continue
@@ -122,13 +137,16 @@ class _Reader:
                     yield Lost(CHANGED, ref.relation, ref.name, becomes)
 
     def _insert_stmt(self, number: int, node: Any) -> Iterator[Lost]:
-        table = self._relation(node.relation)
-        if table is not None and node.on_conflict_clause.action == pb.ONCONFLICT_UPDATE:
-            self.unknown.append((number, f"rows of {table} that are there already are overwritten"))
+        if node.on_conflict_clause.action == pb.ONCONFLICT_UPDATE:
+            table = self._written(number, node)
+            if table is not None:
+                self.unknown.append((number, f"rows of {table} that are there already are overwritten"))
         return iter(())
 
     def _merge_stmt(self, number: int, node: Any) -> None:
-        self.unknown.append((number, f"which rows of {written.relation(node.relation)} change"))
+        table = self._written(number, node)
+        if table is not None:
+            self.unknown.append((number, f"which rows of {table} change follows from other tables"))
 
     def _do_stmt(self, number: int, node: Any) -> None:
         try:
@@ -137,7 +155,7 @@ class _Reader:
             self.unknown.append((number, error.message))
             return
         for piece in body.statements:
-            self.read(number, piece)
+            self.read(number, piece.which, piece.node)
         if body.dynamic:
             self.unknown.append((number, "SQL that is put together while it runs"))
 
@@ -166,15 +184,29 @@ class _Reader:
                 return ref
         return None
 
-    def _condition(self, number: int, node: Any, table: Ref) -> str:
-        """The WHERE clause as SQL; '' for all rows. One that calls functions is not asked again."""
-        if not node.HasField("where_clause"):
-            return ""
-        parts = list(parser.walk(node.where_clause))
-        if any(isinstance(part, (pb.FuncCall, pb.SubLink)) for part in parts):
-            self.unknown.append((number, f"which rows of {table} are meant is computed; all are counted"))
-            return ""
-        return condition(node.where_clause)
+    def _written(self, number: int, node: Any) -> Ref | None:
+        """The table whose rows a statement writes; None for one that the statements themselves have made, and
+        for a view, of which nobody can tell what is written behind it."""
+        parts = range_parts(node.relation)
+        table = self._find("table", parts)
+        if table is None and (view := self._find("view", parts)) is not None:
+            self.unknown.append((number, f"what is written behind {view}"))
+        return table
+
+    def _rows(self, number: int, node: Any, table: Ref, others: Sequence[Any]) -> str | None:
+        """SQL that picks the rows that a DELETE or UPDATE means, '' for all. None, with the reason on record,
+        where to pick them is to call functions that do who knows what."""
+        where = [node.where_clause] if node.HasField("where_clause") else []
+        parts = [part for each in (*others, *node.with_clause.ctes, *where) for part in parser.walk(each)]
+        called = [name for part in parts if isinstance(part, pb.FuncCall) and (name := _called(part))]
+        if called or any(isinstance(part, _WRITES) for part in parts):
+            by = f"is computed by {called[0]}()" if called else "follows from what else is written"
+            self.unknown.append((number, f"which rows of {table} are meant {by}"))
+            return None
+        elsewhere = others or any(isinstance(part, pb.SubLink) for part in parts)
+        if elsewhere or node.relation.HasField("alias") or not node.relation.inh:
+            return picked(node, table.relation, others)
+        return condition(node.where_clause) if where else ""
 
     # What goes along
 
@@ -207,3 +239,20 @@ class _Reader:
                     seen.add(other)
                     queue.append(other)
                     yield other
+
+
+def _within(node: Any) -> Iterator[tuple[str, Any]]:
+    """Statements that write within the WITH of another."""
+    if "with_clause" not in node.DESCRIPTOR.fields_by_name:
+        return
+    for cte in node.with_clause.ctes:
+        query = cte.common_table_expr.ctequery
+        which = query.WhichOneof("node")
+        if isinstance(getattr(query, which), _WRITES):
+            yield which, getattr(query, which)
+
+
+def _called(call: Any) -> str:
+    """The name of a function that is not known to compute only, else ''."""
+    *schema, name = written.parts(call.funcname)
+    return "" if name in _COMPUTES and schema in ([], ["pg_catalog"]) else name

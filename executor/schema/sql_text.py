@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from approvals.analysis import names as written
@@ -12,6 +12,8 @@ from executor.schema.objects import Ref, Snapshot
 
 _NOT_CONSTANT = frozenset({"now", "today", "tomorrow", "yesterday"})
 """Words that date and time types read as a moment."""
+PICKED = "(tableoid, ctid) IN"
+"""So begins a condition that is not for people: see `picked`."""
 
 
 def expression(node: Any) -> str:
@@ -30,6 +32,30 @@ def condition(node: Any) -> str:
     select.where_clause.CopyFrom(node)
     text: str = parser.postgast.deparse(tree)
     return text.partition(" WHERE ")[2]
+
+
+def picked(node: Any, path: Sequence[str], others: Iterable[Any]) -> str:
+    """A condition for the rows of a table (its name now) that a DELETE or UPDATE of a parse tree means, which
+    looks into other tables, by alias or subquery: what each name in it means stays as it was written."""
+    tree = _select()
+    select = tree.stmts[0].stmt.select_stmt
+    alias = node.relation.alias.aliasname or node.relation.relname
+    del select.target_list[:]
+    for name in ("tableoid", "ctid"):
+        fields = select.target_list.add().res_target.val.column_ref.fields
+        for part in (alias, name):
+            fields.add().string.sval = part
+    relation = select.from_clause.add().range_var
+    relation.CopyFrom(node.relation)
+    relation.schemaname, relation.relname = path
+    if relation.relname != alias:
+        relation.alias.aliasname = alias
+    select.from_clause.extend(others)
+    if node.HasField("where_clause"):
+        select.where_clause.CopyFrom(node.where_clause)
+    if node.HasField("with_clause"):
+        select.with_clause.CopyFrom(node.with_clause)
+    return f"{PICKED} ({parser.postgast.deparse(tree)})"
 
 
 def _select() -> Any:

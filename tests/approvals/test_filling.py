@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from approvals import catalog, chains, digests, filling, gates, rating, scripts, takeaway
+from approvals import catalog, chains, digests, filling, gates, goes, scripts, takeaway
 from approvals.errors import Refused
 from approvals.models import Check, RollbackScript, Status
 from executor import briefing
@@ -47,7 +47,7 @@ def test_what_runs_is_hashed_rated_and_taken_along_with_the_target_s_values(worl
     assert step["statement"]["sql"].startswith("DROP INDEX\n  public.wallets_by_user")
     assert step["statement"]["line"] == 2, "places are those of the text that people see"
     assert again(rollback).risk == plain.risk
-    assert rating.losses(rollback, None) == []
+    assert goes.phrases(rollback, None) == []
     rollback = factories.approved(world, factories.submitted(world, rollback))
     with pytest.raises(Refused, match="reads otherwise with the values of other targets"):
         takeaway.undo_files(again(rollback))

@@ -21,6 +21,7 @@ from approvals import (
 )
 from approvals.errors import Denied, Refused
 from approvals.fleet_progress import advance, lock, stand, tries_of
+from approvals.goes import phrases
 from approvals.models import (
     Evidence,
     Execution,
@@ -33,7 +34,6 @@ from approvals.models import (
     Status,
     Target,
 )
-from approvals.rating import losses
 from approvals.waves import Stand
 from tests.approvals import factories
 from tests.approvals.factories import World, again, body, claimed, trail
@@ -185,7 +185,7 @@ def test_what_goes_is_added_up_and_one_table_with_rows_makes_all_of_it_risky(
     some = counted([0, 0, 7, 0, 5, 0])
     assert (some.risk, some.automatic_checks) == (5, [])
     found = gates.latest_evidence(some, Evidence.Kind.FACTS)
-    assert losses(some, found) == ["transactions: 12 rows"]
+    assert phrases(some, found) == ["transactions: 12 rows"]
 
 
 def test_a_fleet_has_no_single_execution(world: World, shards: list[Target]) -> None:
@@ -292,6 +292,7 @@ def test_an_unresolved_target_holds_the_run_until_the_target_has_said_and_somebo
     assert (stands(run), fresh(run).state) == ("duwwww", "held")
     with pytest.raises(Refused, match="First wallet-service-shard-002"):
         fleets.go_on(run, actor=world.olga, confirmed_at=timezone.now(), seen=0)
+    lost.refresh_from_db()
     factories.end(lost, SUCCEEDED, resolved=True)
     assert (stands(run), fresh(run).state) == ("ddwwww", "held")
     fleets.go_on(run, actor=world.olga, confirmed_at=timezone.now(), seen=0)

@@ -60,16 +60,22 @@ class _Key:
 
 
 class Ways:
-    """Which keys lead to a table, and who listens there: asked of a schema once for each."""
+    """Which keys lead to a table, and who listens there: asked of a schema once for each. Keys that are gone
+    lead nowhere."""
 
-    def __init__(self, schema: Snapshot) -> None:
+    def __init__(self, schema: Snapshot, gone: frozenset[Ref] = frozenset()) -> None:
         self.schema = schema
+        self.gone = gone
         self._references: dict[tuple[str, ...], list[Object]] = {}
         for thing in schema.of_kind("constraint"):
-            if thing["references"]:
+            if thing["references"] and thing.ref not in gone:
                 self._references.setdefault(tuple(thing["references"]), []).append(thing)
         self._keys: dict[Ref, list[_Key]] = {}
         self._listeners: dict[tuple[Ref, int], list[Object]] = {}
+
+    def without(self, key: Ref) -> Ways:
+        """The same behind the drop of a key."""
+        return Ways(self.schema, self.gone | {key})
 
     def keys(self, table: Ref) -> list[_Key]:
         """Foreign keys that refer to a table, or to what is above or below it."""
@@ -107,6 +113,11 @@ class Along:
         some = f"EXISTS (SELECT FROM {dotted(self.table.path)} WHERE {self.where})"
         for table in self._reached():
             yield Lost(ROWS, _pair(table), condition=some)
+
+    def overwritten(self, columns: Collection[str]) -> Iterator[Lost]:
+        """What changes beside these columns where the rows are not deleted but get other values there."""
+        yield from self._heard(self.table, UPDATE, self.where)
+        yield from self._follow(self.table, columns, self.where, frozenset())
 
     def _reached(self) -> list[Ref]:
         """Tables to which any keys lead that take something along."""
@@ -146,11 +157,16 @@ class Along:
         for name in columns:
             yield Lost(VALUES, _pair(key.child), name, condition=where)
         yield from self._heard(key.child, UPDATE, where)
-        through |= {key.ref}
-        for other in self.ways.keys(key.child):
-            along = [mine for mine, theirs in zip(other.mine, other.theirs, strict=True) if theirs in columns]
-            if along and other.said.fk_upd_action in _CHANGES and other.ref not in through:
-                yield from self._changed(other, along, other.referring(key.child, where), through)
+        yield from self._follow(key.child, columns, where, through | {key.ref})
+
+    def _follow(
+        self, table: Ref, columns: Collection[str], where: str, through: frozenset[Ref]
+    ) -> Iterator[Lost]:
+        """Rows of a table get other values in these columns: keys that refer to them carry that on."""
+        for key in self.ways.keys(table):
+            along = [mine for mine, theirs in zip(key.mine, key.theirs, strict=True) if theirs in columns]
+            if along and key.said.fk_upd_action in _CHANGES and key.ref not in through:
+                yield from self._changed(key, along, key.referring(table, where), through)
 
     def _heard(self, table: Ref, event: int, where: str) -> Iterator[Lost]:
         """Whoever hears of it. A trigger for each statement hears a foreign key's, too, that finds no row."""

@@ -6,7 +6,8 @@ from datetime import UTC, datetime
 
 import pytest
 
-from executor.schema.destroys import destroys
+from approvals.analysis import plan_script
+from executor.schema.destroys import Destroys, destroys
 from executor.schema.inverse import Options
 from executor.schema.loss import Loss, measure
 from executor.schema.lost import CHANGED, ROWS, VALUES, Lost, may_change
@@ -22,8 +23,12 @@ BANK = """
 """
 
 
+def destroyed(shadow: Shadow, script: str) -> Destroys:
+    return destroys((each.sql for each in plan_script(script).statements), snapshot(shadow.connection))
+
+
 def counted(shadow: Shadow, script: str) -> list[tuple[int | None, str, int | None]]:
-    found = destroys(script, snapshot(shadow.connection))
+    found = destroyed(shadow, script)
     return [
         (loss.step, str(loss.lost), loss.count)
         for loss in measure(shadow.connection, found.goes)
@@ -246,15 +251,44 @@ def test_a_script_of_any_origin_is_read_with_the_live_catalog(
     [
         "DO $$ BEGIN EXECUTE 'DROP TABLE ' || 'users'; END $$",
         "CALL clean_up()",
-        "DELETE FROM wallets USING users WHERE owner = users.id",
         "UPDATE wallets SET note = '' WHERE pg_sleep(0) IS NULL",
+        "WITH lost AS (DELETE FROM users RETURNING id) DELETE FROM wallets USING lost WHERE owner = lost.id",
+        "MERGE INTO wallets w USING users u ON w.owner = u.id WHEN MATCHED THEN DELETE",
+        "DELETE FROM named WHERE id = 1",
         "INSERT INTO users VALUES (1, 'x') ON CONFLICT (id) DO UPDATE SET name = 'y'",
         "ALTER TABLE wallets ALTER rate TYPE int USING 0",
     ],
 )
 def test_what_can_not_be_read_is_named(shadow: Shadow, script: str) -> None:
-    shadow.apply(BANK)
-    assert [number for number, _ in destroys(script, snapshot(shadow.connection)).unknown] == [1]
+    shadow.apply(BANK + "CREATE VIEW named AS SELECT * FROM users WHERE name IS NOT NULL")
+    assert [number for number, _ in destroyed(shadow, script).unknown] == [1]
+
+
+@pytest.mark.parametrize(
+    ("script", "found"),
+    [
+        ("DELETE FROM users WHERE id > 8", {"users": 2, "wallets": 2, "marks.owner": 2}),
+        ("DELETE FROM ONLY users u USING wallets w WHERE w.owner = u.id AND w.note = 'x'", {"users": 3}),
+        ("DELETE FROM users AS u WHERE EXISTS (SELECT FROM wallets w WHERE w.owner = u.id)", {"users": 10}),
+        ("DELETE FROM users WHERE lower(name) = 'u7'", {"users": 1, "wallets": 1, "marks.owner": 1}),
+        ("WITH few AS (SELECT 3 AS id) DELETE FROM users USING few WHERE few.id = users.id", {"users": 1}),
+        ("WITH gone AS (DELETE FROM wallets WHERE id < 3 RETURNING *) SELECT FROM gone", {"wallets": 2}),
+        ("UPDATE users SET id = id + 100 WHERE id = 1", {"users.id": 1, "codes.owner": 1, "wallets": None}),
+        ("ALTER TABLE wallets DROP CONSTRAINT wallets_owner_fkey; DELETE FROM users", {"wallets": None}),
+    ],
+)
+def test_rows_are_counted_wherever_they_are_and_whatever_goes_along(
+    shadow: Shadow, script: str, found: dict[str, int | None]
+) -> None:
+    shadow.apply(
+        BANK.replace("REFERENCES users", "REFERENCES users ON DELETE CASCADE")
+        + """CREATE TABLE marks (owner int REFERENCES users ON DELETE SET NULL);
+             CREATE TABLE codes (owner int REFERENCES users ON UPDATE CASCADE ON DELETE CASCADE);
+             INSERT INTO marks SELECT id FROM users; INSERT INTO codes VALUES (1)"""
+    )
+    losses = measure(shadow.connection, destroyed(shadow, script).goes)
+    counts = {loss.lost.name.removeprefix("public."): loss.count for loss in losses if loss.exact}
+    assert {name: counts.get(name) for name in found} == {k: v or None for k, v in found.items()}
 
 
 @pytest.mark.parametrize(
