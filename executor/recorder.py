@@ -25,7 +25,7 @@ from django.db import close_old_connections, connections, transaction
 from django.utils import timezone
 
 from approvals import attempts
-from approvals.models import Execution, ExecutionLog, ExecutionStatus, ExecutionStep
+from approvals.models import BUSY, Execution, ExecutionLog, ExecutionStatus, ExecutionStep
 from executor import helpers
 from executor.errors import ExecutorError, masked
 from executor.spec import (
@@ -72,15 +72,17 @@ class _Write:
             self.steps.setdefault(position, {}).update(fields)
 
     def carry_out(self, execution: Execution) -> None:
-        """Write it: what can go together in one transaction."""
+        """Write it: what can go together in one transaction. Where the resolver has put on record by now how
+        the execution stands, what a late worker shows must not cover that."""
         if self.do is not None:
             self.do()
             return
         with transaction.atomic():
             if self.fields:
-                Execution.objects.filter(pk=execution.pk).update(**self.fields)
+                Execution.objects.filter(pk=execution.pk, status__in=BUSY).update(**self.fields)
             for position, fields in self.steps.items():
-                execution.steps.filter(position=position).update(**fields)
+                mine = execution.steps.filter(position=position, execution__status__in=BUSY)
+                mine.update(**fields)
             if self.lines:
                 ExecutionLog.objects.bulk_create(self.lines)
 
@@ -182,8 +184,8 @@ class PortalRecorder:
 
     def step_failed(self, position: int) -> None:
         """The step is the one at which the attempt ended; one that ran alone has its own record."""
-        steps = ExecutionStep.objects.filter(
-            execution=self.execution, position=position, how=ExecutionStep.How.TRANSACTIONAL
+        steps = self.execution.steps.filter(
+            position=position, how=ExecutionStep.How.TRANSACTIONAL, execution__status__in=BUSY
         )
         self._queue.put(_Write(lambda: steps.update(state=ExecutionStep.State.FAILED)))
 

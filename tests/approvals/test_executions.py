@@ -29,6 +29,7 @@ from approvals.models import (
     Status,
     Target,
 )
+from executor.recorder import _Write as Shown
 from tests.approvals import factories
 from tests.approvals.factories import World, again, body, claimed, end, rollback_in, start, trail
 
@@ -400,6 +401,18 @@ def test_no_phase_goes_back_and_an_outcome_is_no_phase(source: str, goal: str, w
         attempts.enter(execution, ExecutionStatus(goal))
     execution.refresh_from_db()
     assert execution.status == source
+
+
+def test_what_a_late_worker_shows_covers_nothing_of_what_the_resolver_has_put_on_record(world: World) -> None:
+    execution = claimed(start(world, rollback_in(world, Status.APPROVED)))
+    factories.run(execution)
+    Shown(fields={"marks": {"script": "then"}}, steps={1: {"state": "running"}}).carry_out(execution)
+    execution.refresh_from_db()
+    end(execution, OUTCOMES.PARTIAL, resolved=True, committed=True)
+    Shown(fields={"marks": {"alone": "now"}}, steps={1: {"state": "done"}}).carry_out(execution)
+    execution.refresh_from_db()
+    assert execution.marks.keys() == {"script", "committed", "resolved"}
+    assert execution.steps.get(position=1).state == "running"
 
 
 @pytest.mark.parametrize(
