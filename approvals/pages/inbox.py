@@ -182,8 +182,10 @@ class Inbox:
     @property
     def waiting(self) -> int:
         """How many rollbacks this person can do something about."""
-        found = (self.to_decide, self.to_start, self.restarts, self.with_me, self.to_confirm, self.to_except)
-        return sum(len(each) for each in found)
+        signed = {each.rollback_id for each in (*self.to_confirm, *self.to_except)}
+        restarted = {execution.rollback_target.rollback_id for execution in self.restarts}
+        decided = {each.rollback.pk for each in self.to_decide}
+        return len(signed | restarted | decided | {each.pk for each in (*self.to_start, *self.with_me)})
 
     @property
     def also(self) -> int:
