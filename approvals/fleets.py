@@ -143,7 +143,7 @@ def why_not_go_on(run: FleetRun, *, again: bool) -> str:
     if run.rollback.overdue_expiry:
         return _("The time to execute %(label)s is over: end the run.") % {"label": run.rollback.label}
     if Stand.UNSURE in stands:
-        return _("First %(target)s: see how it stands, and settle it.") % {
+        return _("Before it can go on, see how %(target)s stands, and settle it.") % {
             "target": targets[stands.index(Stand.UNSURE)].target
         }
     if stands[0] is Stand.FAILED and not (again and _may_try_again(tries[targets[0].pk])):
@@ -235,6 +235,7 @@ def says(counts: dict[str, int]) -> str:
             ),
         ),
         ("open", _("%(count)d under way")),
+        ("queued", _("%(count)d queued")),
         ("waiting", _("%(count)d not begun")),
     ]
     told = [

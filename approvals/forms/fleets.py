@@ -74,6 +74,10 @@ class GoOnForm(PortalForm):
         label=_("Also try those again that ended without effect (each at most three times)"), required=False
     )
 
+    def nothing_again(self) -> None:
+        """Do not ask where nothing has ended so."""
+        self.fields["again"].widget = forms.HiddenInput()
+
 
 class TargetsForm(PortalForm):
     """The targets of a request by name, the canary among them."""

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import cached_property
 
 from django.urls import reverse
 from django.utils.translation import gettext as _
@@ -26,6 +27,7 @@ from approvals.models import (
 from approvals.waves import Stand
 
 from . import fleet_story
+from .search import LONGEST
 
 # How a cell looks: shape, tone, letter and the word for it; by what it stands for, in the order of filters.
 LOOKS: dict[str, tuple[str, str, str, str]] = {
@@ -55,6 +57,7 @@ class Cell:
     execution: Execution | None
     url: str
     opens: datetime | None = None  # when its window does, for which it waits
+    when: str = ""  # the same by the target's clock
 
     @property
     def icon(self) -> str:
@@ -100,17 +103,33 @@ class View:
     cells: list[Cell]
     show: str = ""
     counts: Counter[str] = field(default_factory=Counter)
+    text: str = ""  # shown are the cells alone that have every word of it in their name
 
     @property
     def sentence(self) -> str:
         """How many stand how."""
-        counts = {key: self.counts[key] for key in ("done", "failed", "missed", "unsure", "waiting")}
-        return fleets.says(counts | {"open": self.counts["open"] + self.counts["queued"]})
+        return fleets.says({key: self.counts[key] for key in LOOKS})
 
     @property
     def named(self) -> bool:
-        """Are they so few that each shows its name?"""
-        return len(self.cells) <= NAMED
+        """Are so few shown that each shows its name?"""
+        return len(self.shown) <= NAMED
+
+    @property
+    def many(self) -> bool:
+        """Are there more than show their names, so that one has to be looked for?"""
+        return len(self.cells) > NAMED
+
+    @cached_property
+    def shown(self) -> list[Cell]:
+        """The cells that the filters leave."""
+        words = self.text.casefold().split()
+        return [
+            cell
+            for cell in self.cells
+            if (not self.show or cell.kind == self.show)
+            and all(word in cell.name.casefold() for word in words)
+        ]
 
     @property
     def happened(self) -> str:
@@ -138,20 +157,14 @@ class View:
 
     @property
     def groups(self) -> list[Group]:
-        """The canary, each wave in its order, and what has not begun; what the filter hides left out."""
+        """The canary, each wave in its order, what missed its window, and what has not begun."""
         found: dict[int, list[Cell]] = {}
-        later = len(self.cells) + 1
-        for cell in self.cells:
-            wave = cell.execution.wave if cell.execution is not None else None
-            place = 0 if cell.position == fleet_progress.CANARY else later if wave is None else wave
-            if not self.show or cell.kind == self.show:
-                found.setdefault(place, []).append(cell)
-        return [Group(self._title(place, later), found[place]) for place in sorted(found)]
-
-    def _title(self, place: int, later: int) -> str:
-        if place == 0:
-            return _("Canary")
-        return _("Not begun") if place == later else _("Wave %(number)d") % {"number": place}
+        missed = len(self.cells) + 1
+        titles = {0: _("Canary"), missed: _("Missed the window"), missed + 1: _("Not begun")}
+        for cell in self.shown:
+            found.setdefault(_place(cell, missed), []).append(cell)
+        wave = _("Wave %(number)d")
+        return [Group(titles.get(place) or wave % {"number": place}, found[place]) for place in sorted(found)]
 
     @property
     def filters(self) -> list[Filter]:
@@ -171,6 +184,12 @@ class View:
         return sorted(found, key=lambda cell: (order.index(cell.kind), cell.position))[:TOLD]
 
     @property
+    def without_effect(self) -> int:
+        """How many failed without effect, so that they could be tried again."""
+        ended = [cell.execution for cell in self.cells if cell.kind == "failed" and cell.execution]
+        return sum(execution.status == ExecutionStatus.NO_EFFECT for execution in ended)
+
+    @property
     def more_troubled(self) -> int:
         return max(self.counts["unsure"] + self.counts["failed"] - TOLD, 0)
 
@@ -187,7 +206,20 @@ class View:
         return self.cells[0]
 
 
-def read(rollback: RollbackRequest, targets: Sequence[RollbackTarget], *, show: str = "") -> View:
+def _place(cell: Cell, missed: int) -> int:
+    """Where among the groups a cell belongs: the canary 0, what began its wave, what missed its window there,
+    and behind it what has not begun."""
+    if cell.position == fleet_progress.CANARY:
+        return 0
+    if cell.kind == "missed":
+        return missed
+    wave = cell.execution.wave if cell.execution is not None else None
+    return missed + 1 if wave is None else wave
+
+
+def read(
+    rollback: RollbackRequest, targets: Sequence[RollbackTarget], *, show: str = "", text: str = ""
+) -> View:
     """The run that was started last and how its targets stand; two queries, or three
     where the clock started it, however many they are."""
     run = rollback.runs.select_related("started_by", "schedule", "rollback").first()
@@ -195,7 +227,7 @@ def read(rollback: RollbackRequest, targets: Sequence[RollbackTarget], *, show: 
     ahead = fleet_windows.of_run(run, targets) if run and not run.is_over else {}
     cells = [_cell(each, tries.get(each.pk, []), ahead.get(each.pk)) for each in targets]
     counts = Counter(cell.kind for cell in cells)
-    return View(rollback, run, cells, show if show in LOOKS else "", counts)
+    return View(rollback, run, cells, show if show in LOOKS else "", counts, text[:LONGEST].strip())
 
 
 def _cell(each: RollbackTarget, tries: list[Execution], ahead: Chance | None) -> Cell:
@@ -204,12 +236,13 @@ def _cell(each: RollbackTarget, tries: list[Execution], ahead: Chance | None) ->
     if stand is Stand.OPEN and last is not None and last.status == ExecutionStatus.QUEUED:
         kind = "queued"
     word = last.get_status_display() if last is not None and kind != "missed" else _(LOOKS[kind][3])
-    opens = None
+    opens, when = None, ""
     if stand is Stand.WAITING and ahead and ahead.span and ahead.opening is Opening.LATER:
         opens = ahead.span.begins
-        word = _("waits for its window, which opens %(at)s") % {"at": windows.clock(opens, each.target)}
+        when = windows.clock(opens, each.target)
+        word = _("waits for its window, which opens %(at)s") % {"at": when}
     url = reverse("execution_detail", args=[last.pk]) if last is not None else ""
-    return Cell(each.target.name, each.position, kind, word, last, url, opens)
+    return Cell(each.target.name, each.position, kind, word, last, url, opens, when)
 
 
 @dataclass(frozen=True)

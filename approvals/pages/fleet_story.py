@@ -97,6 +97,21 @@ def todo(view: View) -> list[str]:
         ]
     if run.state == State.HELD:
         return [_("Go on with the run when the reason is gone; or end it.")]
+    return _meanwhile(view, run)
+
+
+def _meanwhile(view: View, run: FleetRun) -> list[str]:
+    """While it runs: nothing, unless some have failed already."""
+    if failed := view.counts["failed"]:
+        left = max(run.stop_after - (failed - run.accepted), 1)
+        more = ngettext(
+            "It stops by itself after %(count)d more failure; hold it now if others will fail for it, too.",
+            "It stops by itself after %(count)d more failures; hold it now if others will fail for it, too.",
+            left,
+        )
+        return [_("Find out why it failed: the page of each failed target says it."), more % {"count": left}]
+    if view.next_opening is not None:
+        return [_("Nothing: each begins by itself when its window opens, also if nobody watches.")]
     return []
 
 

@@ -58,7 +58,7 @@ def fleet_live(request: Request, pk: int) -> HttpResponse:
 def _context(request: Request, pk: int) -> dict[str, Any]:
     rollback = visible(request, pk)
     targets = list(rollback.rollback_targets.select_related("target"))
-    view = fleet_page.read(rollback, targets, show=request.GET.get("show", ""))
+    view = fleet_page.read(rollback, targets, show=request.GET.get("show", ""), text=request.GET.get("q", ""))
     context = {"rollback": rollback, "view": view, "acts": fleet_page.acts(view, request.user)}
     granted = exception_page.told(rollback, backup_exceptions.granted(rollback))
     return context | {"glasses": break_glass.confirmed(rollback), "exceptions": granted}
@@ -168,6 +168,8 @@ def fleet_act(request: Request, pk: int, key: str) -> HttpResponse:
     if confirmed == {"confirmed_at": None} and request.method != "POST":
         return redirect(f"{reverse('confirm')}?{urlencode({'next': request.get_full_path()})}")
     form = make(posted(request), initial={"seen": view.counts["failed"]})
+    if isinstance(form, GoOnForm) and not view.without_effect:
+        form.nothing_again()
     if form.is_valid():
         try:
             run = fleet_progress.require_run(context["rollback"])

@@ -290,7 +290,7 @@ def test_an_unresolved_target_holds_the_run_until_the_target_has_said_and_somebo
     factories.run(lost)
     factories.end(lost, UNRESOLVED)
     assert (stands(run), fresh(run).state) == ("duwwww", "held")
-    with pytest.raises(Refused, match="First wallet-service-shard-002"):
+    with pytest.raises(Refused, match="Before it can go on, see how wallet-service-shard-002 stands"):
         fleets.go_on(run, actor=world.olga, confirmed_at=timezone.now(), seen=0)
     lost.refresh_from_db()
     factories.end(lost, SUCCEEDED, resolved=True)

@@ -217,6 +217,9 @@ def test_the_pages_say_when_each_begins_and_which_missed_it(world: World, rollba
     assert "Nothing is under way: the rest waits for its windows." in page
     assert "wallet-service-shard-003: waits for its window, which opens" in page
     assert "wallet-service-shard-004: missed its window" in page
+    assert page.text.index("Missed the window 1 target") < page.text.index("Not begun 1 target")
+    assert "Nothing: each begins by itself when its window opens, also if nobody watches." in page
+    assert "Waits for windows" in page
     assert 'href="/rollbacks/" aria-current="page"' in page.html
     missed = run.executions.get(missed=True)
     page = see(olga, reverse("execution_detail", args=[missed.pk]))

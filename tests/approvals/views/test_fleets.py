@@ -112,7 +112,7 @@ def test_ops_start_the_run_in_waves_and_watch_it(world: World, shards: list[Targ
     where = reverse("fleet_start", args=[rollback.pk])
     assert "less than or equal to 5" in send(olga, where, **form)
     page = send(olga, where, **(form | {"wave_size": 3}))
-    assert "0 of 6 taken back, 1 under way, 5 not begun." in page
+    assert "0 of 6 taken back, 1 queued, 5 not begun." in page
     run = rollback.runs.get()
     assert (run.wave_size, run.stop_after, run.started_by) == (3, 1, world.olga)
     end_wave(run)
@@ -120,7 +120,7 @@ def test_ops_start_the_run_in_waves_and_watch_it(world: World, shards: list[Targ
     assert "Canary" in page
     assert "Wave 1" in page
     assert "wallet-service-shard-001: Committed and verified" in page
-    assert "1 of 6 taken back, 3 under way, 2 not begun." in page
+    assert "1 of 6 taken back, 3 queued, 2 not begun." in page
     assert see(olga, reverse("fleet_live", args=[rollback.pk])).status == 200
     assert see(olga, reverse("rollback_start", args=[rollback.pk])).status == 302
 
@@ -144,6 +144,10 @@ def test_a_stopped_run_says_why_what_needs_a_person_and_how_it_goes_on(
     review = see(as_(world.dora), reverse("rollback_detail", args=[rollback.pk]))
     assert "1 of 6 taken back, 1 failed, 4 not begun." in review
     olga = as_(world.olga, confirmed=True)
+    page = see(olga, reverse("fleet_go_on", args=[rollback.pk]))
+    assert "The failures so far are accepted: 1 more stops the run again." in page
+    assert "wallet-service-shard-002 Rolled back" in page
+    assert "Also try those again" not in page, "none ended without effect"
     page = send(olga, reverse("fleet_go_on", args=[rollback.pk]), seen=0)
     assert "Other targets have failed since you opened the page" in page
     send(olga, reverse("fleet_go_on", args=[rollback.pk]), seen=1)
@@ -186,3 +190,33 @@ def test_a_matrix_of_twelve_takes_as_many_queries_as_one_of_three(
         asked.append([queries_of(as_(world.olga), page) for page in pages])
         fleets.cancel(run, actor=world.olga, reason="The next one.")
     assert asked[0] == asked[1]
+
+
+def test_of_many_targets_one_is_found_by_its_name_and_then_shows_it(world: World) -> None:
+    rollback = ready(world, factories.shards(world, 26))
+    run = factories.started_run(world, rollback)
+    end_wave(run)
+    end_wave(run, ExecutionStatus.ROLLED_BACK)
+    where, olga = reverse("fleet_detail", args=[rollback.pk]), as_(world.olga)
+    named = '<span class="name" aria-hidden="true">'
+    assert named not in see(olga, where).html
+    page = see(olga, where, q="SHARD-02")
+    assert page.html.count(named) == 7
+    assert f"{reverse('fleet_detail', args=[rollback.pk])}?q=SHARD-02&amp;show=failed" in page.html
+    assert see(olga, where, show="failed").html.count(named) == 1
+    page = see(olga, where, q="nowhere", show="failed")
+    assert "No target has “nowhere” in its name and stands so now." in page
+    assert "1 of 26 taken back, 1 failed, 24 not begun." in page
+
+
+def test_whoever_watches_a_run_in_which_some_have_failed_is_told_when_it_stops(
+    world: World, shards: list[Target]
+) -> None:
+    rollback = ready(world, shards)
+    run = factories.started_run(world, rollback, wave_size=2, stop_after=3)
+    end_wave(run)
+    first = run.executions.filter(status="queued").order_by("rollback_target__position")[0]
+    factories.end(claimed(first), ExecutionStatus.ROLLED_BACK)
+    page = matrix(world, rollback)
+    assert "1 of 6 taken back, 1 failed, 1 queued, 3 not begun." in page
+    assert "It stops by itself after 2 more failures; hold it now" in page
