@@ -182,10 +182,11 @@ class Inbox:
     @property
     def waiting(self) -> int:
         """How many rollbacks this person can do something about."""
-        signed = {each.rollback_id for each in (*self.to_confirm, *self.to_except)}
-        restarted = {execution.rollback_target.rollback_id for execution in self.restarts}
-        decided = {each.rollback.pk for each in self.to_decide}
-        return len(signed | restarted | decided | {each.pk for each in (*self.to_start, *self.with_me)})
+        keys = {each.rollback.pk for each in self.to_decide}
+        keys |= {execution.rollback_target.rollback_id for execution in self.restarts}
+        keys |= {glass.rollback_id for glass in self.to_confirm}
+        keys |= {exception.rollback_id for exception in self.to_except}
+        return len(keys | {each.pk for each in (*self.to_start, *self.with_me)})
 
     @property
     def also(self) -> int:
