@@ -36,6 +36,8 @@ Progress = Callable[[Stage, int, int], None]
 restored copy, tables compared. An exception from it ends the stage."""
 Room = Callable[[int], None]
 """Told how many bytes a dump may take at most; raises BackupRefused where there is no room for them."""
+Server = Callable[[Connection], None]
+"""Raises WrongServer where another server or database answers."""
 Select = Callable[[Connection], Selection]
 """Says, in the dump's own snapshot, of which tables the rows are wanted."""
 
@@ -92,6 +94,7 @@ def dump(
     snapshot: str | None = None,
     limit_bytes: int | None = None,
     require_room: Room | None = None,
+    require_server: Server | None = None,
     lock_wait_ms: int = LOCK_WAIT_MS,
     progress: Progress | None = None,
 ) -> Dump:
@@ -100,13 +103,16 @@ def dump(
     `endpoint` logs in as the backup role, which reads everything. Counts and hashes are taken in the dump's
     own snapshot while pg_dump runs. `select` leaves out the rows of all tables but some; `snapshot` is one
     that somebody else has exported, whose transaction stays open meanwhile. `require_room` is asked before
-    anything is written, with the bytes of these tables. Raises BackupRefused above `limit_bytes`,
+    anything is written, with the bytes of these tables; `require_server` first of all, over the connection
+    whose snapshot pg_dump takes: nobody else's can be had by that. Raises BackupRefused above `limit_bytes`,
     BackupFailed, ConnectFailed; nothing is left behind then.
     """
     directory.mkdir(parents=True, exist_ok=True)
     started = time.monotonic()
     with contextlib.closing(connect(endpoint)) as connection, _as_failure(endpoint):
         with no_longer_than(ASK_S, connection):
+            if require_server is not None:
+                require_server(connection)
             set_session(connection, {"lock_timeout": f"{lock_wait_ms}ms"})  # to ask for a size takes a lock
             connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
             if snapshot is not None:

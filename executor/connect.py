@@ -172,13 +172,20 @@ def refuse_unfit(
     """
     if who.version < OLDEST_VERSION:
         raise WrongServer(f"PostgreSQL 14 or newer is needed; this server is version {who.version}.")
-    if who.in_recovery:
-        raise WrongServer("This server is a standby in recovery; an execution needs the primary.")
     if client_pid != who.backend_pid:
         raise WrongServer(
             f"A connection pooler stands in between: the handshake named backend {client_pid}, "
             f"but backend {who.backend_pid} answers. Give the target's direct address."
         )
+    refuse_other(who, system_identifier=system_identifier, database_oid=database_oid)
+    if who.superuser:
+        raise WrongServer("The executor's role is a superuser; scripts run as an ordinary role only.")
+
+
+def refuse_other(who: Identity, *, system_identifier: str | None, database_oid: int | None) -> None:
+    """Raise WrongServer unless this is the primary, and the approved database as far as that is known."""
+    if who.in_recovery:
+        raise WrongServer("This server is a standby in recovery; an execution needs the primary.")
     if system_identifier is not None and who.system_identifier != system_identifier:
         raise WrongServer(
             f"Another server answers here: its system identifier is {who.system_identifier}, "
@@ -189,8 +196,6 @@ def refuse_unfit(
             f"Another database answers under this name: its OID is {who.database_oid}, "
             f"approved was {database_oid}."
         )
-    if who.superuser:
-        raise WrongServer("The executor's role is a superuser; scripts run as an ordinary role only.")
 
 
 def refuse_two_servers(control: Connection, who: Identity) -> None:

@@ -16,7 +16,7 @@ from approvals import attempts, backup_exceptions, backups, policy
 from approvals.models import Backup, BackupException, BaseBackup, Execution, ExecutionStatus, Grade
 from executor import backup, credentials, points, vault
 from executor.choosing import Choice, choose_for
-from executor.connect import connect, set_session
+from executor.connect import Connection, connect, identity, refuse_other, set_session
 from executor.errors import AboveLimit, BackupFailed, BackupRefused, Cancelled, ExecutorError, plain
 from executor.watch import no_longer_than
 
@@ -117,6 +117,7 @@ class _Taking:
                 snapshot=self.snapshot,
                 limit_bytes=None if choice.exception else self.target.backup_limit_bytes,
                 require_room=vault.require_room,
+                require_server=self._require_server,
                 progress=self.progress,
             )
             stored = vault.put(made.path, f"{self.target.name}/{made.path.name}")
@@ -127,6 +128,11 @@ class _Taking:
         facts |= {"grade": choice.grade, "base": choice.base}
         facts["keys_left_out"] = [asdict(key) for key in made.selection.keys] if made.selection else []
         return made, facts
+
+    def _require_server(self, connection: Connection) -> None:
+        """The backup's login may reach another server than the script's: a standby that lags behind."""
+        oid, identifier = self.target.database_oid, self.target.system_identifier or None
+        refuse_other(identity(connection), system_identifier=identifier, database_oid=oid)
 
     def _point(self, choice: Choice) -> tuple[Choice, points.RestorePoint | None]:
         """The restore point that the choice needs; where none is archived, what is left by an exception."""

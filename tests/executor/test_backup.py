@@ -13,8 +13,8 @@ import psycopg
 import pytest
 
 from executor import backup
-from executor.connect import Endpoint
-from executor.errors import BackupFailed, BackupRefused, Cancelled
+from executor.connect import Connection, Endpoint, identity, refuse_other
+from executor.errors import BackupFailed, BackupRefused, Cancelled, WrongServer
 from executor.restore import run_tool
 from tests.executor.target import Target
 from waqiti_rollback.embedded import HOST, SUPERUSER, Cluster
@@ -162,6 +162,15 @@ def test_a_database_above_the_limit_is_refused_in_plain_words(target: Target, tm
     with pytest.raises(BackupRefused, match="physical backup"):
         backup.dump(target.backup, tmp_path, "large", limit_bytes=size - 1)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_of_another_server_than_the_approved_one_nothing_is_dumped(target: Target, tmp_path: Path) -> None:
+    def require(connection: Connection) -> None:
+        refuse_other(identity(connection), system_identifier="1", database_oid=None)
+
+    with pytest.raises(WrongServer, match="Another server answers here"):
+        backup.dump(target.backup, tmp_path, "a", require_server=require)
+    assert not list(tmp_path.iterdir())
 
 
 def test_no_partial_file_stays_when_the_dump_fails(target: Target, tmp_path: Path) -> None:
