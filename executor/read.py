@@ -32,10 +32,13 @@ from executor.history import read_history
 from executor.schema import sameness
 from executor.schema.objects import Snapshot
 from executor.schema.snapshot import snapshot
+from executor.watch import no_longer_than
 
 log = logging.getLogger(__name__)
 
 FIRST = 1
+READING_S = 1800.0
+"""So long a reading may take at most: of many tables each is counted for half a minute."""
 
 
 def in_plain_words(error: BaseException) -> str:
@@ -50,7 +53,10 @@ def in_plain_words(error: BaseException) -> str:
 @contextmanager
 def reading(target: Target) -> Iterator[Connection]:
     """A connection that may read everything and change nothing: the backup role, read only."""
-    with connect(credentials.endpoint(target, "backup")) as connection:
+    with (
+        connect(credentials.endpoint(target, "backup")) as connection,
+        no_longer_than(READING_S, connection),
+    ):
         set_session(connection, {"default_transaction_read_only": "on", "lock_timeout": "5s"})
         yield connection
 

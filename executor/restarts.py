@@ -21,8 +21,12 @@ from executor.errors import ExecutorError
 from executor.looks import looker
 from executor.recorder import check_json
 from executor.spec import CheckResult, LoneStep, RunSpec
+from executor.watch import no_longer_than
 
 log = logging.getLogger(__name__)
+
+ASKING_S = 300.0
+"""So long a look may take at most; each check has half a minute."""
 
 
 def look(execution: Execution) -> None:
@@ -52,7 +56,7 @@ def ask(endpoint: Endpoint, spec: RunSpec, since: datetime) -> tuple[str, list[C
     """What the server says once it runs since later than `since`: a sentence, the answers, and whether
     a setting is not in force or not the one that was written. None while it was not restarted, or while
     another server answers. Raises ExecutorError, psycopg.Error."""
-    with contextlib.closing(connect(endpoint)) as connection:
+    with contextlib.closing(connect(endpoint)) as connection, no_longer_than(ASKING_S, connection):
         who = identity(connection)
         if who.postmaster_start <= since or who.in_recovery:
             return None

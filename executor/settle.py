@@ -27,6 +27,10 @@ from executor.spec import (
     RunSpec,
     StepState,
 )
+from executor.watch import no_longer_than
+
+ASKING_S = 300.0
+"""So long what is asked of a target that has said how it ended may take; each check has half a minute."""
 
 
 def settle(execution: Execution) -> None:
@@ -127,7 +131,7 @@ def _owed_checks(target: Endpoint, spec: RunSpec) -> tuple[str, list[CheckResult
     if not owed:
         return "", []
     try:
-        with connect(target) as connection:
+        with connect(target) as connection, no_longer_than(ASKING_S, connection):
             results = list(after(connection, spec, owed))
     except Exception as error:  # noqa: BLE001 (a check that can't be asked is not passed)
         return f"the checks could not be asked: {plain(error)}", []
@@ -138,7 +142,7 @@ def _restart(target: Endpoint, spec: RunSpec, backend: Backend | None) -> Restar
     """What is waited for, from the start of the server on under which it ran: it may have been restarted
     since. Raises Unanswered."""
     try:
-        with connect(target) as connection:
+        with connect(target) as connection, no_longer_than(ASKING_S, connection):
             found = restart_needed(connection, spec)
     except psycopg.Error as error:
         raise Unanswered(f"Whether a restart is needed is not known yet: {plain(error)}") from error

@@ -7,10 +7,12 @@ from pathlib import Path
 import pytest
 
 from executor import backup
+from executor.connect import connect
 from executor.errors import Cancelled, ConnectFailed
 from executor.resolve import Attempt, Verdict, resolve
 from executor.run import run
 from executor.spec import Outcome
+from executor.watch import no_longer_than
 from tests.executor.proxy import Fault, proxy
 from tests.executor.target import DROP_STATUS, STATUS_IS_GONE, Recording, Target, check, spec
 
@@ -133,3 +135,14 @@ def test_a_network_that_swallows_everything_does_not_keep_a_backup_from_ending(
         backup.dump(through.endpoint, tmp_path, "a", progress=cancelled)
     assert through.reached.is_set()
     assert not list(tmp_path.iterdir())
+
+
+def test_nor_a_question_from_being_given_up(target: Target) -> None:
+    with (
+        proxy(target.backup, Fault.SWALLOW, b"pg_sleep") as through,
+        connect(through.endpoint) as connection,
+        pytest.raises(ConnectFailed, match="did not answer to the end within 1 s"),
+        no_longer_than(1.0, connection),
+    ):
+        connection.execute("SELECT pg_sleep(0)")
+    assert through.reached.is_set()

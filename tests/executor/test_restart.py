@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.executor.target import Target, lone, spec
+from tests.executor.target import DROP_STATUS, Target, lone, spec
 
 if TYPE_CHECKING:
     from approvals.models import Execution
@@ -134,3 +134,16 @@ def test_a_setting_that_is_another_by_the_restart_is_no_success(
     assert seen[2] == bool(says)
     assert says in seen[0]
     assert ask(target.executor, replace(ran, expected_system_identifier="1"), long_ago) is None
+
+
+def test_a_restart_that_came_before_the_resolver_is_the_one_that_is_waited_for(target: Target) -> None:
+    """The worker was killed behind COMMIT, and the server was restarted before anybody asked it."""
+    from executor import settle
+
+    ran = spec(DROP_STATUS)
+    backend = target.run(ran).backend
+    assert backend is not None
+    asked = settle._restart(target.executor, ran, backend).postmaster_start
+    assert asked == backend.postmaster_start
+    before = replace(backend, postmaster_start=backend.postmaster_start - timedelta(hours=1))
+    assert settle._restart(target.executor, ran, before).postmaster_start == before.postmaster_start
