@@ -105,8 +105,10 @@ def with_everything(user: User) -> QuerySet[RollbackRequest]:
 
 def attempts(rollback: RollbackRequest, *, limit: int = 20) -> list[Execution]:
     """The newest rehearsals and executions of a rollback, with what its page says of them."""
-    found = Execution.objects.filter(rollback_target__rollback=rollback).select_related("requested_by")
-    return list(found.only(*OF_ATTEMPTS, *names_of("requested_by")).order_by("-queued_at")[:limit])
+    found = Execution.objects.filter(rollback_target__rollback=rollback)
+    found = found.select_related("requested_by", "target")
+    names = ("target__name", *names_of("requested_by"))
+    return list(found.only(*OF_ATTEMPTS, *names).order_by("-queued_at")[:limit])
 
 
 def asks_for(user: User) -> QuerySet[Target]:

@@ -143,6 +143,8 @@ def test_a_stopped_run_says_why_what_needs_a_person_and_how_it_goes_on(
     assert "Go on…" not in matrix(world, rollback, "alice")
     review = see(as_(world.dora), reverse("rollback_detail", args=[rollback.pk]))
     assert "1 of 6 taken back, 1 failed, 4 not begun." in review
+    assert "Canary of 6 targets" in review
+    assert "Execution on wallet-service-shard-002" in review
     olga = as_(world.olga, confirmed=True)
     page = see(olga, reverse("fleet_go_on", args=[rollback.pk]))
     assert "The failures so far are accepted: 1 more stops the run again." in page
