@@ -36,7 +36,7 @@ def rollback_ahead(request: Request, pk: int) -> HttpResponse:
     may_take_files = not choosing and rollback.status in takeaway.APPROVED
     context = {"rollback": rollback, "deployment": ahead, "may_take_files": may_take_files}
     if request.htmx:
-        return render(request, "rollbacks/parts/next_deployment.html", context | {"choosing": choosing})
+        return render(request, "rollbacks/parts/next_deployment.html", context)
     form = AheadForm({"history_treatment": ahead.treatment, "file_fate": ahead.fate})
     return render(request, "rollbacks/next_deployment.html", context | {"form": form})
 

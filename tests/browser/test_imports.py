@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 if TYPE_CHECKING:
     from tests.browser.conftest import Site
@@ -18,6 +18,7 @@ pytestmark = [pytest.mark.browser, pytest.mark.integration]
 SignIn = Callable[..., Page]
 PHONE = {"width": 390, "height": 844}
 NEW = "V2__notes_of_wallets.sql"
+AHEAD = re.compile(r"/next-deployment/\?")
 
 
 def release() -> bytes:
@@ -74,3 +75,19 @@ def test_the_forecast_follows_the_choice(site: Site, sign_in: SignIn) -> None:
     expect(panel).to_contain_text("Deleted")
     page.get_by_label("What becomes of the migration file").select_option("")
     expect(panel.get_by_role("alert")).to_contain_text("The migration comes back.")
+
+
+def test_a_choice_made_while_an_answer_is_on_its_way_is_not_lost(site: Site, sign_in: SignIn) -> None:
+    page = sign_in("amina")
+    page.goto("/rollbacks/new/?target=wallet-production&down_to=2025.11.22.001")
+    page.locator("form[method=post] button.btn-main").click()
+    page.goto(re.sub(r"/form/\w+/$", "/form/file/", page.url))
+    held: list[Route] = []
+    page.route(AHEAD, lambda route: route.continue_() if held else held.append(route))
+    with page.expect_request(AHEAD):
+        page.get_by_label("What becomes of the migration file").select_option("removed")
+    page.get_by_label("What becomes of its row").select_option("mark")
+    held[0].continue_()
+    panel = page.locator("#next-deployment")
+    expect(panel).to_contain_text("removed from the release")
+    expect(panel).to_contain_text("Deleted")
