@@ -384,7 +384,8 @@ def end(
     if status not in OPEN:
         execution.finished_at = timezone.now()
     took_back = execution.course == Execution.Course.TAKE_BACK
-    if execution.purpose == REAL and status in ENDED_WELL and not took_back:
+    undone = status in ENDED_WELL or halfway.COMMITTED in execution.marks  # whatever else is still to come
+    if execution.purpose == REAL and undone and not took_back:
         execution.watch_until = timezone.now() + WATCH
     execution.save()
     if execution.purpose != REAL:

@@ -12,7 +12,7 @@ import pytest
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
-from approvals import attempts, audit, backups, executions, jobs, policy, rollbacks, signed
+from approvals import alarms, attempts, audit, backups, executions, jobs, policy, rollbacks, signed
 from approvals.errors import Conflict, Denied, Refused
 from approvals.models import (
     AuditEvent,
@@ -483,6 +483,17 @@ def test_success_executes_the_rollback_starts_the_clocks_and_reads_the_history(w
     assert (job.kind, job.subject, job.asked_by) == ("sync", str(world.production.pk), None)
     assert rollback.approvals.get().voided_at is None
     assert body("execution.succeeded")["facts"]["rollback_status"] == "executed"
+
+
+@pytest.mark.parametrize("status", [OUTCOMES.AWAITING_RESTART, OUTCOMES.PARTIAL])
+@pytest.mark.parametrize("committed", [True, False])
+def test_the_history_is_watched_from_the_commit_on_whatever_else_is_still_to_come(
+    status: ExecutionStatus, committed: bool, world: World
+) -> None:
+    execution = claimed(start(world, rollback_in(world, Status.APPROVED)))
+    ended = end(execution, status, committed=committed)
+    assert (ended.watch_until is not None) is committed
+    assert (ended in alarms.watched(ended.target)) is committed
 
 
 def test_a_check_that_failed_after_commit_is_executed_not_failed(world: World) -> None:
