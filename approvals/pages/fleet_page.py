@@ -5,17 +5,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
 from functools import cached_property
 
 from django.urls import reverse
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_noop
 
-from approvals import fleet_progress, fleet_windows, fleets, windows
-from approvals.fleet_windows import Chance, Opening
+from approvals import fleet_progress, fleet_windows, fleets
 from approvals.models import (
-    Execution,
     ExecutionStatus,
     FleetRun,
     Role,
@@ -24,60 +20,16 @@ from approvals.models import (
     Status,
     User,
 )
-from approvals.waves import Stand
 
-from . import fleet_story
+from . import fleet_cells, fleet_story
+from .fleet_cells import LOOKS, Cell, Group
 from .search import LONGEST
 
-# How a cell looks: shape, tone, letter and the word for it; by what it stands for, in the order of filters.
-LOOKS: dict[str, tuple[str, str, str, str]] = {
-    "unsure": ("lost", "lost", "?", gettext_noop("not known, or partly done")),
-    "failed": ("fail", "fail", "F", gettext_noop("failed")),
-    "open": ("run", "run", "R", gettext_noop("under way")),
-    "queued": ("wait", "run", "Q", gettext_noop("queued")),
-    "done": ("ok", "ok", "D", gettext_noop("done")),
-    "missed": ("clock", "warn", "M", gettext_noop("missed its window")),
-    "waiting": ("dot", "idle", "N", gettext_noop("not begun")),
-}
 TONES = {"running": "run", "held": "warn", "stopped": "fail", "cancelled": "idle", "finished": "ok"}
 # So many targets that need a person are told in full.
 TOLD = 50
 # Up to so many targets each cell shows its name.
 NAMED = 24
-
-
-@dataclass(frozen=True)
-class Cell:
-    """One target: `kind` is a key of LOOKS."""
-
-    name: str
-    position: int
-    kind: str
-    word: str
-    execution: Execution | None
-    url: str
-    opens: datetime | None = None  # when its window does, for which it waits
-    when: str = ""  # the same by the target's clock
-
-    @property
-    def icon(self) -> str:
-        return LOOKS[self.kind][0]
-
-    @property
-    def tone(self) -> str:
-        return LOOKS[self.kind][1]
-
-    @property
-    def letter(self) -> str:
-        return LOOKS[self.kind][2]
-
-
-@dataclass(frozen=True)
-class Group:
-    """The canary, one wave, or what has not begun."""
-
-    title: str
-    cells: list[Cell]
 
 
 @dataclass(frozen=True)
@@ -158,13 +110,7 @@ class View:
     @property
     def groups(self) -> list[Group]:
         """The canary, each wave in its order, what missed its window, and what has not begun."""
-        found: dict[int, list[Cell]] = {}
-        missed = len(self.cells) + 1
-        titles = {0: _("Canary"), missed: _("Missed the window"), missed + 1: _("Not begun")}
-        for cell in self.shown:
-            found.setdefault(_place(cell, missed), []).append(cell)
-        wave = _("Wave %(number)d")
-        return [Group(titles.get(place) or wave % {"number": place}, found[place]) for place in sorted(found)]
+        return fleet_cells.groups(self.shown, of=len(self.cells))
 
     @property
     def filters(self) -> list[Filter]:
@@ -206,17 +152,6 @@ class View:
         return self.cells[0]
 
 
-def _place(cell: Cell, missed: int) -> int:
-    """Where among the groups a cell belongs: the canary 0, what began its wave, what missed its window there,
-    and behind it what has not begun."""
-    if cell.position == fleet_progress.CANARY:
-        return 0
-    if cell.kind == "missed":
-        return missed
-    wave = cell.execution.wave if cell.execution is not None else None
-    return missed + 1 if wave is None else wave
-
-
 def read(
     rollback: RollbackRequest, targets: Sequence[RollbackTarget], *, show: str = "", text: str = ""
 ) -> View:
@@ -225,24 +160,9 @@ def read(
     run = rollback.runs.select_related("started_by", "schedule", "rollback").first()
     tries = fleet_progress.tries_of(run) if run else {}
     ahead = fleet_windows.of_run(run, targets) if run and not run.is_over else {}
-    cells = [_cell(each, tries.get(each.pk, []), ahead.get(each.pk)) for each in targets]
+    cells = [fleet_cells.cell(each, tries.get(each.pk, []), ahead.get(each.pk)) for each in targets]
     counts = Counter(cell.kind for cell in cells)
     return View(rollback, run, cells, show if show in LOOKS else "", counts, text[:LONGEST].strip())
-
-
-def _cell(each: RollbackTarget, tries: list[Execution], ahead: Chance | None) -> Cell:
-    stand, last = fleet_progress.stand(tries), fleet_progress.newest(tries)
-    kind = stand.value
-    if stand is Stand.OPEN and last is not None and last.status == ExecutionStatus.QUEUED:
-        kind = "queued"
-    word = last.get_status_display() if last is not None and kind != "missed" else _(LOOKS[kind][3])
-    opens, when = None, ""
-    if stand is Stand.WAITING and ahead and ahead.span and ahead.opening is Opening.LATER:
-        opens = ahead.span.begins
-        when = windows.clock(opens, each.target)
-        word = _("waits for its window, which opens %(at)s") % {"at": when}
-    url = reverse("execution_detail", args=[last.pk]) if last is not None else ""
-    return Cell(each.target.name, each.position, kind, word, last, url, opens, when)
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,8 @@ from approvals import fleet_progress
 from approvals.models import Execution, ExecutionStatus, FleetRun, Status
 
 if TYPE_CHECKING:
-    from .fleet_page import Cell, View
+    from .fleet_cells import Cell
+    from .fleet_page import View
 
 State = FleetRun.State
 UNCHANGED = (ExecutionStatus.QUEUED, ExecutionStatus.NO_EFFECT, ExecutionStatus.ROLLED_BACK)
