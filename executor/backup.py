@@ -166,7 +166,8 @@ def verify(made: Dump, scratch: Endpoint, *, progress: Progress | None = None) -
         copy = create_database(scratch, name, encoding=made.encoding)
         try:
             _restore(made, copy, progress)
-            found = differences(made.tables, _sums_of(copy, made, progress))
+            sums, version = _sums_of(copy, made, progress)
+            found = differences(made.tables, sums)
         finally:
             drop_database(scratch, name)
     except BackupFailed as error:
@@ -175,8 +176,14 @@ def verify(made: Dump, scratch: Endpoint, *, progress: Progress | None = None) -
     if found:
         return Verification(False, f"Not verified. {' '.join(found)}", tuple(found), seconds)
     rows = sum(count for count, _ in made.tables.values())
-    sentence = f"Verified: restored in {seconds:.1f} s; {len(made.tables)} tables with {rows} rows are equal."
+    restored = f"restored{_on_another(version // 10000, made.server_version // 10000)} in {seconds:.1f} s"
+    sentence = f"Verified: {restored}; {len(made.tables)} tables with {rows} rows are equal."
     return Verification(True, sentence, (), seconds)
+
+
+def _on_another(version: int, wanted: int) -> str:
+    """Where it was restored, if that is no server of the version that it is to go back to."""
+    return "" if version == wanted else f" on PostgreSQL {version} (the target has {wanted}: not tried there)"
 
 
 def rehash(path: Path, sha256: str) -> None:
@@ -312,7 +319,8 @@ def _database_bytes(connection: Connection) -> int:
     return int(one(connection, "SELECT pg_database_size(current_database())")[0])
 
 
-def _sums_of(endpoint: Endpoint, made: Dump, progress: Progress | None) -> Sums:
+def _sums_of(endpoint: Endpoint, made: Dump, progress: Progress | None) -> tuple[Sums, int]:
+    """What the restored copy holds, and the number of the version of its server."""
     only = made.tables if made.selection else None
     compared = itertools.count(1)
 
@@ -323,7 +331,7 @@ def _sums_of(endpoint: Endpoint, made: Dump, progress: Progress | None) -> Sums:
     with contextlib.closing(connect(endpoint)) as connection:
         connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
         try:
-            return table_sums(connection, one_more, only=only)
+            return table_sums(connection, one_more, only=only), connection.info.server_version
         except psycopg.Error as error:
             raise BackupFailed(f"The restored copy can't be read: {plain(error)}.") from None
 

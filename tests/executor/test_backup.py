@@ -52,6 +52,16 @@ def test_a_dump_is_verified_by_restoring_and_comparing_it(
     assert [path.name for path in tmp_path.iterdir()] == ["first.dump"]
 
 
+def test_a_restore_on_a_server_of_another_version_is_told_as_that(
+    target: Target, scratch: Endpoint, tmp_path: Path
+) -> None:
+    made = backup.dump(target.backup, tmp_path, "a")
+    assert "PostgreSQL" not in backup.verify(made, scratch).sentence
+    older = backup.verify(replace(made, server_version=150018), scratch)
+    assert older.ok
+    assert "restored on PostgreSQL 18 (the target has 15: not tried there) in" in older.sentence
+
+
 def test_the_sums_are_those_of_the_dumps_own_snapshot(
     target: Target, tmp_path: Path, scratch: Endpoint
 ) -> None:
