@@ -155,8 +155,11 @@ def carry_out_due(now: datetime | None = None) -> int:
     now, started = now or timezone.now(), 0
     due = Schedule.objects.filter(state=State.WAITING, at__lte=now).order_by("at", "id")
     for found in due.select_related("rollback", "by"):
-        with suppress(Conflict):
-            started += _carry_out(found, now)
+        try:
+            with suppress(Conflict):
+                started += _carry_out(found, now)
+        except Exception:  # what is wrong with one must not let the windows of the others pass
+            log.exception("%s could not be carried out", found)
     return started
 
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
+from typing import TypeVar
 
 from celery import shared_task
 from celery.signals import worker_ready, worker_shutting_down
@@ -30,6 +31,7 @@ from executor import (
 from executor.recorder import beating, worker_name
 
 log = logging.getLogger(__name__)
+T = TypeVar("T")
 
 WORK: dict[str, Callable[[Job], str]] = {
     Job.Kind.SYNC: read.sync_job,
@@ -73,15 +75,20 @@ def _heard(job: Job) -> AbstractContextManager[None]:
     return beating(partial(jobs.heartbeat, job.pk), job)
 
 
+def each(found: Iterable[T], do: Callable[[T], object]) -> None:
+    """Do it with each: what is wrong with one says nothing about the others, which wait, too."""
+    for one in found:
+        try:
+            do(one)
+        except Exception:
+            log.exception("%s is left until the next time", one)
+
+
 @shared_task(name="executor.resolve_stale")
 def resolve_stale() -> None:
     """Ask the targets about every execution whose worker fell silent; end other work of such workers."""
     jobs.end_silent()
-    for execution in attempts.silent():
-        try:
-            settle.settle(execution)
-        except Exception:  # what is wrong with one says nothing about the others, which wait, too
-            log.exception("%s could not be resolved", execution)
+    each(attempts.silent(), settle.settle)
 
 
 @shared_task(name="executor.send_waiting_jobs")
@@ -93,15 +100,13 @@ def send_waiting_jobs() -> None:
 @shared_task(name="executor.watch_histories")
 def watch_histories() -> None:
     """Look whether a migration that was rolled back in the last 24 hours came back."""
-    for target in {execution.target for execution in alarms.watched()}:
-        read.watch(target)
+    each({execution.target for execution in alarms.watched()}, read.watch)
 
 
 @shared_task(name="executor.look_for_restarts")
 def look_for_restarts() -> None:
     """Look whether the servers were restarted that executions wait for."""
-    for execution in attempts.awaiting_restart():
-        restarts.look(execution)
+    each(attempts.awaiting_restart(), restarts.look)
 
 
 @shared_task(name="executor.start_scheduled")

@@ -78,6 +78,24 @@ def test_it_starts_in_its_window_in_the_name_of_who_scheduled_it(world: World, t
     assert schedules.carry_out_due() == 0, "once"
 
 
+def test_one_that_breaks_does_not_keep_others_from_their_windows(
+    world: World, tonight: datetime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = scheduled(world, rollback_in(world, Status.APPROVED))
+    open_now(world)
+    earlier(found, timedelta(hours=2, minutes=1))
+    start, broken = executions.start_scheduled, [found.pk]
+
+    def breaks_once(schedule: Schedule) -> Execution:
+        if broken:
+            raise KeyError(broken.pop())
+        return start(schedule)
+
+    monkeypatch.setattr(executions, "start_scheduled", breaks_once)
+    assert schedules.carry_out_due() == 0
+    assert schedules.carry_out_due() == 1, "and it is tried again"
+
+
 def test_what_misses_its_window_expires_and_says_why(world: World, tonight: datetime) -> None:
     rollback = rollback_in(world, Status.APPROVED)
     found = scheduled(world, rollback)
