@@ -35,6 +35,11 @@ class Line:
         return _waits(self.exception, self.rollback)
 
     @property
+    def was_refused(self) -> bool:
+        """Did somebody else than who asked for it end it?"""
+        return self.exception.removed_by_id not in (None, self.exception.proposed_by_id)
+
+    @property
     def may_run(self) -> bool:
         """Is its rollback one that may still run, or runs?"""
         return self.rollback.status in backup_exceptions.ASKABLE
@@ -49,7 +54,7 @@ class Line:
         if self.waits:
             return "wait", "warn", _("waits for signatures")
         if self.exception.removed_at is not None:
-            return "void", "idle", _("taken back")
+            return "void", "idle", _("refused") if self.was_refused else _("taken back")
         if self.in_force:
             return "forced", "fail", _("in force") if self.may_run else _("was granted")
         if self.now < self.exception.expires_at:

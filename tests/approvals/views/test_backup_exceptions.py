@@ -33,6 +33,9 @@ def post(world: World, name: str, verb: str, rollback: RollbackRequest, **data: 
 def test_who_may_ask_sign_and_say_no(world: World) -> None:
     rollback = rollback_in(world, Status.IN_REVIEW)
     given = {"reason": "Payments are down.", "digest": rollback.request_digest}
+    page = see(as_(world.olga), reverse(ASK, args=[rollback.pk]))
+    assert "No worker found that this backup can't be had" in page
+    assert "What will not come back" not in page, "it is backed up"
     assert post(world, "olga", ASK, rollback, **given) == 409, "below the limit there is none"
     beyond_reach(world, rollback)
     found = {name: post(world, name, ASK, rollback, **given) for name in EVERYBODY}
@@ -111,6 +114,17 @@ def test_a_night_by_its_pages_and_wherever_it_is_read_it_is_said_what_stands_the
     page = see(axel, reverse("execution_detail", args=[execution.pk]))
     assert "By exception" in page
     assert "Verified" not in page
+
+
+def test_who_takes_back_and_who_refuses_are_told_apart(world: World) -> None:
+    rollback = rollback_in(world, Status.IN_REVIEW)
+    beyond_reach(world, rollback)
+    for name, said in (("olga", "Taken back by Olga"), ("lea", "Refused by Lea")):
+        exception = asked(world, rollback)
+        assert post(world, name, DISMISS, rollback, exception=exception.pk) == 302
+        page = see(as_(world.dora), reverse(ASK, args=[rollback.pk]))
+        assert said in page
+        assert "None is in force: it runs with the backup that the policy asks for, or not at all." in page
 
 
 def test_a_proof_of_identity_that_is_too_old_leads_to_a_new_one(world: World) -> None:
