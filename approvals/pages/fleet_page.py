@@ -10,7 +10,7 @@ from functools import cached_property
 from django.urls import reverse
 from django.utils.translation import gettext as _
 
-from approvals import fleet_progress, fleet_windows, fleets
+from approvals import fleet_progress, fleet_windows, fleets, schedules, windows
 from approvals.models import (
     ExecutionStatus,
     FleetRun,
@@ -56,6 +56,7 @@ class View:
     show: str = ""
     counts: Counter[str] = field(default_factory=Counter)
     text: str = ""  # shown are the cells alone that have every word of it in their name
+    starts: str = ""  # when the clock begins its run, by that of the canary
 
     @property
     def sentence(self) -> str:
@@ -156,13 +157,20 @@ def read(
     rollback: RollbackRequest, targets: Sequence[RollbackTarget], *, show: str = "", text: str = ""
 ) -> View:
     """The run that was started last and how its targets stand; two queries, or three
-    where the clock started it, however many they are."""
+    where the clock started it or may start it, however many they are."""
     run = rollback.runs.select_related("started_by", "schedule", "rollback").first()
     tries = fleet_progress.tries_of(run) if run else {}
     ahead = fleet_windows.of_run(run, targets) if run and not run.is_over else {}
     cells = [fleet_cells.cell(each, tries.get(each.pk, []), ahead.get(each.pk)) for each in targets]
     counts = Counter(cell.kind for cell in cells)
-    return View(rollback, run, cells, show if show in LOOKS else "", counts, text[:LONGEST].strip())
+    show, text = show if show in LOOKS else "", text[:LONGEST].strip()
+    return View(rollback, run, cells, show, counts, text, "" if run else _starts(rollback, targets))
+
+
+def _starts(rollback: RollbackRequest, targets: Sequence[RollbackTarget]) -> str:
+    """When the clock is to begin the run, by that of the canary; empty where it is not."""
+    found = schedules.waiting(rollback) if rollback.status == Status.APPROVED else None
+    return windows.clock(found.at, targets[0].target) if found is not None else ""
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,11 @@ UNCHANGED = (ExecutionStatus.QUEUED, ExecutionStatus.NO_EFFECT, ExecutionStatus.
 def happened(view: View) -> str:
     """Why the run stands as it does, in a sentence."""
     run = view.run
+    if run is None and view.starts:
+        return _(
+            "Nothing has begun: it is scheduled. The canary %(canary)s begins %(at)s, each other target in "
+            "its own window."
+        ) % {"canary": view.canary.name, "at": view.starts}
     if run is None:
         return _("Nothing has begun. The canary is %(canary)s.") % {"canary": view.canary.name}
     if run.sentence:
@@ -78,6 +83,11 @@ def _is_unchanged(cell: Cell) -> bool:
 def todo(view: View) -> list[str]:
     """What people do now, in order; nothing where it is enough to watch."""
     run, names = view.run, {"service": view.rollback.service.name}
+    if run is None and view.starts:
+        return [
+            _("Nothing: it starts by itself. Until then the start can be cancelled on the page of %(label)s.")
+            % {"label": view.rollback.label}
+        ]
     if run is None:
         return []
     if view.rollback.status == Status.EXECUTED:

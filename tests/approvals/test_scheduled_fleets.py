@@ -206,6 +206,10 @@ def test_the_pages_say_when_each_begins_and_which_missed_it(world: World, rollba
     assert "It is scheduled to start" in send(olga, where, **(form | {"wave_size": 2}))
     found = rollback.schedules.get()
     assert (found.wave_size, found.stop_after, found.by) == (2, 1, world.olga)
+    page = see(olga, reverse("fleet_detail", args=[rollback.pk]))
+    begins = windows.clock(found.at, rollback.representative().target)
+    assert f"The canary wallet-service-shard-001 begins {begins}, each other target in its own" in page
+    assert "Nothing: it starts by itself." in page
     earlier(found, 4 * HOUR)
     schedules.carry_out_due()
     run = FleetRun.objects.get()
