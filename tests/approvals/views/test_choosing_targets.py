@@ -18,6 +18,7 @@ from approvals.models import CalendarEntry, RollbackRequest, Service, Target
 from approvals.pages.packed_keys import MOST_KEYS, packed, unpacked
 from tests.approvals import factories
 from tests.approvals.factories import World, again
+from tests.approvals.views.test_kept import lapsed, sign_in
 from tests.approvals.views.visits import Page, as_, see, send
 
 pytestmark = pytest.mark.integration
@@ -187,6 +188,19 @@ def test_a_choice_that_somebody_overtook_is_kept_and_can_be_sent_again(
     assert "Somebody edited" in page
     assert "cell-002 new" in page
     assert page.fields["revision"] == str(draft.revision)
+
+
+def test_a_choice_that_was_sent_after_the_session_ended_is_shown_again_and_not_taken(
+    world: World, draft: RollbackRequest, canary: Target
+) -> None:
+    found = cells(canary, 3)
+    client = lapsed(world)
+    form = {"targets": [found[0].name, found[2].name], "canary": found[2].name, "revision": draft.revision}
+    client.post(reverse("rollback_targets", args=[draft.pk]), form)
+    page = sign_in(client, world)
+    assert "cell-003 canary new cell-001 new" in page
+    assert "Take these 2 targets" in page
+    assert draft.rollback_targets.get().target == canary
 
 
 def test_a_frozen_target_says_so_where_it_is_chosen(
