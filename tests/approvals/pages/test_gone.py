@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from approvals.pages.generation_page import _gone
+from approvals.pages.gone import told
 
 LOSS: dict[str, Any] = {
     "kind": "rows",
@@ -49,9 +49,9 @@ NO_TIMES = "the server records no commit times (track_commit_timestamp is off)"
     ],
 )
 def test_since_when_it_is_there(said: dict[str, Any], note: str) -> None:
-    assert _gone(LOSS | said).notes == (note,)
+    assert told(LOSS | said).notes == (note,)
 
 
 def test_an_estimate_is_compared_with_nothing() -> None:
     said = {"exact": False, "earlier": {"count": 10, "at": "2026-03-01T09:00:00+00:00"}}
-    assert _gone(LOSS | said).notes == ("estimated; statistics were never taken",)
+    assert told(LOSS | said).notes == ("estimated; statistics were never taken",)
