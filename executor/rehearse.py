@@ -56,7 +56,8 @@ def _rehearse(execution: Execution, pulse: Pulse) -> str:
     rule = policy.rule_for(execution.rollback_target.rollback)
     masking = masking_for(target.service, with_rows=rule.rehearsal_with_rows)
     ground = Ground(execution, masking)
-    sync(target)  # what a copy is compared with is the history as it is now
+    sync(target)  # what a copy is compared with is the target as it is now
+    target.refresh_from_db()
     younger = clones.newest_backup(target, hours=settings.REHEARSAL_BACKUP_HOURS)
     if younger is not None and not clones.is_of_another_history(younger, pins_of(target)):
         try:
