@@ -156,18 +156,19 @@ def dump(
 def verify(made: Dump, scratch: Endpoint, *, progress: Progress | None = None) -> Verification:
     """Restore the dump into a database of its own on the scratch server, compare every table, and drop it.
 
-    `scratch` is a login that may create databases there. Only `ok` deserves the word verified. Raises
+    `scratch` is a login that may create databases there, on a server of the dumped one's major version: a
+    restore on another says nothing of whether it works there. Only `ok` deserves the word verified. Raises
     ConnectFailed where the scratch server doesn't answer; what is wrong with the dump is an answer.
     """
     started = time.monotonic()
     name = f"waqiti_verify_{secrets.token_hex(8)}"
     try:
+        _require_version(scratch, made.server_version // 10000)
         rehash(made.path, made.sha256)
         copy = create_database(scratch, name, encoding=made.encoding)
         try:
             _restore(made, copy, progress)
-            sums, version = _sums_of(copy, made, progress)
-            found = differences(made.tables, sums)
+            found = differences(made.tables, _sums_of(copy, made, progress))
         finally:
             drop_database(scratch, name)
     except BackupFailed as error:
@@ -176,14 +177,19 @@ def verify(made: Dump, scratch: Endpoint, *, progress: Progress | None = None) -
     if found:
         return Verification(False, f"Not verified. {' '.join(found)}", tuple(found), seconds)
     rows = sum(count for count, _ in made.tables.values())
-    restored = f"restored{_on_another(version // 10000, made.server_version // 10000)} in {seconds:.1f} s"
-    sentence = f"Verified: {restored}; {len(made.tables)} tables with {rows} rows are equal."
+    sentence = f"Verified: restored in {seconds:.1f} s; {len(made.tables)} tables with {rows} rows are equal."
     return Verification(True, sentence, (), seconds)
 
 
-def _on_another(version: int, wanted: int) -> str:
-    """Where it was restored, if that is no server of the version that it is to go back to."""
-    return "" if version == wanted else f" on PostgreSQL {version} (the target has {wanted}: not tried there)"
+def _require_version(scratch: Endpoint, wanted: int) -> None:
+    with contextlib.closing(connect(scratch)) as connection:
+        found = connection.info.server_version // 10000
+    if found != wanted:
+        raise BackupFailed(
+            f"The target runs PostgreSQL {wanted}, the scratch server {found}: a restore there would prove "
+            "nothing. Whoever runs the worker names a scratch server of the right version by "
+            f"SCRATCH_DATABASE_URL_{wanted}."
+        )
 
 
 def rehash(path: Path, sha256: str) -> None:
@@ -319,8 +325,7 @@ def _database_bytes(connection: Connection) -> int:
     return int(one(connection, "SELECT pg_database_size(current_database())")[0])
 
 
-def _sums_of(endpoint: Endpoint, made: Dump, progress: Progress | None) -> tuple[Sums, int]:
-    """What the restored copy holds, and the number of the version of its server."""
+def _sums_of(endpoint: Endpoint, made: Dump, progress: Progress | None) -> Sums:
     only = made.tables if made.selection else None
     compared = itertools.count(1)
 
@@ -331,7 +336,7 @@ def _sums_of(endpoint: Endpoint, made: Dump, progress: Progress | None) -> tuple
     with contextlib.closing(connect(endpoint)) as connection:
         connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
         try:
-            return table_sums(connection, one_more, only=only), connection.info.server_version
+            return table_sums(connection, one_more, only=only)
         except psycopg.Error as error:
             raise BackupFailed(f"The restored copy can't be read: {plain(error)}.") from None
 

@@ -56,9 +56,13 @@ def tests(target: Target) -> Endpoint:
         return endpoint(target, "executor")
 
 
-def scratch() -> Endpoint:
-    """The scratch server, on which dumps are restored and compared. Raises CredentialsMissing."""
-    return _by_url("SCRATCH_DATABASE_URL", "The worker has no scratch server.", "waqiti_rollback scratch")
+def scratch(major: int = 0) -> Endpoint:
+    """The scratch server, on which dumps are restored and compared: the one for this major version of
+    PostgreSQL where one is named for it. Raises CredentialsMissing."""
+    variable = "SCRATCH_DATABASE_URL"
+    if os.environ.get(f"{variable}_{major}"):
+        variable = f"{variable}_{major}"
+    return _by_url(variable, "The worker has no scratch server.", "waqiti_rollback scratch")
 
 
 def prover() -> Endpoint:

@@ -61,7 +61,8 @@ class _Taking:
         try:
             backups.progress(self.record, "dump", made.size, made.size, ended=True)
             with vault.taken_out(facts["path"], made.sha256) as path:
-                seen = backup.verify(replace(made, path=path), credentials.scratch(), progress=self.progress)
+                scratch = credentials.scratch(made.server_version // 10000)
+                seen = backup.verify(replace(made, path=path), scratch, progress=self.progress)
             point = None
             if seen.ok and choice.base is not None:
                 choice, point = self._point(choice)

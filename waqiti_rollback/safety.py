@@ -72,7 +72,9 @@ def refuse_trust_authentication(database_url: str) -> None:
 
 def refuse_target_credentials() -> None:
     """Raise RuntimeError if a web process was given what only a worker may have."""
-    given = [name for name in FOR_WORKERS if os.environ.get(name)]
+    by_version = "SCRATCH_DATABASE_URL_"
+    names = [*FOR_WORKERS, *(name for name in sorted(os.environ) if name.startswith(by_version))]
+    given = [name for name in names if os.environ.get(name)]
     if given:
         raise RuntimeError(
             f"Refusing to start: {' and '.join(given)} must be set for workers only, not for the web."

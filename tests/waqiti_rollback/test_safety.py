@@ -55,9 +55,12 @@ def test_a_production_start_with_nothing_set_refuses_and_names_everything() -> N
         assert f"- {name}" in ended.stderr
 
 
-def test_a_web_process_that_is_given_target_credentials_refuses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("TARGET_CREDENTIALS", "/somewhere.json")
-    with pytest.raises(RuntimeError, match="TARGET_CREDENTIALS must be set for workers only"):
+@pytest.mark.parametrize("name", ["TARGET_CREDENTIALS", "SCRATCH_DATABASE_URL_15"])
+def test_a_web_process_that_is_given_what_is_for_workers_refuses(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(name, "/somewhere.json")
+    with pytest.raises(RuntimeError, match=f"{name} must be set for workers only"):
         safety.refuse_target_credentials()
 
 
