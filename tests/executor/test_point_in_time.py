@@ -90,7 +90,7 @@ def place(
     settings.STORAGES = settings.STORAGES | {vault.ALIAS: local}
     password = scratch_cluster.ensure_login("scratch_restorer", "CREATEDB")
     scratch = Endpoint(HOST, scratch_cluster.port, "postgres", "scratch_restorer", password)
-    monkeypatch.setattr("executor.credentials.scratch", lambda: scratch)
+    monkeypatch.setattr("executor.credentials.scratch", lambda _major: scratch)
     logins = {"executor": archive.target.executor, "backup": archive.target.backup}
     monkeypatch.setattr("executor.credentials.endpoint", lambda _target, purpose: logins[purpose])
     return tmp_path
@@ -105,6 +105,9 @@ def execution(world: World, archive: Archiving) -> Execution:  # noqa: F811
     target = made.target
     target.host, target.port, target.dbname, target.owner_role = HOST, archive.server.port, DATABASE, OWNER
     target.system_identifier = archive.target.value("SELECT system_identifier::text FROM pg_control_system()")
+    target.database_oid = archive.target.value(
+        "SELECT oid::bigint FROM pg_database WHERE datname = current_database()"
+    )
     target.backup_limit_bytes = LIMIT
     target.save()
     attempts.enter(made, ExecutionStatus.PREFLIGHT)
