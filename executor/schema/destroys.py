@@ -131,8 +131,8 @@ class _Reader:
             elif command.subtype == pb.AT_AlterColumnType:
                 definition = getattr(command, "def").column_def
                 becomes = written.type_name(definition.type_name)
-                if definition.HasField("raw_default"):
-                    self.unknown.append((number, f"{ref} is computed anew by a USING expression"))
+                if definition.HasField("raw_default") and not _is_cast_of(ref.name, definition.raw_default):
+                    yield Lost(VALUES, ref.relation, ref.name)  # computed anew: none need stay
                 elif may_change(self.live[ref]["type"], becomes):
                     yield Lost(CHANGED, ref.relation, ref.name, becomes)
 
@@ -256,3 +256,11 @@ def _called(call: Any) -> str:
     """The name of a function that is not known to compute only, else ''."""
     *schema, name = written.parts(call.funcname)
     return "" if name in _COMPUTES and schema in ([], ["pg_catalog"]) else name
+
+
+def _is_cast_of(column: str, expression: Any) -> bool:
+    """Whether a USING does what ALTER TYPE does without it: casts the column, and nothing else."""
+    while expression.HasField("type_cast"):
+        expression = expression.type_cast.arg
+    fields = expression.column_ref.fields if expression.HasField("column_ref") else ()
+    return [each.string.sval for each in fields][-1:] == [column]

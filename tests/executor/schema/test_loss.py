@@ -229,6 +229,15 @@ def test_rows_that_policies_hide_are_counted_too(shadow: Shadow) -> None:
         ("DROP TABLE parts", [(1, "table public.parts with all its rows", 2)]),
         ("DO $$ BEGIN DROP TABLE moods; END $$", [(1, "table public.moods with all its rows", 1)]),
         ("DROP TABLE IF EXISTS nothing_there CASCADE; DROP VIEW nor_here", []),
+        (
+            "ALTER TABLE wallets ALTER rate TYPE int USING 0",
+            [(1, "the values of column public.wallets.rate", 10)],
+        ),
+        ("ALTER TABLE wallets ALTER id TYPE bigint USING wallets.id::text::bigint", []),
+        (
+            "ALTER TABLE wallets ALTER rate TYPE int USING rate::int",
+            [(1, "values of column public.wallets.rate that integer can't hold as they are", 10)],
+        ),
     ],
 )
 def test_a_script_of_any_origin_is_read_with_the_live_catalog(
@@ -256,7 +265,6 @@ def test_a_script_of_any_origin_is_read_with_the_live_catalog(
         "MERGE INTO wallets w USING users u ON w.owner = u.id WHEN MATCHED THEN DELETE",
         "DELETE FROM named WHERE id = 1",
         "INSERT INTO users VALUES (1, 'x') ON CONFLICT (id) DO UPDATE SET name = 'y'",
-        "ALTER TABLE wallets ALTER rate TYPE int USING 0",
     ],
 )
 def test_what_can_not_be_read_is_named(shadow: Shadow, script: str) -> None:
