@@ -11,8 +11,7 @@ from . import analysis, filling, rating
 from .analysis.losses import losses
 from .models import Evidence, RollbackItem, RollbackRequest
 
-KEY = "goes"
-"""Under which the facts of a target hold what was counted."""
+KEY = rating.GOES
 ROWS, HEARD, UNKNOWN = "rows", "heard", "unknown"
 
 

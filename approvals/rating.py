@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -11,6 +11,9 @@ from django.utils.translation import gettext as _
 
 from . import analysis, digests, filling
 from .models import Evidence, RollbackItem, RollbackRequest
+
+GOES = "goes"
+"""Under which the facts of a target hold what goes, as a worker counted it (see `goes`)."""
 
 
 @dataclass(frozen=True)
@@ -43,9 +46,21 @@ def rate(
         checks += [
             {"item": item.position} | analysis.as_json(c) for c in analysis.automatic_checks(plan, known)
         ]
+    ratings += _along(facts)
     risk = max((rating.risk for rating in ratings), default=analysis.Risk.CRITICAL)
     reasons = sorted((r for rating in ratings for r in rating.reasons), key=lambda reason: -reason.risk)
     return Rated(risk, analysis.as_json(reasons), checks)
+
+
+def _along(facts: Evidence | None) -> Iterator[analysis.Rating]:
+    """Rows that a statement does not name go with those that it deletes or changes: its text does not say."""
+    found = facts.data.get(GOES, ()) if facts is not None and facts.holds else ()
+    for each in found:
+        if each.get("along") and each["kind"] in ("rows", "values") and each["count"] != 0:
+            number = _("an unknown number") if each["count"] is None else f"{each['count']:,}"
+            text = _("%(n)s rows go or change along with those that a statement names, by a foreign key.")
+            high = analysis.Risk.HIGH
+            yield analysis.Rating(high, (analysis.Reason(high, each["name"], text % {"n": number}),))
 
 
 @lru_cache(maxsize=32)

@@ -107,5 +107,6 @@ def _goes(each: Sequence[dict[str, Any]]) -> dict[str, Any]:
         counts = one["count"], entry["count"]
         one["count"] = None if None in counts else sum(counts)
         one["exact"] = one["exact"] and entry["exact"]
+        one["along"] = one.get("along", False) or entry.get("along", False)
         one["stops"] = one.get("stops", 0) + entry.get("stops", 0)
     return {goes.KEY: list(found.values())}

@@ -57,11 +57,13 @@ class Known:
 
 @dataclass(slots=True)
 class _Entry:
-    """All that goes from one table, or from one column of it."""
+    """All that goes from one table, or from one column of it; `along` with rows of another to which it refers
+    by a foreign key."""
 
     lost: Lost
     found: list[Loss] = field(default_factory=list)
     places: list[str] = field(default_factory=list)
+    along: bool = False
 
 
 def counted(
@@ -104,9 +106,11 @@ def _counted(
     found = destroys((each.sql for _name, each in statements), live, search_path=schemas)
     set_session(connection, {"search_path": f"{search_path}, pg_temp"})  # conditions say names as scripts do
     entries: dict[tuple[str, ...], _Entry] = {}
+    own: dict[int, tuple[str, str]] = {}
     for (number, lost), loss in zip(found.goes, _measured(connection, found.goes, known), strict=True):
         listener = lost.becomes if lost.kind == HEARD else ""
         entry = entries.setdefault((lost.kind, *lost.relation, lost.column, listener), _Entry(lost))
+        entry.along |= own.setdefault(number, lost.relation) != lost.relation and bool(lost.condition)
         entry.found.append(loss)
         entry.places.append(_place(*statements[number - 1]))
     yield from (_told(entry, schemas) for entry in entries.values() if not _nothing(entry))
@@ -158,6 +162,7 @@ def _told(entry: _Entry, schemas: Sequence[str]) -> dict[str, Any]:
         "name": f"{shown}.{entry.lost.column}" if entry.lost.column else shown,
         "condition": (entry.lost.condition or None) if readable else None,
         "whole": bool(whole),
+        "along": entry.along,
         "count": None if None in counts else sum(count or 0 for count in counts),
         "exact": all(loss.exact for loss in parts),
         "stops": sum(loss.stops for loss in parts),

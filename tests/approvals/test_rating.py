@@ -92,3 +92,15 @@ def test_what_nobody_can_read_is_critical(world: World) -> None:
     factories.write_script(world, "3", sql="DROP INDEKS x;\n")
     rollback = rollbacks.create(world.production, [world.migration("3")], actor=world.alice)
     assert rated(rollback).risk == Risk.CRITICAL
+
+
+@pytest.mark.parametrize(("count", "risk"), [(7, Risk.HIGH), (None, Risk.HIGH), (0, Risk.MEDIUM)])
+def test_rows_that_go_along_by_a_foreign_key_are_more_than_the_named_ones(
+    count: int | None, risk: Risk, world: World
+) -> None:
+    factories.write_script(world, "3", sql="DELETE FROM users WHERE id = 1;\n")
+    rollback = rollbacks.create(world.production, [world.migration("3")], actor=world.alice)
+    along = {"kind": "rows", "name": "wallets", "relation": ["public", "wallets"], "along": True}
+    plain = {"whole": False, "exact": True, "places": [], "unknown": None, "count": count}
+    factories.read_facts(rollback, factories.FACTS | {"goes": [along | plain]})
+    assert rated(again(rollback)).risk == risk

@@ -71,6 +71,7 @@ def test_rows_that_a_foreign_key_takes_along_are_told(target: Target, reader: Co
     users, wallets = gone(reader, "DELETE FROM users WHERE id <= 7;")
     assert (users["count"], users["condition"], users["places"]) == (7, "id <= 7", ["V4, line 1"])
     assert (wallets["name"], wallets["count"], wallets["exact"]) == ("wallets", 7, True)
+    assert (users["along"], wallets["along"]) == (False, True)
 
 
 def test_what_was_counted_already_is_not_counted_again(reader: Connection) -> None:
