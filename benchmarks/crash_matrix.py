@@ -192,7 +192,7 @@ def kill_workers(runs: int, targets: int, concurrency: int) -> dict[str, object]
                     numbers = [(next(turn), random.randrange(10)) for _n in range(20)]
                     file.writelines(f"{n * 7 % points}{f' {WHOLE}' * (not w)}\n" for n, w in numbers)
             if busy.site.portal.worker.process.poll() is not None:
-                busy.site.portal.worker.start()
+                busy.site.portal.worker.begin()  # and no more: it may die before it answers anybody
 
         with shards(targets, concurrency, directory) as site, behind_proxies(site) as proxies:
             worker = site.portal.worker

@@ -118,10 +118,8 @@ class Worker:
     name: str = "worker"
     process: subprocess.Popen[bytes] = field(init=False)
 
-    def start(self) -> Worker:
-        """Start it and wait until it answers a ping."""
-        from waqiti_rollback.celery import app
-
+    def begin(self) -> None:
+        """Start it and don't wait."""
         argv = [sys.executable, "-m", "celery", "--app", self.app, "--quiet", "worker"]
         argv += ["--queues", "facts,scratch,backup,execute", "--concurrency", str(self.concurrency)]
         argv += ["--loglevel", "INFO", "--hostname", f"{self.name}@%h"]
@@ -129,7 +127,14 @@ class Worker:
         with self.log.open("ab") as log:
             self.process = spawn(argv, env=self.environment, cwd=ROOT, stdout=log, stderr=subprocess.STDOUT)
 
+    def start(self) -> Worker:
+        """Start it and wait until it answers a ping."""
+        from waqiti_rollback.celery import app
+
+        self.begin()
+
         def answers() -> bool | None:
+            assert self.process.poll() is None, f"the worker ended at its start; {self.log} says why"
             replies = app.control.ping(timeout=0.3) or ()
             return any(node.startswith(f"{self.name}@") for reply in replies for node in reply) or None
 
