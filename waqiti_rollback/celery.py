@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import gc
 import os
 import signal
 import sys
@@ -10,7 +11,7 @@ import sys
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "waqiti_rollback.settings")
 
 from celery import Celery
-from celery.signals import celeryd_init, worker_process_init
+from celery.signals import celeryd_init, worker_before_create_process, worker_process_init
 from django.conf import settings
 
 from waqiti_rollback.safety import refuse_trust_authentication
@@ -42,6 +43,13 @@ def refuse_insecure_start(**_kwargs: object) -> None:
     """A production worker refuses to start on a portal database that trusts everybody."""
     if settings.IS_PRODUCTION:
         refuse_trust_authentication(settings.DATABASE_URL)
+
+
+@worker_before_create_process.connect
+def share_what_is_loaded(**_kwargs: object) -> None:
+    """What a worker has loaded when it makes a process stays shared with it: a collection within the process
+    would write into all of it, and so copy some 35 MiB that nobody changes."""
+    gc.freeze()
 
 
 @worker_process_init.connect
