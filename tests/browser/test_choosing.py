@@ -44,6 +44,7 @@ def test_what_is_chosen_stays_so_while_the_filter_changes_what_is_shown(
 
     field = page.get_by_role("searchbox", name="Filter by name")
     field.fill("cell-2")
+    expect(page.get_by_role("checkbox", name=re.compile("cell-21"))).to_be_visible()
     expect(page.locator("tbody tr")).to_have_count(10)
     expect(page.locator("#go-nothing")).to_have_count(0)
     page.get_by_role("button", name="Choose all 10 found").press("Enter")
