@@ -19,6 +19,7 @@ from approvals import (
     filling,
     history,
     jobs,
+    rating,
     rollbacks,
     setup_sql,
 )
@@ -225,7 +226,7 @@ def _facts(
             {"column": f"{relation}.{column}", "values": count, "exact": count is not None}
             for (relation, column), count in values.items()
         ],
-        "goes": gone,
+        rating.GOES: gone,
         "dependents": sorted({f"{d.kind} {d.name}" for each in tables for d in each.dependents}),
         "schema_version": version.text if version else "",
     }

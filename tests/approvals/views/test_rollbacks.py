@@ -347,3 +347,20 @@ def test_what_has_begun_or_ended_is_not_judged_by_later_facts(world: World, stat
     assert "The history is as it was pinned" not in page
     still_asked = "The file is taken care of" in page
     assert still_asked == (status in (Status.EXECUTING, Status.EXECUTED))
+
+
+def test_the_review_tells_which_statement_takes_which_rows(world: World) -> None:
+    factories.write_script(world, "3", sql="DELETE FROM wallets WHERE id < 9;\nSELECT clean_up();\n")
+    rollback = rollbacks.create(world.production, [world.migration("3")], actor=world.alice)
+    said = {"becomes": None, "stops": 0, "since": None, "estimated_at": None, "exact": True, "unknown": None}
+    rows = {"kind": "rows", "relation": ["public", "wallets"], "name": "wallets", "column": None, "count": 8}
+    counted = {"condition": "id < 9", "whole": False, "places": ["V3, line 1"], "statements": 1}
+    hidden = {"kind": "unknown", "name": "", "count": None, "exact": False, "unknown": "Calls clean_up()."}
+    entries = [said | rows | counted, hidden | {"places": ["V3, line 2"], "statements": 1}]
+    factories.read_facts(rollback, factories.FACTS | {"goes": entries})
+    page = review(rollback, world.axel)
+    assert "wallets: 8 rows" in page
+    assert "V3, line 2: an unknown number of rows" in page
+    assert "rows of public.wallets where id < 9 by V3, line 1" in page
+    assert "Calls clean_up(). not known" in page
+    assert "No data goes" not in page
